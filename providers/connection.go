@@ -1,0 +1,38 @@
+package providers
+
+// Connection says where a bank is and how it speaks. It comes from the catalog (docs/catalog.md describes the
+// same fields for operators); the parts marked secret are sealed at rest.
+type Connection struct {
+	Protocol string            `json:"protocol"`          // XS2A | FINTS
+	URL      string            `json:"url"`               // https, or http on loopback; for XS2A the part before /v1
+	Dialect  string            `json:"dialect,omitempty"` // row of the adapter's dialect table; empty: standard
+	Headers  map[string]string `json:"headers,omitempty"` // sent with every call, such as an API key. Secret
+
+	OAuth   *OAuth   `json:"oauth,omitempty"`
+	TLS     *KeyPair `json:"tls,omitempty"`     // client certificate for mutual TLS (QWAC)
+	Signing *KeyPair `json:"signing,omitempty"` // request signing (QSealC)
+	CAPEM   string   `json:"ca_pem,omitempty"`  // roots to trust instead of the system's
+
+	PSUIDType         string `json:"psu_id_type,omitempty"`         // PSU-ID-Type header where the bank wants one
+	Parallel          int    `json:"parallel,omitempty"`            // accounts read at once; 0: 3
+	RequestsPerSecond int    `json:"requests_per_second,omitempty"` // 0: no limit declared
+	HistoryDays       int    `json:"history_days,omitempty"`        // how far back the first read asks; 0: all the bank gives
+}
+
+// OAuth is our registration as a client of the bank's authorization server.
+type OAuth struct {
+	Flow             string `json:"flow"` // INTEGRATED: after the consent. PRE_STEP: a token before everything
+	ClientID         string `json:"client_id"`
+	ClientSecret     string `json:"client_secret,omitempty"`     // secret; empty with mutual TLS or public clients
+	MetadataURL      string `json:"metadata_url,omitempty"`      // RFC 8414, where the bank's scaOAuth link is missing
+	AuthorizationURL string `json:"authorization_url,omitempty"` // instead of metadata
+	TokenURL         string `json:"token_url,omitempty"`         // instead of metadata
+	Scope            string `json:"scope,omitempty"`             // default "AIS:<consentId>" (INTEGRATED), "AIS" (PRE_STEP)
+}
+
+// KeyPair is a certificate chain and its private key, both PEM. The key is secret.
+type KeyPair struct {
+	CertificatePEM string `json:"certificate_pem"`
+	KeyPEM         string `json:"key_pem"`
+	KeyID          string `json:"key_id,omitempty"` // Signing: keyId of the Signature header; default SN=…,CA=…
+}

@@ -1,0 +1,150 @@
+package xs2a
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"kontoflow/plain"
+	"kontoflow/providers"
+)
+
+// lasting lives with the access: what the next synchronization needs so that nobody has to be asked again.
+type lasting struct {
+	ConsentID       string            `json:"consent_id,omitempty"`
+	ConsentStatus   string            `json:"consent_status,omitempty"` // as the bank last said
+	ValidUntil      plain.Date        `json:"valid_until,omitempty"`    // inclusive
+	FrequencyPerDay int               `json:"frequency_per_day,omitempty"`
+	Asked           providers.Consent `json:"asked,omitzero"` // what the consent was asked for
+	Token           *token            `json:"token,omitempty"`
+	NoCardsOn       plain.Date        `json:"no_cards_on,omitempty"` // the day /card-accounts had nothing for us
+}
+
+// token is what the bank's authorization server gave us.
+type token struct {
+	Access  string    `json:"access"`
+	Refresh string    `json:"refresh,omitempty"`
+	Expiry  time.Time `json:"expiry,omitzero"`
+	URL     string    `json:"url,omitempty"` // token endpoint, for the refresh
+}
+
+// dialog lives with the synchronization: where the authorisation stands, and what may be under way.
+type dialog struct {
+	// About announces a request that must not be sent twice unknowingly. It is sealed before it is sent.
+	About *announcement `json:"about,omitempty"`
+	// Ask is the question that is open at the customer.
+	Ask *question `json:"ask,omitempty"`
+	// SecondFor says that the authorisation is one that the bank wants for reading, under a valid consent.
+	ForReading bool `json:"for_reading,omitempty"`
+	// RefreshToken says that the bank called the access token expired.
+	RefreshToken bool `json:"refresh_token,omitempty"`
+	// Restarts counts authorisations begun afresh because an answer of the bank was lost.
+	Restarts int `json:"restarts,omitempty"`
+
+	Position position `json:"position,omitzero"`
+	OAuth    *grant   `json:"oauth,omitempty"`
+}
+
+// An announcement is a request that is about to be sent, or was sent without an answer that we saw.
+type announcement struct {
+	Step      step   `json:"step"`
+	RequestID string `json:"request_id"` // X-Request-ID, the same for every attempt
+	Sent      bool   `json:"sent,omitempty"`
+	Repeated  bool   `json:"repeated,omitempty"` // sent again after the bank was seen not to have it
+}
+
+// step names the requests that change something at the bank which cannot be taken back.
+type step string
+
+const (
+	createConsent step = "CREATE_CONSENT"
+	sendPassword  step = "SEND_PASSWORD"
+	sendTAN       step = "SEND_TAN"
+	confirm       step = "CONFIRM" // confirmation code after a redirect
+	exchangeCode  step = "EXCHANGE_CODE"
+	refreshToken  step = "REFRESH_TOKEN"
+)
+
+// position is where an authorisation stands: what the bank's last answer allows as the next step.
+type position struct {
+	Links         links      `json:"links,omitempty"`
+	Authorisation string     `json:"authorisation,omitempty"` // href of the authorisation resource
+	Approach      string     `json:"approach,omitempty"`      // EMBEDDED | REDIRECT | DECOUPLED, where the bank said so
+	SCAStatus     string     `json:"sca_status,omitempty"`
+	Methods       methods    `json:"methods,omitempty"`
+	Chosen        *method    `json:"chosen,omitempty"`
+	Challenge     *challenge `json:"challenge,omitempty"`
+	Message       string     `json:"message,omitempty"` // psuMessage
+}
+
+// A question is the open challenge as the caller got it, and what an answer to it needs.
+type question struct {
+	Challenge providers.Challenge `json:"challenge"`
+	State     string              `json:"state,omitempty"`      // REDIRECT: what must come back
+	PollAfter time.Duration       `json:"poll_after,omitempty"` // DECOUPLED
+	NotBefore time.Time           `json:"not_before,omitzero"`  // DECOUPLED: earliest next poll
+}
+
+// grant is an OAuth authorization under way.
+type grant struct {
+	Verifier string `json:"verifier"` // PKCE, RFC 7636
+	TokenURL string `json:"token_url"`
+	Redirect string `json:"redirect"` // redirect_uri, the same in both requests
+}
+
+// consented reports whether the stored consent is valid as far as we know, and covers what is wanted.
+func (l *lasting) consented(today plain.Date, wanted providers.Consent) bool {
+	return l.ConsentID != "" && l.ConsentStatus == "valid" &&
+		(l.ValidUntil.IsZero() || l.ValidUntil >= today) && covers(l.Asked, wanted)
+}
+
+// covers reports whether a consent asked for as a allows everything that b wants.
+func covers(a, b providers.Consent) bool {
+	for _, s := range scopes(b) {
+		if !slices.Contains(scopes(a), s) {
+			return false
+		}
+	}
+	if len(a.Accounts) == 0 {
+		return true
+	}
+	for _, account := range b.Accounts {
+		if !slices.Contains(a.Accounts, account) {
+			return false
+		}
+	}
+	return len(b.Accounts) > 0
+}
+
+// forgetConsent drops the consent and keeps the rest.
+func (l *lasting) forgetConsent() {
+	l.ConsentID, l.ConsentStatus, l.ValidUntil, l.FrequencyPerDay, l.NoCardsOn = "", "", 0, 0, 0
+	l.Asked = providers.Consent{}
+}
+
+func (l *lasting) granted() *providers.Grant {
+	if l.ConsentID == "" || l.ConsentStatus != "valid" {
+		return nil
+	}
+	g := &providers.Grant{FrequencyPerDay: l.FrequencyPerDay}
+	if !l.ValidUntil.IsZero() {
+		g.ValidUntil = l.ValidUntil.AddDays(1).Time() // validUntil is inclusive
+	}
+	return g
+}
+
+// load reads the conversation's state; none yet is the zero state.
+func load(conv *providers.Conversation) (l lasting, d dialog, err error) {
+	if len(conv.Lasting) > 0 {
+		if err := json.Unmarshal(conv.Lasting, &l); err != nil {
+			return l, d, fmt.Errorf("read lasting state: %w", err)
+		}
+	}
+	if len(conv.Dialog) > 0 {
+		if err := json.Unmarshal(conv.Dialog, &d); err != nil {
+			return l, d, fmt.Errorf("read dialog state: %w", err)
+		}
+	}
+	return l, d, nil
+}
