@@ -1,0 +1,141 @@
+package models
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"kontoflow/providers"
+)
+
+// AccessStatus says whether an access can be synchronized, and what it lacks.
+type AccessStatus string
+
+const (
+	AccessNew            AccessStatus = "NEW"
+	AccessActive         AccessStatus = "ACTIVE"
+	AccessNeedsAuth      AccessStatus = "NEEDS_AUTH"
+	AccessUpgradePending AccessStatus = "UPGRADE_PENDING"
+	AccessRevoked        AccessStatus = "REVOKED"
+)
+
+// An Access is one customer's relation to one bank over one method.
+type Access struct {
+	ID              uuid.UUID
+	UserID          string
+	BankID          uuid.UUID
+	AccessMethodID  uuid.UUID
+	Status          AccessStatus
+	Consent         *ConsentRequest `gorm:"serializer:json"`
+	SaveCredentials bool
+	AuthMethods     []providers.AuthMethod `gorm:"serializer:json"` // as the bank last listed them
+	BankState       []byte                 // sealed: providers.Conversation.Lasting
+	CreatedAt       time.Time
+	DeletedAt       *time.Time
+}
+
+// ConsentRequest is what a client asks the bank to allow.
+type ConsentRequest struct {
+	Recurring bool             `json:"recurring"`
+	Period    int              `json:"period,omitempty"` // days; without meaning when not recurring
+	Scopes    []string         `json:"scopes,omitempty"`
+	Accounts  []ConsentAccount `json:"accounts,omitempty"`
+}
+
+// ConsentAccount names an account by its IBAN.
+type ConsentAccount struct {
+	ID       string `json:"id"`
+	Currency string `json:"currency,omitempty"`
+}
+
+// A Credential is one value the customer gave us, sealed whether it is a secret or a login.
+type Credential struct {
+	ID        uuid.UUID
+	AccessID  uuid.UUID
+	SyncID    *uuid.UUID // given for this synchronization only
+	Key       string
+	IsSecret  bool
+	Keep      bool // false: forgotten at the end of the next synchronization
+	Value     []byte
+	CreatedAt time.Time
+}
+
+// PutCredentials stores what the customer gave, replacing what was given for the same key and purpose. Fields tells
+// which keys are secret. A sync's own credentials are forgotten when it ends, unless it was asked to save them.
+func (s *Store) PutCredentials(tx *gorm.DB, access uuid.UUID, sync *uuid.UUID, values map[string]string,
+	fields []CredentialField, keepSecrets bool) error {
+	secret := make(map[string]bool, len(fields))
+	for _, f := range fields {
+		secret[f.Key] = f.IsSecret
+	}
+	for key, value := range values {
+		c := Credential{ID: NewID(), AccessID: access, SyncID: sync, Key: key, IsSecret: secret[key],
+			Keep: keepSecrets || !secret[key], CreatedAt: time.Now().UTC()}
+		sealed, err := s.Vault.Seal([]byte(value), credentialPlace(c.ID))
+		if err != nil {
+			return err
+		}
+		c.Value = sealed
+		// The row's id is part of the seal, so a replaced credential is a new row.
+		same := tx.Where("access_id = ? AND key = ? AND sync_id IS NOT DISTINCT FROM ?", access, key, sync)
+		if err := same.Delete(&Credential{}).Error; err != nil {
+			return err
+		}
+		if err := tx.Create(&c).Error; err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// StoredCredentials lists what is known of an access beyond a single synchronization, values sealed.
+func (s *Store) StoredCredentials(ctx context.Context, access uuid.UUID) (all []Credential, err error) {
+	return all, s.DB.WithContext(ctx).Where("access_id = ? AND sync_id IS NULL", access).Order("created_at, id").Find(&all).Error
+}
+
+// ForgetSecrets deletes the stored secrets of an access; logins stay.
+func ForgetSecrets(tx *gorm.DB, access uuid.UUID) error {
+	return tx.Where("access_id = ? AND is_secret AND sync_id IS NULL", access).Delete(&Credential{}).Error
+}
+
+// A Consent is what the bank granted. Its id at the bank is part of the access's sealed bank state.
+type Consent struct {
+	ID              uuid.UUID
+	AccessID        uuid.UUID
+	Status          string // VALID | EXPIRED | REVOKED
+	ValidUntil      *time.Time
+	FrequencyPerDay *int
+	CreatedAt       time.Time
+	EndedAt         *time.Time
+}
+
+// ValidConsent finds the access's consent in force, or ErrNotFound.
+func (s *Store) ValidConsent(ctx context.Context, access uuid.UUID) (c Consent, err error) {
+	return c, found(s.DB.WithContext(ctx).Take(&c, "access_id = ? AND status = 'VALID'", access).Error, "the consent")
+}
+
+// recordGrant keeps the consent in force in line with what the bank last said.
+func recordGrant(tx *gorm.DB, access uuid.UUID, g *providers.Grant) error {
+	c := Consent{ID: NewID(), AccessID: access, Status: "VALID", CreatedAt: time.Now().UTC()}
+	if !g.ValidUntil.IsZero() {
+		until := g.ValidUntil.UTC()
+		c.ValidUntil = &until
+	}
+	if g.FrequencyPerDay > 0 {
+		c.FrequencyPerDay = &g.FrequencyPerDay
+	}
+	return tx.Clauses(clause.OnConflict{
+		Columns:     []clause.Column{{Name: "access_id"}},
+		TargetWhere: clause.Where{Exprs: []clause.Expression{clause.Eq{Column: clause.Column{Name: "status"}, Value: clause.Expr{SQL: "'VALID'"}}}},
+		DoUpdates:   clause.AssignmentColumns([]string{"valid_until", "frequency_per_day"}),
+	}).Create(&c).Error
+}
+
+// EndConsent closes the consent in force, if there is one. Status is EXPIRED or REVOKED.
+func EndConsent(tx *gorm.DB, access uuid.UUID, status string) error {
+	return tx.Model(&Consent{}).Where("access_id = ? AND status = 'VALID'", access).
+		Updates(map[string]any{"status": status, "ended_at": time.Now().UTC()}).Error
+}

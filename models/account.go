@@ -1,0 +1,254 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"kontoflow/plain"
+	"kontoflow/providers"
+)
+
+// An Account of a customer. Its id stays, whatever the bank does to its handles and ids.
+type Account struct {
+	ID            uuid.UUID
+	UserID        string
+	AccessID      uuid.UUID
+	BankID        uuid.UUID
+	Identity      string // see identity
+	ResourceID    string // the bank's handle under the present consent
+	Card          bool
+	IBAN          *string
+	AccountNumber *string
+	BankCode      *string
+	BIC           *string
+	Name          *string
+	Owner         *string
+	Renamed       bool // name and owner were set by the client
+	Type          providers.AccountType
+	Currency      *string
+	AutoSync      bool
+	Supported     bool // false: readable, but no longer synchronized
+	Position      int
+	ReadUntil     plain.Date // last day that a complete reading covered
+	AttemptedAt   *time.Time
+	SucceededAt   *time.Time
+	Error         *SyncError `gorm:"serializer:json"` // of the last attempt; nil: it succeeded
+	CreatedAt     time.Time
+	DeletedAt     *time.Time
+}
+
+// Balance is an account's balance of one kind.
+type Balance struct {
+	AccountID  uuid.UUID `gorm:"primaryKey"`
+	Type       string    `gorm:"primaryKey"`
+	Amount     decimal.Decimal
+	Currency   *string
+	Date       plain.Date
+	ObservedAt time.Time
+}
+
+// identity is what an account is recognised by: its IBAN or else its number, and its currency, since sub-accounts in
+// several currencies share an IBAN. The bank's resource id would not do: it changes with every consent.
+func identity(a providers.Account) string {
+	number := a.IBAN
+	if number == "" {
+		number = a.BankCode + "/" + a.Number
+	}
+	if a.IBAN == "" && a.Number == "" {
+		number = "#" + a.ResourceID // nothing better: a new consent may then make a new account
+	}
+	return number + "/" + a.Currency
+}
+
+// SyncAccount is what happens to one account in one synchronization.
+type SyncAccount struct {
+	SyncID               uuid.UUID `gorm:"primaryKey"`
+	AccountID            uuid.UUID `gorm:"primaryKey"`
+	Position             int
+	Status               string     // PENDING | COMPLETED | FAILED
+	Error                *SyncError `gorm:"serializer:json"`
+	Pages                int        // stored pages of a first reading
+	Cursor               []byte     // sealed: where the next page begins
+	TransactionsAdded    int
+	TransactionsModified int
+	TransactionsRemoved  int
+}
+
+// TableName is the entity's long name.
+func (SyncAccount) TableName() string { return "synchronization_accounts" }
+
+// SyncAccounts lists the accounts of a synchronization in the bank's order.
+func SyncAccounts(tx *gorm.DB, sync uuid.UUID) (all []SyncAccount, err error) {
+	if err := tx.Where("sync_id = ?", sync).Order("position").Find(&all).Error; err != nil {
+		return nil, fmt.Errorf("read the synchronization's accounts: %w", err)
+	}
+	return all, nil
+}
+
+// PutAccounts stores what the bank lists for the session's access, and makes it the synchronization's work. Known
+// accounts keep their ids. New ones are added on an access's first reading, and when the scope is ACCOUNTS. Known ones
+// that the bank no longer lists fail with 10011. With the scope ACCOUNTS alone, being listed is all there is to do.
+func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]SyncAccount, error) {
+	now := time.Now().UTC()
+	var known []Account
+	if err := tx.Where("access_id = ?", b.Access.ID).Order("position").Find(&known).Error; err != nil {
+		return nil, fmt.Errorf("read the known accounts: %w", err)
+	}
+	byIdentity := make(map[string]*Account, len(known))
+	for i := range known {
+		byIdentity[known[i].Identity] = &known[i]
+	}
+	transactions, adding := b.reads(ScopeTransactions), len(known) == 0 || b.reads(ScopeAccounts)
+
+	var work []SyncAccount
+	seen := make(map[uuid.UUID]bool, len(listed))
+	for position, offered := range listed {
+		account := byIdentity[identity(offered)]
+		switch {
+		case account == nil && !adding, account != nil && (account.DeletedAt != nil || !account.Supported || seen[account.ID]):
+			continue
+		case account == nil:
+			account = &Account{ID: NewID(), UserID: b.Access.UserID, AccessID: b.Access.ID, BankID: b.Access.BankID,
+				Identity: identity(offered), AutoSync: true, Supported: true, CreatedAt: now}
+			byIdentity[account.Identity] = account
+		}
+		seen[account.ID] = true
+		account.describe(offered, position)
+		if err := tx.Save(account).Error; err != nil {
+			return nil, fmt.Errorf("store an account: %w", err)
+		}
+		if err := PutBalances(tx, account.ID, offered.Balances, now); err != nil {
+			return nil, err
+		}
+		w := SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: position, Status: "PENDING"}
+		if !transactions {
+			w.Status = "COMPLETED"
+		}
+		work = append(work, w)
+	}
+	for _, account := range known {
+		if !seen[account.ID] && account.DeletedAt == nil && account.Supported && transactions {
+			work = append(work, SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: len(listed) + len(work),
+				Status: "FAILED", Error: &SyncError{Code: providers.CodeAccountGone}})
+		}
+	}
+	if len(work) > 0 {
+		if err := tx.Create(&work).Error; err != nil {
+			return nil, fmt.Errorf("store the synchronization's accounts: %w", err)
+		}
+	}
+	return work, countAccounts(tx, b.Sync.ID)
+}
+
+// reads reports whether the synchronization's scope names what.
+func (b *BankSession) reads(what string) bool {
+	for _, s := range b.Sync.Scope {
+		if s == what {
+			return true
+		}
+	}
+	return false
+}
+
+// describe takes over what the bank says, except what the client named himself.
+func (a *Account) describe(offered providers.Account, position int) {
+	a.ResourceID, a.Card, a.Type, a.Position = offered.ResourceID, offered.Card, offered.Type, position
+	a.IBAN, a.AccountNumber = optional(offered.IBAN), optional(offered.Number)
+	a.BankCode, a.BIC, a.Currency = optional(offered.BankCode), optional(offered.BIC), optional(offered.Currency)
+	if !a.Renamed {
+		a.Name, a.Owner = optional(offered.Name), optional(offered.Owner)
+	}
+}
+
+// AtBank is the account as the adapter knows it.
+func (a *Account) AtBank() providers.Account {
+	return providers.Account{ResourceID: a.ResourceID, IBAN: value(a.IBAN), Number: value(a.AccountNumber),
+		BankCode: value(a.BankCode), BIC: value(a.BIC), Currency: value(a.Currency), Type: a.Type, Card: a.Card}
+}
+
+// Account finds an account by id.
+func (s *Store) Account(ctx context.Context, id uuid.UUID) (a Account, err error) {
+	return a, found(s.DB.WithContext(ctx).Take(&a, "id = ?", id).Error, "the account")
+}
+
+// PutBalances stores the newest balance of each kind that the bank gave.
+func PutBalances(tx *gorm.DB, account uuid.UUID, balances []providers.Balance, now time.Time) error {
+	rows := make([]Balance, 0, len(balances))
+	at := make(map[string]int, len(balances))
+	for _, b := range balances {
+		row := Balance{AccountID: account, Type: b.Type, Amount: b.Amount, Currency: optional(b.Currency), Date: b.Date, ObservedAt: now}
+		if i, twice := at[b.Type]; twice { // banks send one kind for several days: the newest counts
+			if rows[i].Date <= b.Date {
+				rows[i] = row
+			}
+			continue
+		}
+		at[b.Type] = len(rows)
+		rows = append(rows, row)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	if err := tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&rows).Error; err != nil {
+		return fmt.Errorf("store the balances: %w", err)
+	}
+	return nil
+}
+
+// EndAccount records how one account's part of a synchronization ended; failure nil is success. Called again, it
+// changes nothing.
+func EndAccount(tx *gorm.DB, sync, account uuid.UUID, failure *SyncError) error {
+	now := time.Now().UTC()
+	ended := map[string]any{"status": "COMPLETED", "cursor": nil}
+	attempt := Account{AttemptedAt: &now, SucceededAt: &now}
+	columns := []any{"succeeded_at", "error"}
+	if failure != nil {
+		ended["status"] = "FAILED"
+		ended["error"] = gorm.Expr("?::jsonb", failure.json())
+		attempt.Error, columns = failure, columns[1:]
+	}
+	result := tx.Model(&SyncAccount{}).Where("sync_id = ? AND account_id = ? AND status = 'PENDING'", sync, account).Updates(ended)
+	if result.Error != nil {
+		return fmt.Errorf("end the account: %w", result.Error)
+	}
+	if result.RowsAffected == 0 {
+		return nil
+	}
+	if err := tx.Model(&Account{}).Where("id = ?", account).Select("attempted_at", columns...).Updates(&attempt).Error; err != nil {
+		return fmt.Errorf("record the attempt: %w", err)
+	}
+	return countAccounts(tx, sync)
+}
+
+// countAccounts brings the synchronization's progress in line with its accounts.
+func countAccounts(tx *gorm.DB, sync uuid.UUID) error {
+	err := tx.Exec(`UPDATE synchronizations SET (accounts_total, accounts_done, transactions_added, transactions_modified, transactions_removed) = (
+		SELECT count(*), count(*) FILTER (WHERE status <> 'PENDING'), coalesce(sum(transactions_added), 0),
+		       coalesce(sum(transactions_modified), 0), coalesce(sum(transactions_removed), 0)
+		FROM synchronization_accounts WHERE sync_id = ?) WHERE id = ?`, sync, sync).Error
+	if err != nil {
+		return fmt.Errorf("count the accounts: %w", err)
+	}
+	return nil
+}
+
+// optional is nil for empty text: absent is absent.
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}

@@ -1,0 +1,313 @@
+package models
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"kontoflow/providers"
+)
+
+// ErrOvertaken says that another attempt at the same step stored first. Its outcome counts.
+var ErrOvertaken = errors.New("another attempt at this step was faster")
+
+// ErrCancelled says that the client wants the synchronization to end.
+var ErrCancelled = errors.New("the client cancelled the synchronization")
+
+// A BankSession is the conversation with the bank during one synchronization, opened for one step of it.
+type BankSession struct {
+	Sync         Synchronization
+	Access       Access
+	Conversation providers.Conversation
+	Steps        int             // finished steps
+	Outcome      json.RawMessage // of the last finished step
+
+	store   *Store
+	version int
+	state   dialogState
+	lasting []byte // as loaded, to tell whether it changed
+	granted *providers.Grant
+}
+
+// dialogState is what the sealed column `dialog` holds.
+type dialogState struct {
+	Adapter       json.RawMessage `json:"adapter,omitempty"`
+	RedirectState string          `json:"redirect_state"` // unguessable; of the present or next REDIRECT challenge
+}
+
+// OpenSession loads a synchronization's conversation, makes one if there is none, and opens its secrets. The first
+// call moves QUEUED to RUNNING. ErrEdge: the synchronization has ended. ErrCancelled: it is to end.
+func (s *Store) OpenSession(ctx context.Context, sync uuid.UUID) (*BankSession, error) {
+	b := &BankSession{store: s}
+	var method AccessMethod
+	var dialog []byte
+	err := s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := tx.Take(&b.Sync, "id = ?", sync).Error; err != nil {
+			return found(err, "the synchronization")
+		}
+		if b.Sync.Status.Ended() {
+			return ErrEdge
+		}
+		if b.Sync.CancelRequestedAt != nil {
+			return ErrCancelled
+		}
+		if b.Sync.Status == Queued {
+			if err := Transition(tx, sync, Running, nil); err != nil {
+				return err
+			}
+			b.Sync.Status = Running
+			b.state.RedirectState = NewSecret("")
+			sealed, err := seal(s.Vault, b.state, dialogPlace(sync))
+			if err != nil {
+				return err
+			}
+			if err := tx.Exec(`INSERT INTO bank_sessions (sync_id, dialog) VALUES (?, ?)`, sync, sealed).Error; err != nil {
+				return fmt.Errorf("begin the bank session: %w", err)
+			}
+			dialog = sealed
+		} else {
+			row := tx.Raw(`SELECT dialog, version, steps, outcome FROM bank_sessions WHERE sync_id = ?`, sync).Row()
+			if err := row.Scan(&dialog, &b.version, &b.Steps, &b.Outcome); err != nil {
+				return fmt.Errorf("read the bank session: %w", err)
+			}
+		}
+		if err := tx.Take(&b.Access, "id = ?", b.Sync.AccessID).Error; err != nil {
+			return found(err, "the access")
+		}
+		return found(tx.Take(&method, "id = ?", b.Access.AccessMethodID).Error, "the access method")
+	})
+	if err != nil {
+		return nil, err
+	}
+
+	if err := open(s.Vault, dialog, dialogPlace(sync), &b.state); err != nil {
+		return nil, err
+	}
+	c := &b.Conversation
+	if c.Connection, err = s.OpenConnection(&method); err != nil {
+		return nil, err
+	}
+	if c.Credentials, err = s.openCredentials(ctx, b.Access.ID, &sync); err != nil {
+		return nil, err
+	}
+	if err := open(s.Vault, b.Sync.PSU, psuPlace(sync), &c.PSU); err != nil {
+		return nil, err
+	}
+	if err := open(s.Vault, b.Access.BankState, bankStatePlace(b.Access.ID), &c.Lasting); err != nil {
+		return nil, err
+	}
+	b.lasting = c.Lasting
+	c.Dialog = b.state.Adapter
+	c.Redirect.State = b.state.RedirectState
+	c.Interactive = b.Sync.Trigger == Manual
+	c.Resumed = true
+	c.Consent = b.Access.consent()
+	return b, nil
+}
+
+// openCredentials opens what the customer gave for the access, where values given for this synchronization win.
+func (s *Store) openCredentials(ctx context.Context, access uuid.UUID, sync *uuid.UUID) (map[string]string, error) {
+	var all []Credential
+	// NULLS FIRST: what was given for this synchronization comes last, and stays.
+	err := s.DB.WithContext(ctx).Where("access_id = ? AND (sync_id IS NULL OR sync_id = ?)", access, sync).
+		Order("sync_id NULLS FIRST").Find(&all).Error
+	if err != nil {
+		return nil, fmt.Errorf("read the credentials: %w", err)
+	}
+	values := make(map[string]string, len(all))
+	for _, c := range all {
+		value, err := s.Vault.Open(c.Value, credentialPlace(c.ID))
+		if err != nil {
+			return nil, err
+		}
+		values[c.Key] = string(value)
+	}
+	return values, nil
+}
+
+func (a *Access) consent() providers.Consent {
+	if a.Consent == nil {
+		return providers.Consent{Recurring: true}
+	}
+	c := providers.Consent{Recurring: a.Consent.Recurring, Scopes: a.Consent.Scopes}
+	if c.Recurring {
+		c.PeriodDays = a.Consent.Period
+	}
+	for _, account := range a.Consent.Accounts {
+		c.Accounts = append(c.Accounts, providers.AccountRequest{IBAN: account.ID, Currency: account.Currency})
+	}
+	return c
+}
+
+// Save puts the conversation back, sealed. ErrOvertaken: another attempt stored since this one loaded.
+func (b *BankSession) Save(tx *gorm.DB) error { return b.save(tx, b.Steps, b.Outcome) }
+
+// Finish puts the conversation back as the end of a step, with the outcome that a rerun of the step will answer.
+func (b *BankSession) Finish(tx *gorm.DB, step int, outcome any) error {
+	encoded, err := json.Marshal(outcome)
+	if err != nil {
+		return fmt.Errorf("encode the step's outcome: %w", err)
+	}
+	return b.save(tx, step, encoded)
+}
+
+func (b *BankSession) save(tx *gorm.DB, steps int, outcome json.RawMessage) error {
+	b.state.Adapter = b.Conversation.Dialog
+	sealed, err := seal(b.store.Vault, b.state, dialogPlace(b.Sync.ID))
+	if err != nil {
+		return err
+	}
+	result := tx.Exec(`UPDATE bank_sessions SET dialog = ?, version = version + 1, steps = ?, outcome = ?, updated_at = now()
+		WHERE sync_id = ? AND version = ?`, sealed, steps, nullJSON(outcome), b.Sync.ID, b.version)
+	if result.Error != nil {
+		return fmt.Errorf("store the bank session: %w", result.Error)
+	}
+	if result.RowsAffected == 0 {
+		return ErrOvertaken
+	}
+	if !bytes.Equal(b.lasting, b.Conversation.Lasting) {
+		sealed, err := seal(b.store.Vault, b.Conversation.Lasting, bankStatePlace(b.Access.ID))
+		if err != nil {
+			return err
+		}
+		if err := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ?`, sealed, b.Access.ID).Error; err != nil {
+			return fmt.Errorf("store the access's state at the bank: %w", err)
+		}
+	}
+	if g := b.Conversation.Granted; g != nil && (b.granted == nil || *g != *b.granted) {
+		if err := recordGrant(tx, b.Access.ID, g); err != nil {
+			return fmt.Errorf("store the consent: %w", err)
+		}
+	}
+	b.version++
+	b.Steps, b.Outcome = steps, outcome
+	b.lasting, b.granted = b.Conversation.Lasting, b.Conversation.Granted
+	return nil
+}
+
+func nullJSON(raw json.RawMessage) any {
+	if raw == nil {
+		return nil
+	}
+	return string(raw)
+}
+
+// Fail puts the conversation back after a step that failed, with what the bank said: Store.End will want it.
+func (b *BankSession) Fail(tx *gorm.DB, failure *SyncError) error {
+	if err := b.Save(tx); err != nil {
+		return err
+	}
+	err := tx.Exec(`UPDATE bank_sessions SET failure = ?::jsonb WHERE sync_id = ?`, failure.json(), b.Sync.ID).Error
+	if err != nil {
+		return fmt.Errorf("store the failure: %w", err)
+	}
+	return nil
+}
+
+// A Challenge is a question of the bank to the customer.
+type Challenge struct {
+	ID           uuid.UUID
+	SyncID       uuid.UUID
+	Ordinal      int
+	Type         providers.ChallengeType
+	Status       string // OPEN | ANSWERED | CLOSED
+	Content      []byte // sealed; see Store.OpenChallenge
+	RedirectHash []byte // HashSecret of the state that comes back on our callback
+	CreatedAt    time.Time
+	ExpiresAt    time.Time
+}
+
+// Ask stores a challenge and sets AWAIT_AUTH until expires. Call it in the transaction that saves the session.
+func (b *BankSession) Ask(tx *gorm.DB, question *providers.Challenge, expires time.Time) (*Challenge, error) {
+	c := &Challenge{ID: NewID(), SyncID: b.Sync.ID, Type: question.Type, Status: "OPEN",
+		CreatedAt: time.Now().UTC(), ExpiresAt: expires.UTC()}
+	if question.Type == providers.RedirectTo {
+		c.RedirectHash = HashSecret(b.state.RedirectState)
+	}
+	var err error
+	if c.Content, err = seal(b.store.Vault, question, challengePlace(c.ID)); err != nil {
+		return nil, err
+	}
+	if err := tx.Raw(`SELECT count(*) + 1 FROM challenges WHERE sync_id = ?`, c.SyncID).Scan(&c.Ordinal).Error; err != nil {
+		return nil, fmt.Errorf("number the challenge: %w", err)
+	}
+	if err := tx.Create(c).Error; err != nil {
+		return nil, fmt.Errorf("store the challenge: %w", err)
+	}
+	if question.Type == providers.MethodSelection {
+		methods, err := json.Marshal(question.AuthMethods)
+		if err != nil {
+			return nil, err
+		}
+		if err := tx.Exec(`UPDATE accesses SET auth_methods = ? WHERE id = ?`, string(methods), b.Access.ID).Error; err != nil {
+			return nil, fmt.Errorf("store the authentication methods: %w", err)
+		}
+	}
+	return c, Transition(tx, b.Sync.ID, AwaitAuth, map[string]any{"expires_at": c.ExpiresAt})
+}
+
+// Resume ends the wait for the challenge and sets RUNNING. Called again, it changes nothing.
+func (b *BankSession) Resume(tx *gorm.DB, challenge uuid.UUID) error {
+	result := tx.Model(&Challenge{}).Where("id = ? AND status = 'OPEN'", challenge).Update("status", "ANSWERED")
+	if result.Error != nil {
+		return fmt.Errorf("settle the challenge: %w", result.Error)
+	}
+	if result.RowsAffected == 0 {
+		return nil
+	}
+	b.state.RedirectState = NewSecret("") // a later redirect must not be answered by this one's return
+	b.Conversation.Redirect.State = b.state.RedirectState
+	return Transition(tx, b.Sync.ID, Running, nil)
+}
+
+// OpenChallenge opens the question.
+func (s *Store) OpenChallenge(c *Challenge) (question providers.Challenge, err error) {
+	return question, open(s.Vault, c.Content, challengePlace(c.ID), &question)
+}
+
+// ErrAnswered says that the challenge has another answer already.
+var ErrAnswered = errors.New("the challenge was answered differently")
+
+// PutAnswer stores the customer's answer to an open challenge. The same answer again is no error, whatever has
+// become of the challenge. ErrAnswered: there is another one. ErrEdge: the challenge is closed.
+func (s *Store) PutAnswer(ctx context.Context, challenge uuid.UUID, answer providers.Answer) error {
+	sealed, err := seal(s.Vault, answer, answerPlace(challenge))
+	if err != nil {
+		return err
+	}
+	result := s.DB.WithContext(ctx).Exec(`INSERT INTO answers (challenge_id, value)
+		SELECT id, ? FROM challenges WHERE id = ? AND status = 'OPEN' AND expires_at > now()
+		ON CONFLICT DO NOTHING`, sealed, challenge)
+	if result.Error != nil {
+		return fmt.Errorf("store the answer: %w", result.Error)
+	}
+	if result.RowsAffected == 1 {
+		return nil
+	}
+	earlier, err := s.Answer(ctx, challenge)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return ErrEdge
+	case err != nil:
+		return err
+	case earlier.Value != answer.Value || earlier.MethodID != answer.MethodID:
+		return ErrAnswered
+	}
+	return nil
+}
+
+// Answer opens the answer to a challenge. ErrNotFound: there is none yet.
+func (s *Store) Answer(ctx context.Context, challenge uuid.UUID) (answer providers.Answer, err error) {
+	var sealed []byte
+	row := s.DB.WithContext(ctx).Raw(`SELECT value FROM answers WHERE challenge_id = ?`, challenge).Row()
+	if err := row.Scan(&sealed); err != nil {
+		return answer, found(err, "the answer")
+	}
+	return answer, open(s.Vault, sealed, answerPlace(challenge), &answer)
+}

@@ -1,0 +1,346 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"kontoflow/providers"
+)
+
+// SyncStatus is the state of a synchronization:
+//
+//	QUEUED → RUNNING ⇄ AWAIT_AUTH → COMPLETED | FAILED
+//
+// RUNNING ends in COMPLETED; every state that has not ended can end in FAILED. Nothing follows an end.
+type SyncStatus string
+
+const (
+	Queued    SyncStatus = "QUEUED"     // stored; its workflow may not have started yet
+	Running   SyncStatus = "RUNNING"    // talking to the bank
+	AwaitAuth SyncStatus = "AWAIT_AUTH" // the bank asks the customer; as often as it likes
+	Completed SyncStatus = "COMPLETED"
+	Failed    SyncStatus = "FAILED" // Error says why
+)
+
+// edges lists for every state where it may be entered from. The trigger `edge` of the migrations holds the same.
+var edges = map[SyncStatus][]SyncStatus{
+	Running:   {Queued, AwaitAuth},
+	AwaitAuth: {Running},
+	Completed: {Running},
+	Failed:    {Queued, Running, AwaitAuth},
+}
+
+// Ended reports whether nothing can happen any more.
+func (s SyncStatus) Ended() bool { return s == Completed || s == Failed }
+
+// ErrEdge says that a synchronization cannot go where it was sent: it has ended, or another state comes first.
+var ErrEdge = errors.New("the synchronization is not in a state for this")
+
+// Triggers of a synchronization.
+const (
+	Manual = "MANUAL"
+	Auto   = "AUTO"
+)
+
+// Scopes of a synchronization.
+const (
+	ScopeAccounts     = "ACCOUNTS"
+	ScopeTransactions = "TRANSACTIONS"
+)
+
+// A Synchronization is one run of reading an access. Its id is its workflow's id.
+type Synchronization struct {
+	ID                   uuid.UUID
+	AccessID             uuid.UUID
+	Status               SyncStatus
+	Trigger              string // MANUAL | AUTO
+	Scope                Strings
+	SaveSecrets          *bool // true stores, false forgets, nil leaves them alone
+	DisableNotifications bool
+	RedirectURI          *string
+	State                *string // the client's own, appended to RedirectURI
+	PSU                  []byte  `gorm:"column:psu"` // sealed providers.PSU; nil: the user is absent
+	IdempotencyKey       *string
+	RequestHash          []byte
+	CreatedAt            time.Time
+	StartedAt            *time.Time
+	EndedAt              *time.Time
+	ExpiresAt            *time.Time // in AWAIT_AUTH: when the wait ends
+	CancelRequestedAt    *time.Time
+	Error                *SyncError `gorm:"serializer:json"`
+	AccountsTotal        int
+	AccountsDone         int
+	TransactionsAdded    int
+	TransactionsModified int
+	TransactionsRemoved  int
+}
+
+// SyncError is what went wrong, by its code (API.md, "Errors").
+type SyncError struct {
+	Code    int            `json:"code"`
+	Message string         `json:"message,omitempty"` // the bank's own words
+	Data    map[string]any `json:"data,omitempty"`
+}
+
+// SealPSU puts the customer's presence into the synchronization.
+func (s *Store) SealPSU(y *Synchronization, psu providers.PSU) (err error) {
+	if psu == (providers.PSU{}) {
+		return nil
+	}
+	y.PSU, err = seal(s.Vault, psu, psuPlace(y.ID))
+	return err
+}
+
+// Synchronization finds one by id.
+func (s *Store) Synchronization(ctx context.Context, id uuid.UUID) (y Synchronization, err error) {
+	return y, found(s.DB.WithContext(ctx).Take(&y, "id = ?", id).Error, "the synchronization")
+}
+
+// Transition moves a synchronization along a legal edge, setting what belongs to the new state; every state change
+// goes through here. ErrEdge: it was not in a state that leads there.
+func Transition(tx *gorm.DB, id uuid.UUID, to SyncStatus, set map[string]any) error {
+	now := time.Now().UTC()
+	columns := map[string]any{"status": to, "expires_at": nil}
+	switch to {
+	case Running:
+		columns["started_at"] = gorm.Expr("coalesce(started_at, ?)", now)
+	case Completed, Failed:
+		columns["ended_at"] = now
+	}
+	for column, value := range set {
+		columns[column] = value
+	}
+	result := tx.Model(&Synchronization{}).Where("id = ? AND status IN ?", id, edges[to]).Updates(columns)
+	if result.Error != nil {
+		return fmt.Errorf("move the synchronization to %s: %w", to, result.Error)
+	}
+	if result.RowsAffected == 0 {
+		return ErrEdge
+	}
+	return nil
+}
+
+// RequestCancel notes that the client wants the synchronization to end. ErrEdge: it has ended.
+func (s *Store) RequestCancel(ctx context.Context, id uuid.UUID) error {
+	result := s.DB.WithContext(ctx).Model(&Synchronization{}).
+		Where("id = ? AND status NOT IN ?", id, []SyncStatus{Completed, Failed}).
+		Update("cancel_requested_at", gorm.Expr("coalesce(cancel_requested_at, now())"))
+	if result.Error != nil {
+		return fmt.Errorf("request the cancel: %w", result.Error)
+	}
+	if result.RowsAffected == 0 {
+		return ErrEdge
+	}
+	return nil
+}
+
+// SyncRef is what starts a synchronization's workflow: ids and plain words only.
+type SyncRef struct {
+	ID       uuid.UUID
+	AccessID uuid.UUID
+	BankID   uuid.UUID
+	Trigger  string
+	Scope    Strings
+}
+
+// LostStarts lists synchronizations that are QUEUED since before: the API stored them and then could not start them.
+func (s *Store) LostStarts(ctx context.Context, before time.Time, limit int) (refs []SyncRef, err error) {
+	return refs, s.DB.WithContext(ctx).Raw(`
+		SELECT y.id, y.access_id, a.bank_id, y.trigger, y.scope
+		FROM synchronizations y JOIN accesses a ON a.id = y.access_id
+		WHERE y.status = 'QUEUED' AND y.created_at < ? ORDER BY y.created_at LIMIT ?`, before, limit).Scan(&refs).Error
+}
+
+// AnswerRef is an answer that was stored and may not have reached its workflow.
+type AnswerRef struct {
+	SyncID      uuid.UUID
+	ChallengeID uuid.UUID
+}
+
+// LostAnswers lists answers from before that still stand with an open challenge: their signal was lost.
+func (s *Store) LostAnswers(ctx context.Context, before time.Time, limit int) (refs []AnswerRef, err error) {
+	return refs, s.DB.WithContext(ctx).Raw(`
+		SELECT c.sync_id, c.id AS challenge_id FROM answers w JOIN challenges c ON c.id = w.challenge_id
+		WHERE c.status = 'OPEN' AND w.created_at < ? ORDER BY w.created_at LIMIT ?`, before, limit).Scan(&refs).Error
+}
+
+// LostCancels lists synchronizations that go on although their cancel was requested before.
+func (s *Store) LostCancels(ctx context.Context, before time.Time, limit int) (ids []uuid.UUID, err error) {
+	return ids, s.DB.WithContext(ctx).Raw(`
+		SELECT id FROM synchronizations
+		WHERE status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH') AND cancel_requested_at < ? LIMIT ?`, before, limit).Scan(&ids).Error
+}
+
+// DeletedAccesses lists accesses that were deleted before and are still there: their removal was not started or not done.
+func (s *Store) DeletedAccesses(ctx context.Context, before time.Time, limit int) (ids []uuid.UUID, err error) {
+	return ids, s.DB.WithContext(ctx).Raw(`
+		SELECT id FROM accesses WHERE deleted_at < ? ORDER BY deleted_at LIMIT ?`, before, limit).Scan(&ids).Error
+}
+
+// json is the error as its column holds it.
+func (e *SyncError) json() string {
+	b, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // codes, words and strings: always representable
+	}
+	return string(b)
+}
+
+// End finishes a synchronization; code 0 means that nothing failed as a whole. What accounts had not ended fail
+// with it; accounts that all failed sink it with the first one's error. It closes the open challenge, keeps or forgets
+// the secrets as the client wished, and sets the access's status. Called again, it answers the same.
+func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronization, err error) {
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Take(&y, "id = ?", id).Error; err != nil {
+			return found(err, "the synchronization")
+		}
+		if y.Status.Ended() {
+			return nil
+		}
+		failure, err := lastFailure(tx, id, code)
+		if err != nil {
+			return err
+		}
+		accounts, err := SyncAccounts(tx, id)
+		if err != nil {
+			return err
+		}
+		failed := 0
+		for _, a := range accounts {
+			if a.Status == "PENDING" {
+				e := failure
+				if e == nil {
+					e = &SyncError{Code: providers.CodeInternal}
+				}
+				if err := EndAccount(tx, id, a.AccountID, e); err != nil {
+					return err
+				}
+				a.Status, a.Error = "FAILED", e
+			}
+			if a.Status == "FAILED" {
+				failed++
+			}
+		}
+		if failure == nil && failed > 0 && failed == len(accounts) {
+			failure = accounts[0].Error
+			if failure == nil {
+				failure = &SyncError{Code: providers.CodeInternal}
+			}
+		}
+		if failure != nil && len(accounts) == 0 {
+			if err := attemptFailed(tx, y.AccessID, failure); err != nil {
+				return err
+			}
+		}
+		if err := settleSecrets(tx, &y, failure); err != nil {
+			return err
+		}
+		if err := tx.Model(&Challenge{}).Where("sync_id = ? AND status = 'OPEN'", id).Update("status", "CLOSED").Error; err != nil {
+			return fmt.Errorf("close the challenge: %w", err)
+		}
+		if err := tx.Exec(`UPDATE bank_sessions SET dialog = NULL, updated_at = now() WHERE sync_id = ?`, id).Error; err != nil {
+			return fmt.Errorf("forget the dialog: %w", err)
+		}
+		if err := settleAccess(tx, y.AccessID, failure); err != nil {
+			return err
+		}
+		if failure == nil {
+			err = Transition(tx, id, Completed, nil)
+		} else {
+			err = Transition(tx, id, Failed, map[string]any{"error": gorm.Expr("?::jsonb", failure.json())})
+		}
+		if err != nil {
+			return err
+		}
+		return tx.Take(&y, "id = ?", id).Error
+	})
+	return y, err
+}
+
+// lastFailure is the error for code, in the bank's words where the step that failed left them.
+func lastFailure(tx *gorm.DB, id uuid.UUID, code int) (*SyncError, error) {
+	if code == 0 {
+		return nil, nil
+	}
+	var stored []byte
+	err := tx.Raw(`SELECT failure FROM bank_sessions WHERE sync_id = ?`, id).Row().Scan(&stored)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("read the failure: %w", err)
+	}
+	failure := &SyncError{}
+	if stored != nil {
+		if err := json.Unmarshal(stored, failure); err != nil {
+			return nil, fmt.Errorf("read the failure: %w", err)
+		}
+	}
+	if failure.Code != code {
+		failure = &SyncError{Code: code}
+	}
+	return failure, nil
+}
+
+// attemptFailed tells the access's accounts of a synchronization that failed before it came to them.
+func attemptFailed(tx *gorm.DB, access uuid.UUID, failure *SyncError) error {
+	now := time.Now().UTC()
+	err := tx.Model(&Account{}).Where("access_id = ? AND deleted_at IS NULL AND supported", access).
+		Select("attempted_at", "error").Updates(&Account{AttemptedAt: &now, Error: failure}).Error
+	if err != nil {
+		return fmt.Errorf("record the attempt: %w", err)
+	}
+	return nil
+}
+
+// settleSecrets forgets what was given for this synchronization, or stores it where the client said save_secrets and
+// the bank did not refuse it.
+func settleSecrets(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
+	if y.SaveSecrets != nil {
+		refused := failure != nil && (failure.Code == providers.CodeLoginInvalid || failure.Code == providers.CodePINInvalid)
+		if !*y.SaveSecrets {
+			if err := ForgetSecrets(tx, y.AccessID); err != nil {
+				return fmt.Errorf("forget the stored secrets: %w", err)
+			}
+		} else if !refused {
+			err := tx.Exec(`DELETE FROM credentials WHERE access_id = ? AND sync_id IS NULL AND key IN
+				(SELECT key FROM credentials WHERE sync_id = ?)`, y.AccessID, y.ID).Error
+			if err == nil {
+				err = tx.Model(&Credential{}).Where("sync_id = ?", y.ID).
+					Updates(map[string]any{"sync_id": nil, "keep": true}).Error
+			}
+			if err == nil {
+				err = tx.Model(&Credential{}).Where("access_id = ? AND sync_id IS NULL", y.AccessID).Update("keep", true).Error
+			}
+			if err != nil {
+				return fmt.Errorf("store the secrets: %w", err)
+			}
+		}
+	}
+	err := tx.Where("sync_id = ? OR (access_id = ? AND sync_id IS NULL AND NOT keep)", y.ID, y.AccessID).Delete(&Credential{}).Error
+	if err != nil {
+		return fmt.Errorf("forget the secrets: %w", err)
+	}
+	return nil
+}
+
+// settleAccess sets what a synchronization's end says about its access.
+func settleAccess(tx *gorm.DB, access uuid.UUID, failure *SyncError) error {
+	a := tx.Model(&Access{}).Where("id = ? AND status IN ?", access, []AccessStatus{AccessNew, AccessActive, AccessNeedsAuth})
+	var err error
+	switch {
+	case failure == nil:
+		err = a.Update("status", AccessActive).Error
+	case failure.Code/10000 == 1: // group 10000: the user has to do something
+		err = a.Update("status", AccessNeedsAuth).Error
+	}
+	if err != nil {
+		return fmt.Errorf("set the access's status: %w", err)
+	}
+	return nil
+}
