@@ -1,0 +1,56 @@
+# Targets carry their help in `## ` comments: make help.
+SHELL      := /bin/bash
+DEVSERVER  := bin/kontoflow-devserver
+TOOLS      := bin/tools
+GROUND     := ./bin/kontoflow up --
+# What `make test` runs: PACKAGES='./api/... ./models/...' and TESTFLAGS='-run TestX -v' narrow it.
+PACKAGES   ?= ./...
+TESTFLAGS  ?= -race
+
+.DEFAULT_GOAL := help
+
+.PHONY: run
+run: build ## Bring up everything here, run one synchronization, stay (ONCE=1: end after it)
+	@./bin/kontoflow up
+
+.PHONY: test
+test: build ## Run all tests, on a PostgreSQL and a Temporal server of their own
+	$(GROUND) go test -timeout 30m $(TESTFLAGS) $(PACKAGES)
+	cd devserver && go vet ./...
+
+.PHONY: bench
+bench: build ## Measure against bare servers: a table of ratios, and bench.json
+	$(GROUND) ./bin/kontoflow bench
+
+.PHONY: lint
+lint: bin/tools ## Check the code: gofmt, vet, staticcheck, workflowcheck, govulncheck
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt'ed:"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	$(TOOLS)/staticcheck ./...
+	$(TOOLS)/workflowcheck -config workflows/workflowcheck.yaml ./workflows/...
+	@tools/govulncheck $(TOOLS)/govulncheck ./...
+
+.PHONY: generate
+generate: bin/tools ## Generate the API's types and server interface from api/openapi.yaml
+	cd api && ../$(TOOLS)/oapi-codegen -config oapi-codegen.yaml openapi.yaml
+
+.PHONY: build
+build: ## Build bin/kontoflow and the Temporal development server
+	@[ -e $(DEVSERVER) ] || echo "building kontoflow and a Temporal server: some minutes the first time"
+	@mkdir -p bin
+	@go build -o bin/kontoflow .
+	@cd devserver && go build -o ../$(DEVSERVER) .
+
+bin/tools: tools/go.mod tools/go.sum
+	@echo "building the developer tools"
+	@mkdir -p $@
+	@cd tools && go build -o ../$@/ tool
+	@touch $@
+
+.PHONY: clean
+clean: ## Remove what was built, and the state of make run
+	rm -rf bin .data
+
+.PHONY: help
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
