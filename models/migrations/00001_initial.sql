@@ -333,13 +333,11 @@ CREATE TABLE transactions (
     modified_at          timestamptz NOT NULL,
     created_by           uuid NOT NULL,      -- the synchronization that first saw it
     modified_by          uuid NOT NULL,      -- the one that last changed it
-    missing_since        timestamptz,        -- booked, but absent from a complete reading; absent again, it is removed
+    missed_by            uuid,               -- the synchronization whose complete reading lacked it; lacking again, it is removed
     removed_at           timestamptz,        -- gone at the bank
-    -- what reconciliation compares (reconcile.Facts)
-    bank_transaction_id  text,
+    bank_transaction_id  text,               -- as the bank sent them, placeholders and all
     entry_reference      text,
-    fingerprint          bytea NOT NULL,
-    normalizer_version   smallint NOT NULL
+    facts                bytea NOT NULL      -- reconcile.Facts: what reconciliation compares
 );
 CREATE INDEX transactions_by_day ON transactions (account_id, day, id);
 CREATE INDEX transactions_by_change ON transactions (account_id, modified_at);
@@ -349,7 +347,7 @@ CREATE INDEX transactions_pending ON transactions (account_id) WHERE NOT booked 
 CREATE TABLE observations (
     transaction_id      uuid NOT NULL REFERENCES transactions ON DELETE CASCADE,
     sync_id             uuid NOT NULL,
-    change              text NOT NULL CHECK (change IN ('ADDED', 'MODIFIED', 'MISSING', 'REAPPEARED', 'REMOVED')),
+    change              text NOT NULL CHECK (change IN ('ADDED', 'RELABELLED', 'MODIFIED', 'MISSING', 'REMOVED')),
     bank_transaction_id text,
     entry_reference     text,
     booked              boolean NOT NULL,

@@ -1,0 +1,68 @@
+package activities
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"kontoflow/models"
+	"kontoflow/providers"
+)
+
+// ReadAccountsOutcome lists the accounts whose transactions are to be read.
+type ReadAccountsOutcome struct {
+	NeedsAuthorization bool        `json:",omitempty"` // the bank wants the customer first: Connect, then again
+	Accounts           []uuid.UUID `json:",omitempty"`
+	Parallel           int         `json:",omitempty"` // how many at once the bank bears
+}
+
+// defaultParallel is how many accounts of one access are read at once where the catalog does not say.
+const defaultParallel = 3
+
+// ReadAccounts reads the list of accounts with their balances, and stores it.
+func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out ReadAccountsOutcome, err error) {
+	session, err := a.Store.OpenSession(ctx, sync)
+	if err != nil {
+		return out, failure(err)
+	}
+	out.Parallel = session.Conversation.Connection.Parallel
+	if out.Parallel <= 0 {
+		out.Parallel = defaultParallel
+	}
+	work, err := models.SyncAccounts(a.Store.DB.WithContext(ctx), sync)
+	if err != nil {
+		return out, failure(err)
+	}
+	if len(work) == 0 { // not done by an attempt whose completion was lost
+		provider, err := a.provider(&session.Conversation)
+		if err != nil {
+			return out, failure(err)
+		}
+		listed, err := provider.Accounts(ctx, &session.Conversation)
+		var e *providers.Error
+		if errors.As(err, &e) && e.Kind == providers.NeedsAuthorization {
+			out.NeedsAuthorization = true
+			return out, failure(a.Store.Transact(ctx, session.Save))
+		}
+		if err != nil {
+			return out, a.fail(ctx, session, err)
+		}
+		err = a.Store.Transact(ctx, func(tx *gorm.DB) error {
+			if work, err = session.PutAccounts(tx, listed); err != nil {
+				return err
+			}
+			return session.Save(tx)
+		})
+		if err != nil {
+			return out, failure(err)
+		}
+	}
+	for _, w := range work {
+		if w.Status == "PENDING" {
+			out.Accounts = append(out.Accounts, w.AccountID)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,39 @@
+// Package activities holds the steps of the workflows: each talks to a bank or the database, moves what is stored in
+// one transaction, and answers with ids, states and counts.
+//
+// Every activity may run twice, also at the same time as a copy of itself that was thought dead. What makes that
+// harmless is in the database: a finished step answers its stored outcome again, the bank session's version lets one
+// of two copies store, and the state machine refuses the rest.
+package activities
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+
+	"kontoflow/models"
+	"kontoflow/providers"
+)
+
+// Activities is registered with the worker; its exported methods are the activities.
+type Activities struct {
+	Store     *models.Store
+	Providers map[string]providers.Provider // by Connection.Protocol
+	// CallbackURL is where banks send customers back to; it ends in /callback/redirect.
+	CallbackURL string
+	// ChallengeTimeout is how long a customer may take over one challenge.
+	ChallengeTimeout time.Duration
+	// Now is the clock that tells which days are complete; nil: the machine's. Deadlines do not follow it.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// provider finds the adapter for a conversation.
+func (a *Activities) provider(c *providers.Conversation) (providers.Provider, error) {
+	p, ok := a.Providers[c.Connection.Protocol]
+	if !ok {
+		return nil, &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankUnsupported,
+			Err: fmt.Errorf("no adapter for protocol %q", c.Connection.Protocol)}
+	}
+	return p, nil
+}

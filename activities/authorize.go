@@ -1,0 +1,198 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+	"gorm.io/gorm"
+
+	"kontoflow/models"
+	"kontoflow/providers"
+)
+
+// maxMoves bounds how often an adapter may move on without coming to an end: a bank that links in circles ends here.
+const maxMoves = 32
+
+// AuthorizeInput names a step of authorization. Steps are counted from 1 within a synchronization.
+type AuthorizeInput struct {
+	SyncID      uuid.UUID
+	Step        int
+	ChallengeID uuid.UUID `json:",omitzero"` // Answer, AwaitConfirmation
+}
+
+// AuthorizeOutcome is how a step of authorization ended.
+type AuthorizeOutcome struct {
+	Status    providers.StepStatus // Ready, Challenged
+	Challenge ChallengeRef         `json:",omitzero"` // with Challenged
+}
+
+// ChallengeRef is what a workflow knows of a challenge.
+type ChallengeRef struct {
+	ID        uuid.UUID
+	Type      providers.ChallengeType
+	ExpiresAt time.Time
+	PollAfter time.Duration `json:",omitzero"` // DECOUPLED: the bank's wish
+}
+
+// Connect moves the conversation with the bank on until it is Ready or asks the customer something. The first one
+// moves the synchronization to RUNNING.
+func (a *Activities) Connect(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
+	return a.authorize(ctx, in, providers.Provider.Authorize, false)
+}
+
+// Answer hands the customer's stored answer to the bank, and moves on like Connect.
+func (a *Activities) Answer(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
+	var answer providers.Answer
+	loaded := false
+	return a.authorize(ctx, in, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+		if !loaded {
+			var err error
+			if answer, err = a.Store.Answer(ctx, in.ChallengeID); err != nil {
+				return providers.Step{}, err
+			}
+			loaded = true
+		}
+		return p.Answer(ctx, c, answer)
+	}, true)
+}
+
+// AwaitConfirmation asks the bank at its own pace whether the customer has confirmed in the bank's app.
+func (a *Activities) AwaitConfirmation(ctx context.Context, in AwaitConfirmationInput) (AuthorizeOutcome, error) {
+	wait := max(in.PollAfter, time.Second)
+	return a.authorize(ctx, in.AuthorizeInput, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+		for {
+			// Waiting comes first, also after a crash: a bank may count asking too early as a wrong TAN.
+			if err := pause(ctx, wait); err != nil {
+				return providers.Step{}, err
+			}
+			if time.Now().After(in.ExpiresAt) {
+				return providers.Step{}, &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeExpired}
+			}
+			step, err := p.Poll(ctx, c)
+			if err != nil || step.Status != providers.Pending {
+				return step, err
+			}
+			c.Resumed = false
+			wait = max(step.PollAfter, time.Second)
+		}
+	}, false)
+}
+
+// AwaitConfirmationInput is AuthorizeInput with the pace and the end of the wait.
+type AwaitConfirmationInput struct {
+	AuthorizeInput
+	PollAfter time.Duration
+	ExpiresAt time.Time
+}
+
+// pause waits for d with heartbeats, so that a cancel is heard.
+func pause(ctx context.Context, d time.Duration) error {
+	end := time.NewTimer(d)
+	defer end.Stop()
+	beat := time.NewTicker(5 * time.Second)
+	defer beat.Stop()
+	for {
+		activity.RecordHeartbeat(ctx)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-end.C:
+			return nil
+		case <-beat.C:
+		}
+	}
+}
+
+// move is one move of an adapter, or several that belong together.
+type move func(providers.Provider, context.Context, *providers.Conversation) (providers.Step, error)
+
+// authorize runs one step: load the conversation, move it until it stops, store where it stopped with the outcome.
+// The wait for the customer ends before the first move where he has answered, else with the last.
+func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move, answered bool) (out AuthorizeOutcome, err error) {
+	session, err := a.Store.OpenSession(ctx, in.SyncID)
+	if err != nil {
+		return out, failure(err)
+	}
+	if session.Steps >= in.Step { // done by an attempt whose completion was lost
+		if err := json.Unmarshal(session.Outcome, &out); err != nil {
+			return out, failure(err)
+		}
+		return out, nil
+	}
+	conversation := &session.Conversation
+	conversation.Redirect.URL = a.CallbackURL
+	provider, err := a.provider(conversation)
+	if err != nil {
+		return out, failure(err)
+	}
+	if answered {
+		if err := a.Store.Transact(ctx, func(tx *gorm.DB) error { return session.Resume(tx, in.ChallengeID) }); err != nil {
+			return out, failure(err)
+		}
+	}
+
+	step := providers.Step{Status: providers.Moving}
+	for moves := 0; step.Status == providers.Moving && err == nil; moves++ {
+		if moves == maxMoves {
+			err = &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot}
+			break
+		}
+		if moves > 0 { // what is about to be sent is stored before it is sent
+			if err := a.Store.Transact(ctx, session.Save); err != nil {
+				return out, failure(err)
+			}
+		}
+		step, err = move(provider, ctx, conversation)
+		conversation.Resumed = false
+	}
+	if err != nil {
+		return out, a.fail(ctx, session, err)
+	}
+
+	err = a.Store.Transact(ctx, func(tx *gorm.DB) error {
+		if in.ChallengeID != uuid.Nil {
+			if err := session.Resume(tx, in.ChallengeID); err != nil {
+				return err
+			}
+		}
+		out = AuthorizeOutcome{Status: step.Status}
+		if step.Status == providers.Challenged {
+			challenge, err := session.Ask(tx, step.Challenge, time.Now().Add(a.ChallengeTimeout))
+			if err != nil {
+				return err
+			}
+			out.Challenge = ChallengeRef{ID: challenge.ID, Type: challenge.Type, ExpiresAt: challenge.ExpiresAt, PollAfter: step.PollAfter}
+		}
+		return session.Finish(tx, in.Step, out)
+	})
+	return out, failure(err)
+}
+
+// fail stores what the conversation has come to and what the bank said, and answers the error for Temporal.
+func (a *Activities) fail(ctx context.Context, session *models.BankSession, err error) error {
+	var e *providers.Error
+	if ctx.Err() != nil || !errors.As(err, &e) {
+		return failure(err)
+	}
+	if e.Kind != providers.NeedsAuthorization {
+		a.Log.WarnContext(ctx, "a step with the bank failed", "sync_id", session.Sync.ID, "kind", e.Kind, "code", e.Code, "error", e.Error())
+	}
+	stored := a.Store.Transact(ctx, func(tx *gorm.DB) error { return session.Fail(tx, syncError(e)) })
+	if stored != nil {
+		return failure(stored)
+	}
+	return failure(e)
+}
+
+// syncError is an error as the API will show it.
+func syncError(e *providers.Error) *models.SyncError {
+	out := &models.SyncError{Code: e.Code, Message: e.Message}
+	if e.Kind == providers.LimitExceeded && e.RetryAfter > 0 {
+		out.Data = map[string]any{"retry_at": time.Now().Add(e.RetryAfter).UTC().Format("2006-01-02T15:04:05.000Z")}
+	}
+	return out
+}

@@ -1,0 +1,80 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"go.temporal.io/sdk/temporal"
+
+	"kontoflow/models"
+	"kontoflow/providers"
+)
+
+// Types of the errors that activities end in, beside the codes of API.md.
+const (
+	// Ended: the synchronization is over or gone; there is nothing left to do.
+	Ended = "ENDED"
+	// Storage: the database did not do what it was asked. Retried.
+	Storage = "STORAGE"
+)
+
+// failure is the one place that turns what went wrong into what Temporal sees: a type that is the error's code, whether
+// and when to retry, and a text that holds nobody's data. Causes are left behind on purpose: their texts are not ours.
+func failure(err error) error {
+	var classified *providers.Error
+	var application *temporal.ApplicationError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &application), errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &classified):
+		return temporal.NewApplicationErrorWithOptions(classified.Error(), strconv.Itoa(classified.Code), temporal.ApplicationErrorOptions{
+			NonRetryable:   classified.Kind != providers.Transient,
+			NextRetryDelay: classified.RetryAfter,
+			Category:       category(classified.Kind),
+		})
+	case errors.Is(err, models.ErrEdge), errors.Is(err, models.ErrNotFound):
+		return temporal.NewNonRetryableApplicationError("the synchronization is over", Ended, nil)
+	case errors.Is(err, models.ErrCancelled):
+		return temporal.NewNonRetryableApplicationError("the client cancelled", strconv.Itoa(providers.CodeCancelled), nil)
+	default:
+		return temporal.NewApplicationError(describe(err), Storage)
+	}
+}
+
+// category keeps failures that are part of the business (a wrong PIN) out of the alerts for those that are not.
+func category(kind providers.Kind) temporal.ApplicationErrorCategory {
+	if kind == providers.Transient {
+		return temporal.ApplicationErrorCategoryUnspecified
+	}
+	return temporal.ApplicationErrorCategoryBenign
+}
+
+// describe tells an error of our own side without the values that databases quote in theirs.
+func describe(err error) string {
+	var pg *pgconn.PgError
+	switch {
+	case errors.As(err, &pg):
+		return fmt.Sprintf("database: SQLSTATE %s at %s.%s", pg.Code, pg.TableName, pg.ConstraintName)
+	case errors.Is(err, models.ErrOvertaken):
+		return models.ErrOvertaken.Error()
+	case errors.Is(err, context.DeadlineExceeded):
+		return "not done in time"
+	default:
+		return fmt.Sprintf("unexpected: %T", unwrapped(err))
+	}
+}
+
+func unwrapped(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}

@@ -1,0 +1,37 @@
+package activities
+
+import (
+	"context"
+	"errors"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
+
+	"kontoflow/models"
+)
+
+// Busy is the type of the error of a step that waits for a synchronization to end. Retried.
+const Busy = "BUSY"
+
+// RevokeConsent ends a deleted access's consent at the bank. Done twice, the bank knows it as revoked already.
+func (a *Activities) RevokeConsent(ctx context.Context, access uuid.UUID) error {
+	conversation, err := a.Store.OpenRevocation(ctx, access)
+	switch {
+	case errors.Is(err, models.ErrNotFound), err == nil && len(conversation.Lasting) == 0:
+		return nil // nothing was ever granted
+	case errors.Is(err, models.ErrBusy):
+		return temporal.NewApplicationError("a synchronization still runs", Busy)
+	case err != nil:
+		return failure(err)
+	}
+	provider, err := a.provider(conversation)
+	if err != nil {
+		return failure(err)
+	}
+	return failure(provider.Revoke(ctx, conversation))
+}
+
+// DeleteAccess deletes a deleted access's rows, and with the last one its deleted user's.
+func (a *Activities) DeleteAccess(ctx context.Context, access uuid.UUID) error {
+	return failure(a.Store.DeleteAccess(ctx, access))
+}

@@ -1,0 +1,164 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+	"gorm.io/gorm"
+
+	"kontoflow/models"
+	"kontoflow/plain"
+	"kontoflow/providers"
+)
+
+// ReadTransactionsInput names an account of a synchronization.
+type ReadTransactionsInput struct {
+	SyncID      uuid.UUID
+	AccountID   uuid.UUID
+	LastAttempt int32 // the attempt after which nobody tries again
+}
+
+// ReadTransactionsOutcome is how the reading of one account ended. Rows and errors are in the database.
+type ReadTransactionsOutcome struct {
+	NeedsAuthorization bool `json:",omitempty"` // the bank wants the customer first: Connect, then again
+	Code               int  `json:",omitempty"` // 0: read; else the account's error
+}
+
+// maxWindow bounds the entries of one later reading, which are held in memory together. It is some years of a busy
+// business account; the first reading has no such bound.
+const maxWindow = 300_000
+
+// ReadTransactions reads one account's entries, and stores what is new, changed or gone. What fails is the account's
+// own error, and no other account's.
+func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsInput) (out ReadTransactionsOutcome, err error) {
+	session, err := a.Store.OpenSession(ctx, in.SyncID)
+	if err != nil {
+		return out, failure(err)
+	}
+	reading, err := a.Store.OpenReading(ctx, in.SyncID, in.AccountID)
+	if err != nil {
+		return out, failure(err)
+	}
+	if reading.Status != "PENDING" { // done by an attempt whose completion was lost
+		return out, nil
+	}
+	provider, err := a.provider(&session.Conversation)
+	if err != nil {
+		return out, failure(err)
+	}
+
+	err = a.read(ctx, provider, session, reading)
+	var e *providers.Error
+	switch {
+	case err == nil:
+		return out, nil
+	case errors.Is(err, models.ErrOvertaken):
+		return out, failure(err)
+	case ctx.Err() != nil || !errors.As(err, &e):
+		return out, failure(err)
+	case e.Kind == providers.NeedsAuthorization:
+		out.NeedsAuthorization = true
+		err := a.Store.Transact(ctx, session.Save)
+		if errors.Is(err, models.ErrOvertaken) { // another account's reading was told the same, and stored it
+			err = nil
+		}
+		return out, failure(err)
+	case e.Kind == providers.Transient && activity.GetInfo(ctx).Attempt < in.LastAttempt:
+		return out, failure(err)
+	}
+	a.Log.WarnContext(ctx, "an account could not be read", "sync_id", in.SyncID, "account_id", in.AccountID,
+		"kind", e.Kind, "code", e.Code, "error", e.Error())
+	out.Code = e.Code
+	return out, failure(a.Store.Transact(ctx, func(tx *gorm.DB) error {
+		return models.EndAccount(tx, in.SyncID, in.AccountID, syncError(e))
+	}))
+}
+
+// read fetches page after page. The next page is on its way while one is being stored.
+func (a *Activities) read(ctx context.Context, provider providers.Provider, session *models.BankSession, reading *models.Reading) error {
+	window := providers.Window{From: reading.Since()}
+	if days := session.Conversation.Connection.HistoryDays; window.From.IsZero() && days > 0 {
+		window.From = plain.On(a.now()).AddDays(-days)
+	}
+	account := reading.Account.AtBank()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go beat(ctx)
+	pages := fetch(ctx, func(cursor string) (providers.Page, error) {
+		return provider.Transactions(ctx, &session.Conversation, account, window, cursor)
+	}, reading.Cursor)
+
+	var all providers.Page
+	for fetched := range pages {
+		if fetched.err != nil {
+			return fetched.err
+		}
+		page := &fetched.page
+		if reading.First {
+			if err := reading.PutPage(ctx, page, a.now()); err != nil {
+				return err
+			}
+			continue
+		}
+		if len(all.Entries)+len(page.Entries) > maxWindow {
+			return &providers.Error{Kind: providers.Rejected, Code: providers.CodeInternal, Err: errors.New("more entries in one window than can be held")}
+		}
+		all.Entries = append(all.Entries, page.Entries...)
+		all.Balances = append(all.Balances, page.Balances...)
+		all.Covered, all.PendingCovered = page.Covered, page.PendingCovered
+		if page.Next == "" {
+			return reading.PutWindow(ctx, all.Entries, all.Balances, all.Covered, all.PendingCovered, a.now())
+		}
+	}
+	return ctx.Err()
+}
+
+// beat tells Temporal that this worker is alive, until ctx ends. A bank may take its time with a page.
+func beat(ctx context.Context) {
+	ticker := time.NewTicker(10 * time.Second)
+	defer ticker.Stop()
+	for {
+		activity.RecordHeartbeat(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+type fetchedPage struct {
+	page providers.Page
+	err  error
+}
+
+// fetch reads pages one ahead of whoever takes them, until the last one or an error.
+func fetch(ctx context.Context, page func(cursor string) (providers.Page, error), cursor string) <-chan fetchedPage {
+	pages := make(chan fetchedPage)
+	go func() {
+		defer close(pages)
+		for {
+			p, err := page(cursor)
+			select {
+			case pages <- fetchedPage{p, err}:
+			case <-ctx.Done():
+				return
+			}
+			if cursor = p.Next; err != nil || cursor == "" {
+				return
+			}
+		}
+	}()
+	return pages
+}
+
+// now is the day's clock: it decides which days are complete.
+func (a *Activities) now() time.Time {
+	if a.Now != nil {
+		return a.Now()
+	}
+	return time.Now()
+}

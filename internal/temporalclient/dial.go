@@ -1,0 +1,48 @@
+// Package temporalclient connects to Temporal the same way in every part.
+package temporalclient
+
+import (
+	"fmt"
+	"log/slog"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/contrib/opentelemetry"
+	"go.temporal.io/sdk/log"
+)
+
+// Options say where the server is. What they leave empty comes from Temporal's own environment configuration
+// (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_…, or a profile file).
+type Options struct {
+	Address   string // host:port
+	Namespace string
+	Logger    *slog.Logger // nil: slog's default
+	Meter     metric.Meter // nil: no metrics
+}
+
+// Dial connects, and returns when the server answered.
+func Dial(o Options) (client.Client, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return nil, fmt.Errorf("read Temporal's environment configuration: %w", err)
+	}
+	if o.Address != "" {
+		options.HostPort = o.Address
+	}
+	if o.Namespace != "" {
+		options.Namespace = o.Namespace
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	options.Logger = log.NewStructuredLogger(o.Logger)
+	if o.Meter != nil {
+		options.MetricsHandler = opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{Meter: o.Meter})
+	}
+	c, err := client.Dial(options)
+	if err != nil {
+		return nil, fmt.Errorf("connect to Temporal at %s: %w", options.HostPort, err)
+	}
+	return c, nil
+}

@@ -1,0 +1,62 @@
+package worker
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"kontoflow/workflows"
+)
+
+// sweep repairs what an API process stored but could not tell Temporal, because one of them died in between. The rows
+// are the outbox, and every call is harmless when made twice, so several workers may sweep at once.
+type sweep struct{ Options }
+
+// batch bounds one look into the database.
+const batch = 200
+
+func (s *sweep) run(ctx context.Context) {
+	for {
+		// Workers that were started together spread out.
+		pause := s.SweepAfter/2 + rand.N(s.SweepAfter)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		s.once(ctx, time.Now().Add(-s.SweepAfter))
+	}
+}
+
+// once repairs what was lost before the given time.
+func (s *sweep) once(ctx context.Context, before time.Time) {
+	starts, err := s.Store.LostStarts(ctx, before, batch)
+	s.report(ctx, "look for lost starts", err)
+	for _, ref := range starts {
+		s.report(ctx, "start a synchronization", workflows.Start(ctx, s.Client, s.TaskQueue, ref))
+	}
+	answers, err := s.Store.LostAnswers(ctx, before, batch)
+	s.report(ctx, "look for lost answers", err)
+	for _, ref := range answers {
+		s.report(ctx, "signal an answer", workflows.SignalAnswered(ctx, s.Client, ref.SyncID, ref.ChallengeID))
+	}
+	cancels, err := s.Store.LostCancels(ctx, before, batch)
+	s.report(ctx, "look for lost cancels", err)
+	for _, id := range cancels {
+		s.report(ctx, "cancel a synchronization", workflows.Cancel(ctx, s.Client, id))
+	}
+	deleted, err := s.Store.DeletedAccesses(ctx, before, batch)
+	s.report(ctx, "look for deleted accesses", err)
+	for _, id := range deleted {
+		s.report(ctx, "start the removal of an access", workflows.StartRemoval(ctx, s.Client, s.TaskQueue, id))
+	}
+	if n := len(starts) + len(answers) + len(cancels); n > 0 {
+		s.Logger.InfoContext(ctx, "sweep repaired what was lost", "starts", len(starts), "answers", len(answers), "cancels", len(cancels))
+	}
+}
+
+func (s *sweep) report(ctx context.Context, what string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.Logger.WarnContext(ctx, "the sweep could not "+what, "error", err)
+	}
+}

@@ -1,0 +1,138 @@
+// Package worker is the wiring of the background: which workflows and activities run, on which task queue, and the
+// sweep that repairs what an API process left half done.
+package worker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/worker"
+
+	"kontoflow/activities"
+	"kontoflow/internal/temporalclient"
+	"kontoflow/models"
+	"kontoflow/providers"
+	"kontoflow/providers/xs2a"
+	"kontoflow/vault"
+	"kontoflow/workflows"
+)
+
+// Config is a worker process's configuration.
+type Config struct {
+	DatabaseURL       string
+	VaultKeys         string // Tink keyset, JSON
+	TemporalAddress   string
+	TemporalNamespace string
+	TaskQueue         string
+	PublicURL         string // where banks send customers back to
+	ChallengeTimeout  time.Duration
+	Metrics           string // listen address of the metrics, "" for none
+}
+
+// Run works until ctx ends, then lets running activities finish for up to 30 s.
+func Run(ctx context.Context, config Config) error {
+	secrets, err := vault.Open(config.VaultKeys)
+	if err != nil {
+		return err
+	}
+	store, err := models.Open(ctx, config.DatabaseURL, secrets)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	metrics, err := serveMetrics(ctx, config.Metrics)
+	if err != nil {
+		return err
+	}
+	temporal, err := temporalclient.Dial(temporalclient.Options{Address: config.TemporalAddress, Namespace: config.TemporalNamespace, Meter: metrics})
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	w, err := Start(ctx, Options{Client: temporal, Store: store, TaskQueue: config.TaskQueue, PublicURL: config.PublicURL,
+		ChallengeTimeout: config.ChallengeTimeout})
+	if err != nil {
+		return err
+	}
+	slog.InfoContext(ctx, "worker started", "task_queue", config.TaskQueue)
+	<-ctx.Done()
+	w.Stop()
+	return nil
+}
+
+// Options are what a worker needs.
+type Options struct {
+	Client           client.Client
+	Store            *models.Store
+	TaskQueue        string
+	PublicURL        string
+	ChallengeTimeout time.Duration
+	Logger           *slog.Logger                  // nil: slog's default
+	Providers        map[string]providers.Provider // nil: all adapters there are
+	Interceptors     []interceptor.WorkerInterceptor
+	SweepAfter       time.Duration // how old something lost is before it is repaired; 0: 10 s
+}
+
+// A Worker runs workflows and activities.
+type Worker struct {
+	worker worker.Worker
+	stop   context.CancelFunc
+	swept  chan struct{}
+}
+
+// Adapters are the bank protocols that Kontoflow speaks, by Connection.Protocol.
+func Adapters(logger *slog.Logger) map[string]providers.Provider {
+	return map[string]providers.Provider{"XS2A": xs2a.New(xs2a.Options{Logger: logger})}
+}
+
+// Start begins to work.
+func Start(ctx context.Context, o Options) (*Worker, error) {
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	if o.Providers == nil {
+		o.Providers = Adapters(o.Logger)
+	}
+	if o.SweepAfter == 0 {
+		o.SweepAfter = 10 * time.Second
+	}
+	w := worker.New(o.Client, o.TaskQueue, worker.Options{
+		WorkerStopTimeout:          30 * time.Second,
+		Interceptors:               o.Interceptors,
+		WorkflowTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		// Customers who look for their phone hold a slot each (AwaitConfirmation): they must not stop the others.
+		MaxConcurrentActivityExecutionSize: 2000,
+	})
+	workflows.Register(w)
+	w.RegisterActivity(&activities.Activities{
+		Store:            o.Store,
+		Providers:        o.Providers,
+		CallbackURL:      strings.TrimSuffix(o.PublicURL, "/") + "/callback/redirect",
+		ChallengeTimeout: o.ChallengeTimeout,
+		Log:              o.Logger,
+	})
+	if err := w.Start(); err != nil {
+		return nil, fmt.Errorf("start the worker: %w", err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	swept := make(chan struct{})
+	s := sweep{Options: o}
+	go func() {
+		defer close(swept)
+		s.run(ctx)
+	}()
+	return &Worker{worker: w, stop: stop, swept: swept}, nil
+}
+
+// Stop takes no new work, and returns when the running activities are done or 30 s are over.
+func (w *Worker) Stop() {
+	w.stop()
+	<-w.swept
+	w.worker.Stop()
+}

@@ -1,0 +1,116 @@
+// Package workflows is what happens, in order. Synchronization (synchronization.go) is the state machine's home;
+// RemoveAccess ends an access at the bank. Workflow code is deterministic and does no I/O: it calls activities, and
+// waits for people.
+package workflows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+
+	"kontoflow/models"
+)
+
+// Register lists every workflow that a worker runs.
+func Register(w worker.WorkflowRegistry) {
+	w.RegisterWorkflow(Synchronization)
+	w.RegisterWorkflow(RemoveAccess)
+}
+
+// AnsweredSignal tells a synchronization that the customer's answer to a challenge is stored.
+const AnsweredSignal = "challenge-answered"
+
+// Answered is the payload of AnsweredSignal. The answer itself never travels here.
+type Answered struct {
+	ChallengeID uuid.UUID `json:"challenge_id"`
+}
+
+// The search attributes, all Keyword and without personal data. worker.SearchAttributes registers the same.
+var (
+	accessID      = temporal.NewSearchAttributeKeyKeyword("AccessId")
+	providerID    = temporal.NewSearchAttributeKeyKeyword("ProviderId")
+	syncState     = temporal.NewSearchAttributeKeyKeyword("SyncState")
+	syncTrigger   = temporal.NewSearchAttributeKeyKeyword("SyncTrigger")
+	syncErrorCode = temporal.NewSearchAttributeKeyKeyword("SyncErrorCode")
+)
+
+// Priorities of synchronizations on the task queue, 1 to 5, low numbers first: somebody waits for a manual one.
+const (
+	priorityManual    = 2
+	priorityAutomatic = 4
+)
+
+// Start starts a stored synchronization's workflow. Its id is the synchronization's, so starting twice is harmless.
+func Start(ctx context.Context, c client.Client, taskQueue string, ref models.SyncRef) error {
+	priority := temporal.Priority{PriorityKey: priorityManual, FairnessKey: ref.BankID.String()}
+	if ref.Trigger == models.Auto {
+		priority.PriorityKey = priorityAutomatic
+	}
+	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                                       ref.ID.String(),
+		TaskQueue:                                taskQueue,
+		WorkflowIDReusePolicy:                    enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		WorkflowExecutionErrorWhenAlreadyStarted: true,
+		Priority:                                 priority,
+		StaticSummary:                            fmt.Sprintf("%s synchronization of %s", strings.ToLower(ref.Trigger), words(ref.Scope)),
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			accessID.ValueSet(ref.AccessID.String()),
+			providerID.ValueSet(ref.BankID.String()),
+			syncTrigger.ValueSet(ref.Trigger),
+			syncState.ValueSet(string(models.Running)), // a run in the list is at work: QUEUED ends with its start
+		),
+	}, Synchronization, SynchronizationInput{SyncID: ref.ID, Trigger: ref.Trigger})
+	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+		return nil
+	}
+	return wrap(err, "start the synchronization's workflow")
+}
+
+// SignalAnswered tells the workflow that an answer is stored. A workflow that has ended is no error: it was too late.
+func SignalAnswered(ctx context.Context, c client.Client, sync, challenge uuid.UUID) error {
+	err := c.SignalWorkflow(ctx, sync.String(), "", AnsweredSignal, Answered{ChallengeID: challenge})
+	return wrap(unlessGone(err), "signal the answer")
+}
+
+// Cancel asks the workflow to end. A workflow that has ended, or never started, is no error.
+func Cancel(ctx context.Context, c client.Client, sync uuid.UUID) error {
+	return wrap(unlessGone(c.CancelWorkflow(ctx, sync.String(), "")), "cancel the synchronization's workflow")
+}
+
+// StartRemoval starts ending a deleted access at its bank. Starting twice is harmless.
+func StartRemoval(ctx context.Context, c client.Client, taskQueue string, access uuid.UUID) error {
+	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                       "remove-" + access.String(),
+		TaskQueue:                taskQueue,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		Priority:                 temporal.Priority{PriorityKey: priorityAutomatic},
+		StaticSummary:            "removal of a deleted access",
+		TypedSearchAttributes:    temporal.NewSearchAttributes(accessID.ValueSet(access.String())),
+	}, RemoveAccess, access)
+	return wrap(err, "start the removal's workflow")
+}
+
+func words(scope []string) string { return strings.ToLower(strings.Join(scope, " and ")) }
+
+func unlessGone(err error) error {
+	var gone *serviceerror.NotFound
+	if errors.As(err, &gone) {
+		return nil
+	}
+	return err
+}
+
+func wrap(err error, what string) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

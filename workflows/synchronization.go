@@ -1,0 +1,273 @@
+package workflows
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"kontoflow/activities"
+	"kontoflow/models"
+	"kontoflow/providers"
+)
+
+// SynchronizationInput names a stored synchronization. Everything else about it is in the database.
+type SynchronizationInput struct {
+	SyncID  uuid.UUID
+	Trigger string
+}
+
+// Synchronization reads one access of a customer at his bank:
+//
+//	QUEUED → RUNNING ⇄ AWAIT_AUTH → COMPLETED | FAILED
+//
+// A failed synchronization fails its run, with the error's code as the failure's type.
+func Synchronization(ctx workflow.Context, in SynchronizationInput) (activities.FinishOutcome, error) {
+	s := synchronization{id: in.SyncID, answered: make(map[uuid.UUID]bool)}
+	s.listen(ctx)
+	err := s.run(ctx)
+	return s.finish(ctx, err)
+}
+
+// a names the activities; it is never called.
+var a *activities.Activities
+
+// synchronization is the state of one run.
+type synchronization struct {
+	id       uuid.UUID
+	step     int                // of authorization; a rerun of an activity recognises its step by the number
+	answered map[uuid.UUID]bool // challenges whose answers are stored
+}
+
+// run goes the way of a synchronization to its end.
+func (s *synchronization) run(ctx workflow.Context) error {
+	if err := s.connect(ctx); err != nil {
+		return err
+	}
+	accounts, parallel, err := s.readAccounts(ctx)
+	if err != nil {
+		return err
+	}
+	return s.readTransactions(ctx, accounts, parallel)
+}
+
+// connect authorizes with the bank, asking the customer as often as the bank likes.
+func (s *synchronization) connect(ctx workflow.Context) error {
+	detail(ctx, "RUNNING: authorizing with the bank")
+	s.step++
+	var outcome activities.AuthorizeOutcome
+	in := activities.AuthorizeInput{SyncID: s.id, Step: s.step}
+	err := workflow.ExecuteActivity(withBank.options(ctx, "authorize with the bank"), a.Connect, in).Get(ctx, &outcome)
+	for err == nil && outcome.Status == providers.Challenged {
+		outcome, err = s.ask(ctx, outcome.Challenge)
+	}
+	return err
+}
+
+// ask is AWAIT_AUTH: it waits for the customer, and goes on with the bank.
+func (s *synchronization) ask(ctx workflow.Context, c activities.ChallengeRef) (outcome activities.AuthorizeOutcome, err error) {
+	detail(ctx, "AWAIT_AUTH: the bank asks the customer (%s), until %s", c.Type, c.ExpiresAt.Format(time.RFC3339))
+	if err := workflow.UpsertTypedSearchAttributes(ctx, syncState.ValueSet(string(models.AwaitAuth))); err != nil {
+		return outcome, err
+	}
+	s.step++
+	in := activities.AuthorizeInput{SyncID: s.id, Step: s.step, ChallengeID: c.ID}
+
+	if c.Type == providers.Decoupled {
+		l := confirmation
+		l.attempt = c.ExpiresAt.Sub(workflow.Now(ctx)) + time.Minute
+		options := l.options(ctx, "wait for the confirmation in the bank's app")
+		err = workflow.ExecuteActivity(options, a.AwaitConfirmation, activities.AwaitConfirmationInput{
+			AuthorizeInput: in, PollAfter: c.PollAfter, ExpiresAt: c.ExpiresAt}).Get(ctx, &outcome)
+		if err != nil {
+			return outcome, err
+		}
+		return outcome, s.running(ctx, "the customer confirmed")
+	}
+
+	there, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+		Timeout:      c.ExpiresAt.Sub(workflow.Now(ctx)),
+		TimerOptions: workflow.TimerOptions{Summary: fmt.Sprintf("%s challenge %d waits for the customer", c.Type, s.step-1)},
+	}, func() bool { return s.answered[c.ID] })
+	if err != nil {
+		return outcome, err
+	}
+	if !there {
+		return outcome, domainError(providers.CodeExpired)
+	}
+	if err := s.running(ctx, "handing the answer to the bank"); err != nil {
+		return outcome, err
+	}
+	err = workflow.ExecuteActivity(withBank.options(ctx, "hand the answer to the bank"), a.Answer, in).Get(ctx, &outcome)
+	return outcome, err
+}
+
+func (s *synchronization) running(ctx workflow.Context, what string) error {
+	detail(ctx, "RUNNING: %s", what)
+	return workflow.UpsertTypedSearchAttributes(ctx, syncState.ValueSet(string(models.Running)))
+}
+
+// maxDemands bounds how often a bank may want the customer again while it is being read.
+const maxDemands = 5
+
+// readAccounts stores the list of accounts, and tells which of them to read.
+func (s *synchronization) readAccounts(ctx workflow.Context) ([]uuid.UUID, int, error) {
+	for range maxDemands {
+		detail(ctx, "RUNNING: reading accounts")
+		var out activities.ReadAccountsOutcome
+		err := workflow.ExecuteActivity(withBank.options(ctx, "read accounts and balances"), a.ReadAccounts, s.id).Get(ctx, &out)
+		if err != nil || !out.NeedsAuthorization {
+			return out.Accounts, out.Parallel, err
+		}
+		if err := s.connect(ctx); err != nil {
+			return nil, 0, err
+		}
+	}
+	return nil, 0, domainError(providers.CodeConfirmAtBank)
+}
+
+// readTransactions reads the accounts, as many at once as the bank bears. An account that fails fails alone. Those
+// for which the bank wants the customer first are read again after he was asked, once for all of them.
+func (s *synchronization) readTransactions(ctx workflow.Context, accounts []uuid.UUID, parallel int) error {
+	for demands := 0; len(accounts) > 0; demands++ {
+		if demands > 0 {
+			if demands > maxDemands {
+				return domainError(providers.CodeConfirmAtBank)
+			}
+			if err := s.connect(ctx); err != nil {
+				return err
+			}
+		}
+		var err error
+		if accounts, err = s.readEach(ctx, accounts, parallel); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readEach reads accounts side by side, and answers those that need the customer.
+func (s *synchronization) readEach(ctx workflow.Context, accounts []uuid.UUID, parallel int) (again []uuid.UUID, err error) {
+	detail(ctx, "RUNNING: reading transactions of %d accounts", len(accounts))
+	limit := workflow.NewSemaphore(ctx, int64(parallel))
+	all := workflow.NewWaitGroup(ctx)
+	done := 0
+	for i, account := range accounts {
+		if err := limit.Acquire(ctx, 1); err != nil {
+			return nil, err
+		}
+		all.Add(1)
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			defer all.Done()
+			defer limit.Release(1)
+			var out activities.ReadTransactionsOutcome
+			options := reading.options(ctx, fmt.Sprintf("read transactions, account %d of %d", i+1, len(accounts)))
+			failed := workflow.ExecuteActivity(options, a.ReadTransactions,
+				activities.ReadTransactionsInput{SyncID: s.id, AccountID: account, LastAttempt: reading.attempts}).Get(ctx, &out)
+			done++
+			detail(ctx, "RUNNING: transactions of %d of %d accounts read", done, len(accounts))
+			switch {
+			case failed != nil && (temporal.IsCanceledError(failed) || typeOf(failed) == activities.Ended):
+				err = failed
+			case out.NeedsAuthorization:
+				again = append(again, account)
+			}
+			// Any other failure is the account's own: the activity, or at last Finish, records it.
+		})
+	}
+	all.Wait(ctx)
+	return again, err
+}
+
+// finish stores how it ended, also when the run was cancelled, and ends the run likewise.
+func (s *synchronization) finish(ctx workflow.Context, failed error) (out activities.FinishOutcome, err error) {
+	code := codeOf(failed)
+	detail(ctx, "finishing")
+	disconnected, _ := workflow.NewDisconnectedContext(ctx)
+	options := finishing.options(disconnected, "store how it ended")
+	err = workflow.ExecuteActivity(options, a.Finish, activities.FinishInput{SyncID: s.id, Code: code}).Get(disconnected, &out)
+	if err != nil {
+		if typeOf(err) == activities.Ended { // deleted meanwhile, with its access
+			return out, domainError(providers.CodeCancelled)
+		}
+		return out, err
+	}
+	attributes := []temporal.SearchAttributeUpdate{syncState.ValueSet(string(out.Status))}
+	if out.Code != 0 {
+		attributes = append(attributes, syncErrorCode.ValueSet(strconv.Itoa(out.Code)))
+	}
+	if err := workflow.UpsertTypedSearchAttributes(disconnected, attributes...); err != nil {
+		return out, err
+	}
+	s.drain(ctx)
+	detail(ctx, "%s: %d accounts, %d transactions added, %d modified, %d removed", out.Status, out.Accounts,
+		out.TransactionsAdded, out.TransactionsModified, out.TransactionsRemoved)
+	if out.Status == models.Failed {
+		return out, domainError(out.Code)
+	}
+	return out, nil
+}
+
+// listen notes which challenges are answered. What does not belong to an open challenge is never looked at.
+func (s *synchronization) listen(ctx workflow.Context) {
+	channel := workflow.GetSignalChannel(ctx, AnsweredSignal)
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for {
+			var signal Answered
+			if !channel.Receive(ctx, &signal) {
+				return
+			}
+			s.answered[signal.ChallengeID] = true
+		}
+	})
+}
+
+// drain takes what signals are left, so that the end of the run does not leave any unseen.
+func (s *synchronization) drain(ctx workflow.Context) {
+	channel := workflow.GetSignalChannel(ctx, AnsweredSignal)
+	var signal Answered
+	for channel.ReceiveAsync(&signal) {
+	}
+}
+
+// detail tells the operator in the Temporal UI what goes on. It costs no event.
+func detail(ctx workflow.Context, format string, args ...any) {
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf(format, args...))
+}
+
+// domainError is the failure of a run that ended as the API's error code says.
+func domainError(code int) error {
+	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("the synchronization failed with %d", code), strconv.Itoa(code),
+		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
+}
+
+// codeOf is the API's code for what ended a run: 0 for success.
+func codeOf(err error) int {
+	switch {
+	case err == nil:
+		return 0
+	case temporal.IsCanceledError(err):
+		return providers.CodeCancelled
+	}
+	if code, e := strconv.Atoi(typeOf(err)); e == nil {
+		return code
+	}
+	var timeout *temporal.TimeoutError
+	if errors.As(err, &timeout) {
+		return providers.CodeTemporary
+	}
+	return providers.CodeInternal
+}
+
+// typeOf is the type of the application error inside err, or "".
+func typeOf(err error) string {
+	var application *temporal.ApplicationError
+	if errors.As(err, &application) {
+		return application.Type()
+	}
+	return ""
+}
