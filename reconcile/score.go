@@ -1,0 +1,246 @@
+package reconcile
+
+import (
+	"math/bits"
+
+	"kontoflow/plain"
+)
+
+// Scores are in thousandths of "the texts are the same".
+const (
+	sameID       = 500  // an id that is on several rows still says something
+	sameEndToEnd = 400  // references and accounts that both sides name
+	sameParty    = 200  //
+	otherPair    = -300 // … and that differ
+	perDay       = -30
+	sameStatus   = 50
+	notLive      = -150 // a live row is the better partner
+	textUnknown  = 300  // one side has no text at all
+
+	// What a pair has to reach, by what a mistake would cost.
+	believed     = -200 // the bank had to send the row and did not: amount and date say it is this one
+	likely       = 300
+	hardlyElse   = 500
+	beyondDoubt  = 700 // nobody would send the row's own entry again
+	pairedAtAll  = 500 // bonus of a pair over no pair, in the sum that assignment maximises
+	daysBooked   = 5   // weekends, holidays, and what lies between booking and value date
+	daysPending  = Reach
+	daysSameID   = 31
+	cardPercent  = 25  // tips, exchange rates, deposits
+	holdAlike    = 850 // a hold (fuel pump, hotel) is another amount altogether: only its text can tell
+	sameWordsish = 800
+)
+
+// similarity is how much of the shorter text is in the longer one, by trigrams: 0 as much as chance would have it,
+// 1000 all of it. A tenth of it goes by how much of both is shared, so that the whole text beats its beginning.
+func similarity(a, b *[8]uint64) int32 {
+	var inA, inB, both int32
+	for i := range a {
+		inA += int32(bits.OnesCount64(a[i]))
+		inB += int32(bits.OnesCount64(b[i]))
+		both += int32(bits.OnesCount64(a[i] & b[i]))
+	}
+	shorter := min(inA, inB)
+	if shorter == 0 {
+		return textUnknown
+	}
+	if both == inA && both == inB {
+		return 1000
+	}
+	chance := inA * inB / 512
+	if both <= chance || shorter <= chance {
+		return 0
+	}
+	return 900*(both-chance)/(shorter-chance) + 100*both/(inA+inB-both)
+}
+
+// daysApart compares the dates in every role, since banks swap them, and takes the best.
+func daysApart(s *Stored, e *Facts, w *Window) int32 {
+	best := int32(1 << 20)
+	for _, a := range [...]plain.Date{s.Facts.Booked, s.Facts.Valued} {
+		for _, b := range [...]plain.Date{e.Booked, e.Valued} {
+			if a != 0 && b != 0 {
+				best = min(best, max(int32(a-b), int32(b-a)))
+			}
+		}
+	}
+	if best < 1<<20 {
+		return best
+	}
+	a, b := s.Facts.Date(), e.Date()
+	if a == 0 {
+		a = s.Seen
+	}
+	if b == 0 {
+		b = w.Today
+	}
+	if a == 0 || b == 0 {
+		return 0
+	}
+	return max(int32(a-b), int32(b-a))
+}
+
+func shareID(a, b *Facts) bool {
+	for _, id := range a.IDs {
+		if id != 0 && (id == b.IDs[0] || id == b.IDs[1]) {
+			return true
+		}
+	}
+	return false
+}
+
+// agree scores a reference that both sides may name.
+func agree(a, b uint64, same int32) int32 {
+	switch {
+	case a == 0 || b == 0:
+		return 0
+	case a == b:
+		return same
+	default:
+		return otherPair
+	}
+}
+
+// resemblance is everything but the amount: text, references, days, status.
+func (m *matcher) resemblance(s *Stored, e *Facts) (score, alike, days int32) {
+	alike, days = similarity(&s.Facts.Sketch, &e.Sketch), daysApart(s, e, &m.window)
+	score = alike + perDay*days + agree(s.Facts.EndToEnd, e.EndToEnd, sameEndToEnd) + agree(s.Facts.Party, e.Party, sameParty)
+	if shareID(&s.Facts, e) {
+		score += sameID
+	}
+	if s.Facts.Pending == e.Pending {
+		score += sameStatus
+	}
+	if s.State != Live {
+		score += notLive
+	}
+	return score, alike, days
+}
+
+// scoreSameAmount judges a pair of the same amount and currency.
+func (m *matcher) scoreSameAmount(si, ei int32) (int32, bool) {
+	s, e := &m.stored[si], &m.sent[ei]
+	if s.Facts.Amount != e.Amount || s.Facts.Currency != e.Currency {
+		return 0, false
+	}
+	score, _, days := m.resemblance(s, e)
+	limit := int32(daysBooked)
+	if s.Facts.Pending || e.Pending || s.Facts.EndToEnd != 0 && s.Facts.EndToEnd == e.EndToEnd || shareID(&s.Facts, e) {
+		limit = daysPending
+	}
+	return score, days <= limit && score >= m.required(s, e)
+}
+
+// required is the score from which a pair of the same amount is believed.
+func (m *matcher) required(s *Stored, e *Facts) int32 {
+	switch {
+	case s.State == Deleted: // a mistake would hide an entry that the user has never seen
+		return hardlyElse
+	case e.Pending && !s.Facts.Pending: // bookings are not taken back to pending
+		return hardlyElse
+	case s.State == Removed && s.Facts.Pending: // it vanished, and its booking came later
+		return likely
+	case s.State == Removed:
+		return beyondDoubt
+	case m.reach.asked(&s.Facts):
+		return believed
+	case s.Facts.Pending:
+		return likely
+	case m.window.Known != 0 && e.Date() > m.window.Known: // days never read before hold what was never stored before
+		return 1 << 20
+	default:
+		return beyondDoubt
+	}
+}
+
+// scorePending judges a pending row against an entry of another amount.
+func (m *matcher) scorePending(si, ei int32) (int32, bool) {
+	s, e := &m.stored[si], &m.sent[ei]
+	f := &s.Facts
+	if f.Amount == e.Amount && f.Currency == e.Currency {
+		return 0, false // judged before
+	}
+	if e.Pending && !(m.window.Complete && m.window.PendingComplete) {
+		return 0, false // the row's own entry may still be there
+	}
+	score, alike, days := m.resemblance(s, e)
+	if days > daysPending {
+		return 0, false
+	}
+	switch {
+	case f.Currency == e.Currency && f.Amount == -e.Amount:
+		score -= 200
+	case sameForeign(f, e) || sameForeign(e, f):
+		score -= 100
+	case f.Currency != e.Currency || (f.Amount < 0) != (e.Amount < 0) || !(f.Card || e.Card || m.window.Card):
+		return 0, false
+	case percentApart(f.Amount, e.Amount) <= cardPercent:
+		if alike < hardlyElse {
+			return 0, false
+		}
+		score -= 8 * int32(percentApart(f.Amount, e.Amount))
+	case e.Pending || alike < holdAlike || days > daysBooked:
+		return 0, false
+	default:
+		score -= 400
+	}
+	if s.State == Live && m.reach.asked(f) {
+		return score, score >= likely
+	}
+	return score, score >= hardlyElse
+}
+
+// sameForeign: one side has the foreign amount where the other has the booked one.
+func sameForeign(a, b *Facts) bool {
+	return b.ForeignAmount != 0 && a.Currency == b.ForeignCurrency && (a.Amount == b.ForeignAmount || a.Amount == -b.ForeignAmount)
+}
+
+// percentApart is the difference of two amounts of the same sign, in percent of the larger.
+func percentApart(a, b int64) int64 {
+	a, b = max(a, -a), max(b, -b)
+	larger := max(a, b)
+	if larger < 100 {
+		return 100
+	}
+	return max(a-b, b-a) / (larger / 100)
+}
+
+// believableID asks more of an id than to be the same: banks reuse them.
+func believableID(s *Stored, e *Facts, w *Window) bool {
+	f := &s.Facts
+	if daysApart(s, e, w) > daysSameID {
+		return false
+	}
+	sameAmount := f.Currency == e.Currency && (f.Amount == e.Amount || f.Amount == -e.Amount) || sameForeign(f, e) || sameForeign(e, f)
+	switch alike := similarity(&f.Sketch, &e.Sketch); {
+	case sameAmount:
+		return true
+	case f.Pending:
+		return alike >= hardlyElse
+	default:
+		return alike >= sameWordsish && f.Date() == e.Date()
+	}
+}
+
+// compare is the canonical order of sent entries: by date, then by what tells them apart. Entries that compare equal
+// are interchangeable.
+func (f *Facts) compare(g *Facts) int {
+	order := func(a, b uint64) int {
+		if a < b {
+			return -1
+		}
+		return 1
+	}
+	if f.Date() != g.Date() {
+		return order(uint64(f.Date()), uint64(g.Date()))
+	}
+	for _, pair := range [...][2]uint64{
+		{f.EndToEnd, g.EndToEnd}, {f.Party, g.Party}, {f.Print[0], g.Print[0]}, {f.Print[1], g.Print[1]},
+		{f.Content, g.Content}, {f.IDs[0], g.IDs[0]}, {f.IDs[1], g.IDs[1]},
+	} {
+		if pair[0] != pair[1] {
+			return order(pair[0], pair[1])
+		}
+	}
+	return 0
+}
