@@ -1,40 +1,41 @@
-// Command kontoflow keeps bank accounts in sync. This file parses the command line and hands over.
+// Command kontoflow keeps bank accounts in sync. This file parses the command line and the environment, and hands over.
 package main
 
 import (
 	"context"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/alecthomas/kong"
-
-	"kontoflow/up"
 )
 
+// commands is the whole command line. Every setting is a flag and an environment variable.
 type commands struct {
-	Up upCommand `cmd:"" help:"Bring up everything on this machine and run one synchronization; or, with a command after --, only what that command's tests need."`
-}
+	Up      upCommand      `cmd:"" help:"Bring up everything on this machine and run one synchronization; or, with a command after --, bring up PostgreSQL and Temporal for that command."`
+	API     apiCommand     `cmd:"" help:"Serve the HTTP API."`
+	Worker  workerCommand  `cmd:"" help:"Run the workflows and talk to the banks."`
+	Bank    bankCommand    `cmd:"" help:"Serve the sandbox bank."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database to the newest schema, and register the search attributes where a Temporal server is named."`
+	Client  clientCommand  `cmd:"" help:"Create or list the clients (tenants) of the API."`
+	Catalog catalogCommand `cmd:"" help:"Import banks and their access methods."`
+	Keys    keysCommand    `cmd:"" help:"Create or rotate the keyset that seals secrets in the database."`
 
-type upCommand struct {
-	DatabaseURL     string   `env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL to use instead of a private one."`
-	TemporalAddress string   `env:"TEMPORAL_ADDRESS" placeholder:"HOST:PORT" help:"Temporal server to use instead of a private one."`
-	DevServer       string   `name:"devserver" env:"KONTOFLOW_DEVSERVER" placeholder:"PATH" type:"path" help:"The kontoflow-devserver binary; by default beside this one or in ./bin."`
-	Command         []string `arg:"" optional:"" passthrough:"" help:"Command to run with DATABASE_URL and TEMPORAL_ADDRESS set to throwaway servers."`
-}
-
-func (c *upCommand) Run(ctx context.Context) error {
-	command := c.Command
-	if len(command) > 0 && command[0] == "--" {
-		command = command[1:]
-	}
-	code, err := up.Command(ctx, up.Options{DatabaseURL: c.DatabaseURL, TemporalAddress: c.TemporalAddress, DevServer: c.DevServer}, command)
-	if err == nil && code != 0 {
-		os.Exit(code)
-	}
-	return err
+	LogLevel  string `env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least severity that is logged: debug, info, warn or error."`
+	LogFormat string `env:"LOG_FORMAT" enum:"json,text" default:"json" help:"Format of the log on standard error: json or text."`
 }
 
 func main() {
 	var c commands
-	parsed := kong.Parse(&c, kong.Name("kontoflow"), kong.UsageOnError(), kong.BindTo(context.Background(), (*context.Context)(nil)))
+	parsed := kong.Parse(&c,
+		kong.Name("kontoflow"),
+		kong.Description("Kontoflow keeps bank accounts in sync."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	parsed.FatalIfErrorf(setUpLog(c.LogLevel, c.LogFormat))
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.FatalIfErrorf(parsed.Run())
 }

@@ -112,10 +112,13 @@ func (g *ground) startTemporal(ctx context.Context, opts groundOptions) error {
 	}
 	defer log.Close()
 
-	cmd := exec.Command(binary, "--address", address, "--ui-address", ui, "--namespace", namespace)
+	cmd := exec.Command(binary, "--address", address, "--ui-address", ui, "--namespace", namespace, "--with-parent")
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+g.postgres.URL("postgres"))
 	cmd.Stdout, cmd.Stderr = log, log
-	if g.temporal, err = child.Start(cmd, syscall.SIGTERM); err != nil {
+	if _, err := cmd.StdinPipe(); err != nil { // closes with us, on every system: no server outlives us to meet the next one
+		return err
+	}
+	if g.temporal, err = child.Start(cmd, syscall.SIGKILL); err != nil {
 		return err
 	}
 	if err := g.awaitTemporal(ctx, address); err != nil {

@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"kontoflow/api"
+	"kontoflow/internal/temporalclient"
+	"kontoflow/models"
+	"kontoflow/sandbox"
+	"kontoflow/up"
+	"kontoflow/vault"
+	"kontoflow/worker"
+)
+
+type upCommand struct {
+	DatabaseURL     string   `env:"DATABASE_URL" placeholder:"URL" help:"PostgreSQL to use instead of a private one."`
+	TemporalAddress string   `env:"TEMPORAL_ADDRESS" placeholder:"HOST:PORT" help:"Temporal server to use instead of a private one."`
+	VaultKeys       string   `env:"VAULT_KEYS" placeholder:"JSON" help:"Tink keyset to use instead of one that is kept with the state."`
+	Once            bool     `env:"ONCE" help:"End after the synchronization; the exit code says whether it completed."`
+	Dir             string   `env:"KONTOFLOW_DIR" default:".data" type:"path" placeholder:"PATH" help:"Where state and logs are kept (.data)."`
+	APIPort         int      `env:"API_PORT" default:"8080" placeholder:"PORT" help:"Port of the API (${default}). A port that is taken is passed by, this and the following ones."`
+	BankPort        int      `env:"BANK_PORT" default:"8090" placeholder:"PORT" help:"Port of the sandbox bank (${default})."`
+	PostgresPort    int      `env:"POSTGRES_PORT" default:"15432" placeholder:"PORT" help:"Port of the private PostgreSQL (${default})."`
+	TemporalPort    int      `env:"TEMPORAL_PORT" default:"7233" placeholder:"PORT" help:"Port of the private Temporal server (${default})."`
+	UIPort          int      `env:"TEMPORAL_UI_PORT" default:"8233" placeholder:"PORT" help:"Port of the Temporal UI (${default})."`
+	DevServer       string   `name:"devserver" env:"KONTOFLOW_DEVSERVER" placeholder:"PATH" type:"path" help:"The kontoflow-devserver binary; by default beside this one, in ./bin, or built from ./devserver."`
+	Command         []string `arg:"" optional:"" passthrough:"" help:"Command to run, after --, with DATABASE_URL and TEMPORAL_ADDRESS set to throwaway servers."`
+}
+
+func (c *upCommand) Run(ctx context.Context) error {
+	options := up.Options{
+		DatabaseURL:     c.DatabaseURL,
+		TemporalAddress: c.TemporalAddress,
+		DevServer:       c.DevServer,
+		Once:            c.Once,
+		Dir:             c.Dir,
+		VaultKeys:       c.VaultKeys,
+		APIPort:         c.APIPort,
+		BankPort:        c.BankPort,
+		PostgresPort:    c.PostgresPort,
+		TemporalPort:    c.TemporalPort,
+		UIPort:          c.UIPort,
+	}
+	command := c.Command
+	if len(command) > 0 && command[0] == "--" {
+		command = command[1:]
+	}
+	if len(command) == 0 {
+		return up.Run(ctx, options, os.Stdout)
+	}
+	code, err := up.Command(ctx, options, command)
+	if err == nil && code != 0 {
+		os.Exit(code)
+	}
+	return err
+}
+
+type apiCommand struct {
+	databaseSettings
+	temporalSettings
+	vaultSettings
+	publicSettings
+	api.Config
+}
+
+func (c *apiCommand) Run(ctx context.Context) error {
+	secrets, err := c.open()
+	if err != nil {
+		return err
+	}
+	store, err := models.Open(ctx, c.DatabaseURL, secrets)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	temporal, err := temporalclient.Dial(temporalclient.Options{Address: c.TemporalAddress, Namespace: c.TemporalNamespace})
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	return api.Run(ctx, c.Config, api.Options{Store: store, Temporal: temporal, TaskQueue: c.TaskQueue, PublicURL: c.PublicURL})
+}
+
+type workerCommand struct {
+	databaseSettings
+	temporalSettings
+	vaultSettings
+	publicSettings
+	metricsSettings
+	ChallengeTimeout time.Duration `env:"CHALLENGE_TIMEOUT" default:"5m" placeholder:"DURATION" help:"How long a customer may take over one challenge (${default})."`
+}
+
+func (c *workerCommand) Run(ctx context.Context) error {
+	keys, err := c.keyset()
+	if err != nil {
+		return err
+	}
+	return worker.Run(ctx, worker.Config{
+		DatabaseURL:       c.DatabaseURL,
+		VaultKeys:         keys,
+		TemporalAddress:   c.TemporalAddress,
+		TemporalNamespace: c.TemporalNamespace,
+		TaskQueue:         c.TaskQueue,
+		PublicURL:         c.PublicURL,
+		ChallengeTimeout:  c.ChallengeTimeout,
+		Metrics:           c.MetricsListen,
+	})
+}
+
+type bankCommand struct {
+	Listen    string `env:"LISTEN" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Where the bank listens (${default})."`
+	PublicURL string `env:"BANK_URL" placeholder:"URL" help:"Where its customers' browsers and the worker reach it; by default as they did."`
+	Seed      uint64 `env:"BANK_SEED" default:"1" placeholder:"NUMBER" help:"Seed of all accounts and bookings (${default})."`
+	Password  string `env:"BANK_PASSWORD" default:"demo" help:"Every customer's password (${default})."`
+	TAN       string `env:"BANK_TAN" default:"111111" help:"The right answer to every challenge (${default})."`
+}
+
+func (c *bankCommand) Run(ctx context.Context) error {
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listening for the bank: %w", err)
+	}
+	bank := sandbox.New(sandbox.Options{Seed: c.Seed, Password: c.Password, TAN: c.TAN, PublicURL: c.PublicURL, Logger: slog.Default()})
+	server := &http.Server{Handler: bank.Handler(), ReadHeaderTimeout: 10 * time.Second}
+	context.AfterFunc(ctx, func() { _ = server.Close() }) // a bank that goes down in the middle of an answer is worth having
+	slog.InfoContext(ctx, "the sandbox bank listens", "address", listener.Addr().String())
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the bank: %w", err)
+	}
+	return nil
+}
+
+type migrateCommand struct {
+	databaseSettings
+	TemporalAddress   string `env:"TEMPORAL_ADDRESS" placeholder:"HOST:PORT" help:"Temporal server to register the search attributes with; none by default."`
+	TemporalNamespace string `env:"TEMPORAL_NAMESPACE" default:"default" placeholder:"NAME" help:"Namespace to register them in (${default})."`
+}
+
+func (c *migrateCommand) Run(ctx context.Context) error {
+	if err := models.Migrate(ctx, c.DatabaseURL); err != nil {
+		return err
+	}
+	if c.TemporalAddress == "" {
+		return nil
+	}
+	temporal, err := temporalclient.Dial(temporalclient.Options{Address: c.TemporalAddress, Namespace: c.TemporalNamespace})
+	if err != nil {
+		return err
+	}
+	defer temporal.Close()
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	return worker.RegisterSearchAttributes(ctx, temporal, c.TemporalNamespace)
+}
+
+type clientCommand struct {
+	Create clientCreateCommand `cmd:"" help:"Create a client and print its secret, this once."`
+	List   clientListCommand   `cmd:"" help:"List the clients."`
+}
+
+type clientCreateCommand struct {
+	databaseSettings
+	Name string `arg:"" help:"What operators call it; unique."`
+	JSON bool   `help:"Print id and secret as JSON."`
+}
+
+func (c *clientCreateCommand) Run(ctx context.Context) error {
+	store, err := models.Open(ctx, c.DatabaseURL, nil)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	client, secret, err := store.CreateClient(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(map[string]string{"id": client.ID.String(), "secret": secret})
+	}
+	fmt.Printf("id      %s\nsecret  %s\n", client.ID, secret)
+	return nil
+}
+
+type clientListCommand struct{ databaseSettings }
+
+func (c *clientListCommand) Run(ctx context.Context) error {
+	store, err := models.Open(ctx, c.DatabaseURL, nil)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	clients, err := store.Clients(ctx)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, client := range clients {
+		fmt.Fprintf(table, "%s\t%s\t%s\n", client.ID, client.CreatedAt.Format(time.DateOnly), client.Name)
+	}
+	return table.Flush()
+}
+
+type keysCommand struct {
+	Create keysCreateCommand `cmd:"" help:"Create a keyset."`
+	Stage  keysStageCommand  `cmd:"" help:"Add a key that opens but does not seal yet: roll the file out everywhere, then rotate."`
+	Rotate keysRotateCommand `cmd:"" help:"Seal with the newest key from now on."`
+}
+
+type keysCreateCommand struct {
+	File         string `arg:"" type:"path" help:"File to write, readable by its owner only."`
+	UnlessExists bool   `help:"Leave a file that exists alone instead of failing."`
+}
+
+func (c *keysCreateCommand) Run() error {
+	if c.UnlessExists {
+		if _, err := os.Stat(c.File); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	keyset, err := vault.NewKeyset()
+	if err != nil {
+		return err
+	}
+	file, err := os.OpenFile(c.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.WriteString(keyset)
+	return errors.Join(err, file.Close())
+}
+
+type keysStageCommand struct {
+	File string `arg:"" type:"existingfile" help:"The keyset's file."`
+}
+
+func (c *keysStageCommand) Run() error { return rewrite(c.File, vault.Stage) }
+
+type keysRotateCommand struct {
+	File string `arg:"" type:"existingfile" help:"The keyset's file."`
+}
+
+func (c *keysRotateCommand) Run() error { return rewrite(c.File, vault.Rotate) }
+
+// rewrite replaces the file as a whole: a keyset that is half written opens nothing.
+func rewrite(path string, change func(string) (string, error)) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	changed, err := change(string(old))
+	if err != nil {
+		return err
+	}
+	fresh := path + ".new"
+	if err := os.WriteFile(fresh, []byte(changed), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(fresh, path)
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"kontoflow/vault"
+)
+
+// The settings that several commands share.
+
+type databaseSettings struct {
+	DatabaseURL string `env:"DATABASE_URL" required:"" placeholder:"URL" help:"PostgreSQL: postgres://user:password@host:port/database."`
+}
+
+type temporalSettings struct {
+	TemporalAddress   string `env:"TEMPORAL_ADDRESS" default:"127.0.0.1:7233" placeholder:"HOST:PORT" help:"Frontend of the Temporal server (${default}). TLS, API keys and profiles come from Temporal's own environment: TEMPORAL_TLS, TEMPORAL_TLS_CLIENT_CERT_PATH, TEMPORAL_TLS_CLIENT_KEY_PATH, TEMPORAL_TLS_SERVER_CA_CERT_PATH, TEMPORAL_API_KEY, TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE."`
+	TemporalNamespace string `env:"TEMPORAL_NAMESPACE" default:"default" placeholder:"NAME" help:"Namespace of the workflows (${default})."`
+	TaskQueue         string `env:"TASK_QUEUE" default:"kontoflow" placeholder:"NAME" help:"Task queue of the workflows (${default})."`
+}
+
+type vaultSettings struct {
+	VaultKeys     string `env:"VAULT_KEYS" placeholder:"JSON" help:"Tink keyset that seals secrets in the database, as kontoflow keys writes it."`
+	VaultKeysFile string `env:"VAULT_KEYS_FILE" type:"path" placeholder:"PATH" help:"File with the keyset, instead of VAULT_KEYS."`
+}
+
+// keyset is the keyset's JSON.
+func (s vaultSettings) keyset() (string, error) {
+	switch {
+	case s.VaultKeys != "":
+		return s.VaultKeys, nil
+	case s.VaultKeysFile != "":
+		text, err := os.ReadFile(s.VaultKeysFile)
+		if err != nil {
+			return "", fmt.Errorf("reading the keyset: %w", err)
+		}
+		return string(text), nil
+	default:
+		return "", errors.New("VAULT_KEYS or VAULT_KEYS_FILE is missing: make a keyset with kontoflow keys create FILE")
+	}
+}
+
+func (s vaultSettings) open() (*vault.Vault, error) {
+	keys, err := s.keyset()
+	if err != nil {
+		return nil, err
+	}
+	return vault.Open(keys)
+}
+
+type publicSettings struct {
+	PublicURL string `env:"PUBLIC_URL" default:"http://127.0.0.1:8080" placeholder:"URL" help:"Where customers' browsers reach the API: banks send them back to its /callback/redirect (${default})."`
+}
+
+type metricsSettings struct {
+	MetricsListen string `env:"METRICS_LISTEN" placeholder:"HOST:PORT" help:"Where to serve Prometheus metrics, at /metrics; nowhere by default."`
+}
+
+func setUpLog(level, format string) error {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return err
+	}
+	options := &slog.HandlerOptions{Level: l}
+	var handler slog.Handler = slog.NewJSONHandler(os.Stderr, options)
+	if format == "text" {
+		handler = slog.NewTextHandler(os.Stderr, options)
+	}
+	slog.SetDefault(slog.New(handler))
+	return nil
+}
