@@ -35,12 +35,20 @@ type dialog struct {
 	About *announcement `json:"about,omitempty"`
 	// Ask is the question that is open at the customer.
 	Ask *question `json:"ask,omitempty"`
-	// SecondFor says that the authorisation is one that the bank wants for reading, under a valid consent.
+	// ForReading says that the authorisation is one that the bank wants before a read, under a valid consent.
 	ForReading bool `json:"for_reading,omitempty"`
 	// RefreshToken says that the bank called the access token expired.
 	RefreshToken bool `json:"refresh_token,omitempty"`
 	// Restarts counts authorisations begun afresh because an answer of the bank was lost.
 	Restarts int `json:"restarts,omitempty"`
+	// Start holds the links that begin an authorisation, for such a restart.
+	Start links `json:"start,omitempty"`
+	// Picked are the methods and devices that the customer chose, so that a restart need not ask again.
+	Picked []string `json:"picked,omitempty"`
+	// Replay are the choices of the authorisation before a restart, in their order.
+	Replay []string `json:"replay,omitempty"`
+	// State is what the redirect of this authorisation comes back with.
+	State string `json:"state,omitempty"`
 
 	Position position `json:"position,omitzero"`
 	OAuth    *grant   `json:"oauth,omitempty"`
@@ -81,16 +89,30 @@ type position struct {
 // A question is the open challenge as the caller got it, and what an answer to it needs.
 type question struct {
 	Challenge providers.Challenge `json:"challenge"`
-	State     string              `json:"state,omitempty"`      // REDIRECT: what must come back
 	PollAfter time.Duration       `json:"poll_after,omitempty"` // DECOUPLED
 	NotBefore time.Time           `json:"not_before,omitzero"`  // DECOUPLED: earliest next poll
 }
 
 // grant is an OAuth authorization under way.
 type grant struct {
-	Verifier string `json:"verifier"` // PKCE, RFC 7636
+	PreStep  bool   `json:"pre_step,omitempty"` // before there is a consent
+	Verifier string `json:"verifier"`           // PKCE, RFC 7636
 	TokenURL string `json:"token_url"`
 	Redirect string `json:"redirect"` // redirect_uri, the same in both requests
+}
+
+// expired reports whether the access token is about to be refused, as far as its lifetime says.
+func (t *token) expired(now time.Time) bool {
+	return !t.Expiry.IsZero() && now.After(t.Expiry.Add(-time.Minute))
+}
+
+func (p *position) empty() bool {
+	return len(p.Links) == 0 && p.Authorisation == "" && p.SCAStatus == ""
+}
+
+// idle reports whether nothing is under way.
+func (d *dialog) idle() bool {
+	return d.About == nil && d.Ask == nil && d.OAuth == nil && d.Position.empty() && !d.ForReading && !d.RefreshToken && d.State == ""
 }
 
 // consented reports whether the stored consent is valid as far as we know, and covers what is wanted.
@@ -147,4 +169,11 @@ func load(conv *providers.Conversation) (l lasting, d dialog, err error) {
 		}
 	}
 	return l, d, nil
+}
+
+// maxTokenLife bounds what a bank may say about its tokens.
+const maxTokenLife = 366 * 24 * time.Hour
+
+func secondsOf(n int64) time.Duration {
+	return time.Duration(min(n, int64(maxTokenLife/time.Second))) * time.Second
 }

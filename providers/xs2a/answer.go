@@ -1,0 +1,229 @@
+package xs2a
+
+import (
+	"encoding/json"
+	"strconv"
+	"strings"
+
+	"kontoflow/plain"
+)
+
+// An answer is what consents and authorisations answer with: one shape for all, since every field may be there
+// or not, and the links say what it means.
+type answer struct {
+	ConsentID     text `json:"consentId"`
+	ConsentStatus text `json:"consentStatus"`
+	ValidUntil    text `json:"validUntil"`
+	Frequency     text `json:"frequencyPerDay"`
+
+	AuthorisationID text       `json:"authorisationId"`
+	SCAStatus       text       `json:"scaStatus"`
+	Methods         methods    `json:"scaMethods"`
+	Chosen          *method    `json:"chosenScaMethod"`
+	Challenge       *challenge `json:"challengeData"`
+	Message         text       `json:"psuMessage"`
+	Links           links      `json:"_links"`
+}
+
+func (a *answer) validUntil() plain.Date {
+	day := string(a.ValidUntil)
+	if len(day) > 10 {
+		day = day[:10] // a date-time where a date belongs
+	}
+	d, err := plain.Parse(day)
+	if err != nil {
+		return 0
+	}
+	return d
+}
+
+func (a *answer) frequency() int {
+	n, err := strconv.Atoi(string(a.Frequency))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return min(n, 1000)
+}
+
+// links is the bank's _links: name → href.
+type links map[string]string
+
+func (l *links) UnmarshalJSON(b []byte) error {
+	*l = nil
+	var raw map[string]json.RawMessage
+	if json.Unmarshal(b, &raw) != nil {
+		return nil // null, or nonsense: no links
+	}
+	for name, value := range raw {
+		var entry struct {
+			Href text `json:"href"`
+		}
+		href := text("")
+		if len(value) > 0 && value[0] == '"' {
+			_ = json.Unmarshal(value, &href)
+		} else if json.Unmarshal(value, &entry) == nil {
+			href = entry.Href
+		}
+		if *l == nil {
+			*l = links{}
+		}
+		if len(*l) < 64 {
+			(*l)[cut(name, 128)] = string(href) // an empty href still says something: "scaOAuth": null
+		}
+	}
+	return nil
+}
+
+// first returns the href of the first of names that is there.
+func (l links) first(names ...string) (href string, ok bool) {
+	for _, name := range names {
+		if href := l[name]; href != "" {
+			return href, true
+		}
+	}
+	return "", false
+}
+
+// method is a way of strong customer authentication (authenticationObject).
+type method struct {
+	ID          text `json:"authenticationMethodId"`
+	Type        text `json:"authenticationType"`
+	Version     text `json:"authenticationVersion,omitempty"`
+	Name        text `json:"name,omitempty"`
+	Explanation text `json:"explanation,omitempty"`
+}
+
+// methods is a list of them; one alone may come without its brackets, and one without an id cannot be chosen.
+type methods []method
+
+func (m *methods) UnmarshalJSON(b []byte) error {
+	var all many[method]
+	if err := all.UnmarshalJSON(b); err != nil {
+		return err
+	}
+	*m = nil
+	for _, one := range all {
+		if one.ID != "" && len(one.ID) <= maxID && len(*m) < 50 {
+			*m = append(*m, one)
+		}
+	}
+	return nil
+}
+
+func (m methods) find(id string) *method {
+	for i := range m {
+		if string(m[i].ID) == id {
+			return &m[i]
+		}
+	}
+	return nil
+}
+
+// challenge is the bank's challengeData. Older versions of the interface spell some fields otherwise.
+type challenge struct {
+	Image      string     `json:"image,omitempty"` // base64
+	ImageLink  text       `json:"imageLink,omitempty"`
+	Data       many[text] `json:"data,omitempty"`
+	MaxLength  text       `json:"otpMaxLength,omitempty"`
+	Format     text       `json:"otpFormat,omitempty"` // characters | integer
+	Additional text       `json:"additionalInformation,omitempty"`
+}
+
+func (c *challenge) UnmarshalJSON(b []byte) error {
+	var raw map[string]json.RawMessage
+	if json.Unmarshal(b, &raw) != nil {
+		return nil
+	}
+	scalar := func(names ...string) (t text) {
+		for _, name := range names {
+			if value, ok := raw[name]; ok && t == "" {
+				_ = json.Unmarshal(value, &t)
+			}
+		}
+		return t
+	}
+	_ = json.Unmarshal(raw["image"], &c.Image)
+	if value, ok := raw["data"]; ok {
+		_ = json.Unmarshal(value, &c.Data)
+	}
+	c.ImageLink = scalar("imageLink")
+	c.MaxLength = scalar("otpMaxLength", "optMaxLength", "otpMaxLenght")
+	c.Format = scalar("otpFormat", "optFormat")
+	c.Additional = scalar("additionalInformation", "additionalInfo", "aditionalInformation")
+	return nil
+}
+
+func (c *challenge) empty() bool {
+	return c == nil || c.Image == "" && c.ImageLink == "" && len(c.Data) == 0 && c.MaxLength == "" && c.Format == "" && c.Additional == ""
+}
+
+// tppMessage is one of the bank's error messages.
+type tppMessage struct {
+	Category text `json:"category"`
+	Code     text `json:"code"`
+	Text     text `json:"text"`
+	Detail   text `json:"detail"`
+}
+
+// complaint is the body of an error, in all the shapes that are seen: an object with tppMessages (json), an
+// RFC 7807 problem with the code beside it, or a bare array of messages.
+type complaint struct {
+	Messages many[tppMessage] `json:"tppMessages"`
+	Links    links            `json:"_links"`
+	Code     text             `json:"code"`
+	Title    text             `json:"title"`
+	Detail   text             `json:"detail"`
+	Error    text             `json:"error"` // OAuth
+}
+
+func readComplaint(body []byte) (c complaint) {
+	trimmed := strings.TrimSpace(string(body))
+	if strings.HasPrefix(trimmed, "[") {
+		_ = json.Unmarshal([]byte(trimmed), &c.Messages)
+		return c
+	}
+	_ = json.Unmarshal([]byte(trimmed), &c)
+	return c
+}
+
+// code is the first error code that looks like one.
+func (c *complaint) code() string {
+	for _, m := range c.Messages {
+		if code := errorCode(string(m.Code)); code != "" && !strings.EqualFold(string(m.Category), "WARNING") {
+			return code
+		}
+	}
+	if code := errorCode(string(c.Code)); code != "" {
+		return code
+	}
+	return errorCode(strings.ToUpper(string(c.Error)))
+}
+
+// words are the bank's own, for the customer.
+func (c *complaint) words() string {
+	for _, m := range c.Messages {
+		if m.Text != "" {
+			return plainText(string(m.Text), maxText)
+		}
+		if m.Detail != "" {
+			return plainText(string(m.Detail), maxText)
+		}
+	}
+	if c.Detail != "" {
+		return plainText(string(c.Detail), maxText)
+	}
+	return plainText(string(c.Title), maxText)
+}
+
+// errorCode lets only codes through, so that they may be logged: a bank could put anything there.
+func errorCode(s string) string {
+	if s == "" || len(s) > 64 {
+		return ""
+	}
+	for _, r := range s {
+		if (r < 'A' || r > 'Z') && r != '_' && (r < '0' || r > '9') {
+			return ""
+		}
+	}
+	return s
+}

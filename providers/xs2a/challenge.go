@@ -1,0 +1,258 @@
+package xs2a
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"html"
+	"image"
+	_ "image/gif" // formats of photoTAN pictures
+	_ "image/jpeg"
+	_ "image/png"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/microcosm-cc/bluemonday"
+
+	"kontoflow/providers"
+)
+
+const (
+	maxImage       = 256 << 10 // bytes of a photoTAN picture
+	maxImageSide   = 4096      // pixels
+	defaultPolling = 5 * time.Second
+)
+
+// ask opens a question to the customer.
+func (t *talk) ask(q question) providers.Step {
+	t.dialog.Ask, t.dirty = &q, true
+	return t.asked()
+}
+
+// asked is the step of the open question.
+func (t *talk) asked() providers.Step {
+	challenge := t.dialog.Ask.Challenge
+	return providers.Step{Status: providers.Challenged, Challenge: &challenge, PollAfter: t.dialog.Ask.PollAfter}
+}
+
+// askMethod lets the customer choose a method or a device. Where there is only one there is nothing to choose, and
+// what he chose before an authorisation was begun afresh he is not asked again.
+func (t *talk) askMethod(ctx context.Context) (providers.Step, error) {
+	all := t.dialog.Position.Methods
+	if len(all) == 1 {
+		return providers.Step{}, t.choose(ctx, string(all[0].ID))
+	}
+	for i, id := range t.dialog.Replay {
+		if all.find(id) != nil {
+			t.dialog.Replay = append([]string{}, t.dialog.Replay[i+1:]...)
+			t.dialog.Picked = append(t.dialog.Picked, id)
+			return providers.Step{}, t.choose(ctx, id)
+		}
+	}
+	challenge := providers.Challenge{Type: providers.MethodSelection}
+	for _, m := range all {
+		info := map[string]string{}
+		if m.Explanation != "" {
+			info["explanation"] = plainText(string(m.Explanation), maxText)
+		}
+		if m.Version != "" {
+			info["version"] = cut(string(m.Version), 32)
+		}
+		challenge.AuthMethods = append(challenge.AuthMethods, providers.AuthMethod{ID: string(m.ID), Type: cut(string(m.Type), 64),
+			MediumName: plainText(string(m.Name), 256), AdditionalInfo: info})
+	}
+	return t.ask(question{Challenge: challenge}), nil
+}
+
+// asksTAN reports whether challenge data wants something typed in.
+func (p *position) asksTAN() bool {
+	c := p.Challenge
+	return c != nil && p.Approach != "DECOUPLED" && p.Approach != "REDIRECT" &&
+		(c.Image != "" || c.ImageLink != "" || len(c.Data) > 0 || c.MaxLength != "" || c.Format != "")
+}
+
+func (t *talk) askTAN(ctx context.Context) (providers.Step, error) {
+	p := &t.dialog.Position
+	c := p.Challenge
+	if c == nil {
+		c = &challenge{}
+	}
+	chosen := p.Chosen
+	if chosen == nil {
+		chosen = &method{}
+	}
+	said := providers.Challenge{
+		Type:           providers.Embedded,
+		Label:          orElse(plainText(string(chosen.Name), 256), "TAN"),
+		AdditionalInfo: plainText(string(c.Additional), maxMessage),
+	}
+	if c.Format == "integer" || c.Format == "characters" {
+		said.InputFormat = string(c.Format)
+	}
+	if n, err := strconv.Atoi(string(c.MaxLength)); err == nil && n > 0 && n <= maxText {
+		said.MaxLength = n
+	}
+	switch {
+	case c.Image != "" || c.ImageLink != "":
+		picture, err := t.picture(ctx, c)
+		if err != nil {
+			return providers.Step{}, err
+		}
+		said.Format, said.Data = providers.FormatPhoto, picture
+	case len(c.Data) > 0 && isFlicker(string(c.Data[0])):
+		said.Format, said.Data = providers.FormatHHD, string(c.Data[0])
+		said.Version = hhdVersion(string(chosen.Version), said.Data)
+	default:
+		said.Format, said.Data = words(orElse(joined(c.Data), orElse(string(c.Additional), orElse(p.Message, string(chosen.Explanation)))))
+		if said.Data == "" {
+			said.Data = "TAN"
+		}
+	}
+	return t.ask(question{Challenge: said}), nil
+}
+
+// askRedirect sends the customer's browser to the bank: https, or http on loopback. It is not us who go there.
+func (t *talk) askRedirect(location string) (providers.Step, error) {
+	u, err := url.Parse(location)
+	if err == nil && !u.IsAbs() {
+		u = t.bank.base.ResolveReference(u)
+	}
+	if err != nil || len(location) > 4096 || !safeAddress(u) {
+		return providers.Step{}, nonsense("send the customer to the bank", "its address is neither https, nor http on loopback")
+	}
+	return t.ask(question{Challenge: providers.Challenge{Type: providers.RedirectTo, Location: u.String()}}), nil
+}
+
+func (t *talk) askDecoupled() providers.Step {
+	p := &t.dialog.Position
+	said := p.Message
+	if p.Challenge != nil && p.Challenge.Additional != "" {
+		said = orElse(said, string(p.Challenge.Additional))
+	}
+	if p.Chosen != nil {
+		said = orElse(said, string(p.Chosen.Explanation))
+	}
+	every := t.pollEvery()
+	return t.ask(question{
+		Challenge: providers.Challenge{Type: providers.Decoupled,
+			Message: orElse(plainText(said, maxMessage), "Please confirm in your bank's app.")},
+		PollAfter: every, NotBefore: t.options.Now().Add(every),
+	})
+}
+
+func (t *talk) pollEvery() time.Duration {
+	if t.dialect.pollEvery > 0 {
+		return t.dialect.pollEvery
+	}
+	return defaultPolling
+}
+
+// picture makes a data URI of a small PNG, JPEG or GIF, and refuses everything else.
+func (t *talk) picture(ctx context.Context, c *challenge) (string, error) {
+	const doing = "read the challenge's picture"
+	var file []byte
+	if c.Image != "" {
+		encoded := c.Image
+		if i := strings.Index(encoded, ";base64,"); strings.HasPrefix(encoded, "data:") && i > 0 {
+			encoded = encoded[i+len(";base64,"):]
+		}
+		encoded = strings.Map(func(r rune) rune {
+			if r == '\n' || r == '\r' || r == ' ' {
+				return -1
+			}
+			return r
+		}, encoded)
+		if len(encoded) > base64.StdEncoding.EncodedLen(maxImage) {
+			return "", nonsense(doing, "it is too large")
+		}
+		var err error
+		if file, err = base64.StdEncoding.DecodeString(encoded); err != nil {
+			return "", nonsense(doing, "it is not base64")
+		}
+	} else {
+		u, err := t.bank.resolve(string(c.ImageLink))
+		if err != nil {
+			return "", nonsense(doing, err.Error())
+		}
+		r, err := t.send(ctx, call{doing: doing, method: http.MethodGet, url: u, accept: "image/png, image/jpeg, image/gif",
+			of: aboutAuthorisation, limit: maxImage})
+		if err != nil {
+			return "", err
+		}
+		defer r.body.Close()
+		if file, err = io.ReadAll(r.body); err != nil {
+			return "", unreadable(doing, err)
+		}
+	}
+	config, format, err := image.DecodeConfig(bytes.NewReader(file))
+	if err != nil || config.Width > maxImageSide || config.Height > maxImageSide {
+		return "", nonsense(doing, "it is no picture of a sensible size")
+	}
+	return "data:image/" + format + ";base64," + base64Of(file), nil
+}
+
+// isFlicker recognises a code for optical chipTAN: hexadecimal, and its first byte counts the ones that follow
+// (HHD extension for unidirectional coupling, "LC").
+func isFlicker(s string) bool {
+	if len(s) < 12 || len(s) > 512 || len(s)%2 != 0 {
+		return false
+	}
+	code, err := hex.DecodeString(s)
+	return err == nil && int(code[0]) == len(code)-1
+}
+
+var hhdVersionIn = regexp.MustCompile(`1\.[0-9]`)
+
+// hhdVersion takes the version from the method; else the code itself says: since 1.4 a control byte follows the start
+// code's length, whose highest bit announces it.
+func hhdVersion(method, code string) string {
+	if v := hhdVersionIn.FindString(method); v != "" {
+		return v
+	}
+	if length, err := strconv.ParseUint(code[2:4], 16, 8); err == nil && length&0x80 != 0 {
+		return "1.4"
+	}
+	return "1.3"
+}
+
+func joined(lines many[text]) string {
+	var all []string
+	for _, line := range lines {
+		if line != "" {
+			all = append(all, string(line))
+		}
+	}
+	return cut(strings.Join(all, "\n"), maxMessage)
+}
+
+var (
+	looksLikeHTML = regexp.MustCompile(`<[a-zA-Z/!][^>]*>`)
+	noTags        = bluemonday.StrictPolicy()
+	fewTags       = func() *bluemonday.Policy {
+		p := bluemonday.NewPolicy()
+		p.AllowElements("p", "br", "b", "strong", "i", "em", "u", "ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "div", "span", "h3", "h4")
+		return p
+	}()
+)
+
+// words decides whether a bank's text is HTML, and makes either of them harmless.
+func words(s string) (format, clean string) {
+	if looksLikeHTML.MatchString(s) {
+		return providers.FormatHTML, cut(fewTags.Sanitize(s), maxMessage)
+	}
+	return providers.FormatText, plainText(s, maxMessage)
+}
+
+// plainText is a bank's text without markup.
+func plainText(s string, max int) string {
+	if strings.ContainsAny(s, "<&") {
+		s = html.UnescapeString(noTags.Sanitize(s))
+	}
+	return clean(s, max)
+}

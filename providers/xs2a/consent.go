@@ -1,0 +1,183 @@
+package xs2a
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"kontoflow/plain"
+	"kontoflow/providers"
+)
+
+const (
+	scopeAccounts     = "ACCOUNTS"
+	scopeBalances     = "BALANCES"
+	scopeTransactions = "TRANSACTIONS"
+)
+
+// scopes are what a consent is wished for; none named means all.
+func scopes(c providers.Consent) []string {
+	if len(c.Scopes) == 0 {
+		return []string{scopeAccounts, scopeBalances, scopeTransactions}
+	}
+	return c.Scopes
+}
+
+// unlimited asks for the longest consent that the bank gives (Implementation Guidelines, 6.3.1.1: "9999-12-31").
+var unlimited = plain.Day(9999, 12, 31)
+
+// consentRequest is the body of POST /consents.
+type consentRequest struct {
+	Access     access `json:"access"`
+	Recurring  bool   `json:"recurringIndicator"`
+	ValidUntil string `json:"validUntil"`
+	Frequency  int    `json:"frequencyPerDay"`
+	Combined   bool   `json:"combinedServiceIndicator"`
+}
+
+// access says what may be read. An empty list, as against none, lets the customer choose at the bank.
+type access struct {
+	Accounts     *[]reference `json:"accounts,omitempty"`
+	Balances     *[]reference `json:"balances,omitempty"`
+	Transactions *[]reference `json:"transactions,omitempty"`
+	AllPSD2      string       `json:"allPsd2,omitempty"`
+}
+
+type reference struct {
+	IBAN     string `json:"iban"`
+	Currency string `json:"currency,omitempty"`
+}
+
+func (t *talk) consentRequest() consentRequest {
+	wanted := t.conv.Consent
+	r := consentRequest{Recurring: wanted.Recurring || t.dialect.onlyRecurring, Frequency: 1}
+	until := t.today().AddDays(1)
+	if r.Recurring {
+		r.Frequency = 4 // what RTS 2018/389 Art. 36(5) allows without the customer
+		switch days := wanted.PeriodDays; {
+		case t.dialect.maxDays > 0 && (days <= 0 || days > t.dialect.maxDays):
+			until = t.today().AddDays(t.dialect.maxDays)
+		case days > 0:
+			until = t.today().AddDays(days)
+		default:
+			until = unlimited
+		}
+	}
+	r.ValidUntil = until.String()
+
+	has := func(scope string) bool { return slices.Contains(scopes(wanted), scope) }
+	if len(wanted.Accounts) == 0 && t.dialect.access == allPSD2 && has(scopeBalances) && has(scopeTransactions) {
+		r.Access.AllPSD2 = "allAccounts"
+		return r
+	}
+	named := []reference{}
+	for _, account := range wanted.Accounts {
+		named = append(named, reference{IBAN: account.IBAN, Currency: account.Currency})
+	}
+	r.Access.Accounts = &named
+	if has(scopeBalances) {
+		r.Access.Balances = &named
+	}
+	if has(scopeTransactions) {
+		r.Access.Transactions = &named
+	}
+	return r
+}
+
+// postConsent creates the consent. The same requestID lets the bank recognise a repetition.
+func (t *talk) postConsent(ctx context.Context, requestID string) error {
+	header := t.identity()
+	t.addRedirects(header)
+	if t.conv.PSU.IPAddress == "" {
+		header["PSU-IP-Address"] = t.ownAddress()
+	}
+	asked := t.conv.Consent
+	var a answer
+	r, err := t.json(ctx, call{doing: "create the consent", method: http.MethodPost, url: t.bank.path("v1", "consents"),
+		body: t.consentRequest(), header: header, requestID: requestID}, &a)
+	if refused, ok := asRefusal(err); ok {
+		if href, wanted := refused.links["scaOAuth"]; wanted && t.lasting.Token == nil && t.conv.Connection.OAuth != nil {
+			// The bank wants a token before the consent, whatever the catalog says.
+			t.dialog.Position = position{Links: links{"scaOAuth": href}}
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if a.ConsentID == "" || len(a.ConsentID) > maxID {
+		return nonsense("create the consent", "the answer has no consent id")
+	}
+	t.lasting.forgetConsent()
+	t.lasting.ConsentID, t.lasting.ConsentStatus, t.lasting.Asked = string(a.ConsentID), string(a.ConsentStatus), asked
+	t.dialog.Position, t.dialog.Start = position{}, nil
+	t.arrive(&a, r)
+	if t.lasting.ConsentStatus == "valid" {
+		t.lasting.ConsentStatus = "received" // until it was read
+		t.dialog.Position.SCAStatus = "exempted"
+	}
+	for name, href := range a.Links {
+		if strings.HasPrefix(name, "startAuthorisation") {
+			if t.dialog.Start == nil {
+				t.dialog.Start = links{}
+			}
+			t.dialog.Start[name] = href
+		}
+	}
+	return nil
+}
+
+// readConsent reads what was really granted.
+func (t *talk) readConsent(ctx context.Context) error {
+	var a answer
+	_, err := t.json(ctx, call{doing: "read the consent", method: http.MethodGet, of: aboutConsent,
+		url: t.bank.path("v1", "consents", url.PathEscape(t.lasting.ConsentID))}, &a)
+	if err != nil {
+		return err
+	}
+	l := &t.lasting
+	l.ConsentStatus, l.ValidUntil, l.FrequencyPerDay = string(a.ConsentStatus), a.validUntil(), a.frequency()
+	t.dirty = true
+	return nil
+}
+
+// consentStatus asks only for the status. That a consent is valid is believed when the consent itself was read.
+func (t *talk) consentStatus(ctx context.Context) (status string, header http.Header, err error) {
+	var a answer
+	r, err := t.json(ctx, call{doing: "ask for the consent's status", method: http.MethodGet, of: aboutConsent,
+		url: t.bank.path("v1", "consents", url.PathEscape(t.lasting.ConsentID), "status")}, &a)
+	if err != nil {
+		return "", nil, err
+	}
+	if a.ConsentStatus != "" && string(a.ConsentStatus) != "valid" {
+		t.lasting.ConsentStatus, t.dirty = string(a.ConsentStatus), true
+	}
+	return string(a.ConsentStatus), r.header, nil
+}
+
+func (t *talk) deleteConsent(ctx context.Context) error {
+	_, err := t.json(ctx, call{doing: "end the consent", method: http.MethodDelete, of: aboutConsent,
+		url: t.bank.path("v1", "consents", url.PathEscape(t.lasting.ConsentID))}, &answer{})
+	return err
+}
+
+func (t *talk) revoke(ctx context.Context) error {
+	if t.lasting.ConsentID != "" {
+		if token := t.lasting.Token; token != nil && token.Refresh != "" && token.expired(t.options.Now()) {
+			if err := t.refreshToken(ctx); err != nil {
+				return err
+			}
+		}
+		err := t.deleteConsent(ctx)
+		if r, refused := asRefusal(err); refused && (r.fault.Kind == providers.NeedsAuthorization || r.fault.Kind == providers.Gone || r.status == http.StatusForbidden) {
+			err = nil // the bank does not know it, or not any more
+		}
+		if err != nil {
+			return err
+		}
+	}
+	t.lasting, t.dialog, t.dirty = lasting{}, dialog{}, true
+	return nil
+}

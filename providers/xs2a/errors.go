@@ -1,0 +1,300 @@
+package xs2a
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"kontoflow/providers"
+)
+
+// subject is what a call is about; it decides what "unknown" and "expired" mean.
+type subject int
+
+const (
+	aboutNothing subject = iota
+	aboutConsent
+	aboutAuthorisation
+	aboutAccount
+	aboutToken
+)
+
+// verdict is the classification of an error.
+type verdict struct {
+	kind providers.Kind
+	code int
+}
+
+// byCode classifies the message codes of the Implementation Guidelines (1.3.11, section 4.11). What depends on the
+// call is in `adjust` below.
+var byCode = map[string]verdict{
+	"FORMAT_ERROR":              {providers.Rejected, providers.CodeBankCannot},
+	"PARAMETER_NOT_CONSISTENT":  {providers.Rejected, providers.CodeBankCannot},
+	"PARAMETER_NOT_SUPPORTED":   {providers.Rejected, providers.CodeBankCannot},
+	"SERVICE_INVALID":           {providers.Rejected, providers.CodeBankCannot},
+	"SESSIONS_NOT_SUPPORTED":    {providers.Rejected, providers.CodeBankCannot},
+	"PERIOD_INVALID":            {providers.Rejected, providers.CodeBankCannot},
+	"TIMESTAMP_INVALID":         {providers.Rejected, providers.CodeBankCannot},
+	"STATUS_INVALID":            {providers.Rejected, providers.CodeBankCannot},
+	"REQUESTED_FORMATS_INVALID": {providers.Rejected, providers.CodeBankCannot},
+	"PRODUCT_INVALID":           {providers.Rejected, providers.CodeBankCannot},
+	"PRODUCT_UNKNOWN":           {providers.Rejected, providers.CodeBankCannot},
+
+	"SCA_METHOD_UNKNOWN":      {providers.NeedsUser, providers.CodeTANNotActivated},
+	"SCA_INVALID":             {providers.WrongCredentials, providers.CodeTANInvalid},
+	"PSU_CREDENTIALS_INVALID": {providers.WrongCredentials, providers.CodePINInvalid},
+	"CORPORATE_ID_INVALID":    {providers.WrongCredentials, providers.CodeLoginInvalid},
+
+	"CONSENT_UNKNOWN":        {providers.NeedsAuthorization, providers.CodeNotAuthorized},
+	"CONSENT_INVALID":        {providers.NeedsAuthorization, providers.CodeNotAuthorized},
+	"CONSENT_EXPIRED":        {providers.NeedsAuthorization, providers.CodeNotAuthorized},
+	"TOKEN_UNKNOWN":          {providers.NeedsAuthorization, providers.CodeNotAuthorized},
+	"TOKEN_INVALID":          {providers.NeedsAuthorization, providers.CodeNotAuthorized},
+	"TOKEN_EXPIRED":          {providers.NeedsAuthorization, providers.CodeNotAuthorized},
+	"INVALID_TOKEN":          {providers.NeedsAuthorization, providers.CodeNotAuthorized}, // RFC 6750
+	"INVALID_GRANT":          {providers.NeedsAuthorization, providers.CodeNotAuthorized}, // RFC 6749
+	"RESOURCE_UNKNOWN":       {providers.Gone, providers.CodeAccountGone},
+	"RESOURCE_EXPIRED":       {providers.Gone, providers.CodeAccountGone},
+	"RESOURCE_BLOCKED":       {providers.Gone, providers.CodeAccountBlocked},
+	"SERVICE_BLOCKED":        {providers.NeedsUser, providers.CodeAccessBlocked},
+	"PSU_BLOCKED":            {providers.NeedsUser, providers.CodeAccessBlocked},
+	"PASSWORD_EXPIRED":       {providers.NeedsUser, providers.CodePINChange},
+	"ACCESS_EXCEEDED":        {providers.LimitExceeded, providers.CodeTemporary},
+	"SERVICE_UNAVAILABLE":    {providers.BankDown, providers.CodeMaintenance},
+	"SCA_METHOD_BLOCKED":     {providers.NeedsUser, providers.CodeTANBlocked},
+	"CERTIFICATE_INVALID":    {providers.Rejected, providers.CodeInternal},
+	"CERTIFICATE_EXPIRED":    {providers.Rejected, providers.CodeInternal},
+	"CERTIFICATE_BLOCKED":    {providers.Rejected, providers.CodeInternal},
+	"CERTIFICATE_REVOKED":    {providers.Rejected, providers.CodeInternal},
+	"CERTIFICATE_MISSING":    {providers.Rejected, providers.CodeInternal},
+	"SIGNATURE_INVALID":      {providers.Rejected, providers.CodeInternal},
+	"SIGNATURE_MISSING":      {providers.Rejected, providers.CodeInternal},
+	"ROLE_INVALID":           {providers.Rejected, providers.CodeInternal},
+	"INVALID_CLIENT":         {providers.Rejected, providers.CodeInternal}, // RFC 6749
+	"UNAUTHORIZED_CLIENT":    {providers.Rejected, providers.CodeInternal},
+	"INVALID_SCOPE":          {providers.Rejected, providers.CodeInternal},
+	"UNSUPPORTED_GRANT_TYPE": {providers.Rejected, providers.CodeInternal},
+}
+
+// byStatus classifies an error without a known code.
+var byStatus = map[int]verdict{
+	http.StatusBadRequest:          {providers.Rejected, providers.CodeBankCannot},
+	http.StatusUnauthorized:        {providers.NeedsAuthorization, providers.CodeNotAuthorized},
+	http.StatusForbidden:           {providers.NeedsUser, providers.CodeLoginNotPossible},
+	http.StatusNotFound:            {providers.Gone, providers.CodeAccountGone},
+	http.StatusGone:                {providers.Gone, providers.CodeAccountGone},
+	http.StatusRequestTimeout:      {providers.Transient, providers.CodeTemporary},
+	http.StatusTooManyRequests:     {providers.LimitExceeded, providers.CodeTemporary},
+	http.StatusInternalServerError: {providers.Transient, providers.CodeTemporary},
+	http.StatusBadGateway:          {providers.Transient, providers.CodeTemporary},
+	http.StatusServiceUnavailable:  {providers.Transient, providers.CodeTemporary},
+	http.StatusGatewayTimeout:      {providers.Transient, providers.CodeTemporary},
+}
+
+// byWords refines a refusal by what the bank says to the customer. The interface has no codes for these; banks
+// say them in the text of a message that means "no".
+var byWords = []struct {
+	words   []string
+	on      []providers.Kind
+	verdict verdict
+}{
+	{[]string{"pin-änderung", "pin-aenderung", "pin ändern", "neue pin", "pin change", "change your pin", "change pin", "passwort ändern", "password change", "password expired"},
+		[]providers.Kind{providers.NeedsUser, providers.WrongCredentials},
+		verdict{providers.NeedsUser, providers.CodePINChange}},
+	{[]string{"gesperrt", "blocked", "locked"},
+		[]providers.Kind{providers.NeedsUser, providers.WrongCredentials},
+		verdict{providers.NeedsUser, providers.CodeAccessBlocked}},
+	{[]string{"wartung", "maintenance"},
+		[]providers.Kind{providers.Transient, providers.BankDown},
+		verdict{providers.BankDown, providers.CodeMaintenance}},
+	{[]string{"umstellung", "migration"},
+		[]providers.Kind{providers.Transient, providers.BankDown},
+		verdict{providers.BankDown, providers.CodeMigration}},
+}
+
+// outage is from which Retry-After on a 503 is no hiccup any more.
+const outage = 5 * time.Minute
+
+// refusal is a classified refusal with what the adapter needs to go on from it.
+type refusal struct {
+	fault  *providers.Error
+	status int
+	code   string // message code, "" none
+	links  links
+}
+
+func (r *refusal) Error() string { return r.fault.Error() }
+func (r *refusal) Unwrap() error { return r.fault }
+
+// refused turns an answer without 2xx into an error.
+func (t *talk) refused(c *call, r *reply) error {
+	body, _ := io.ReadAll(io.LimitReader(r.body, 256<<10))
+	var said complaint
+	if isJSON(r.media, body) {
+		said = readComplaint(body)
+	}
+	code, words := said.code(), said.words()
+	v := judge(r.status, code, words, c.secret, c.of)
+	wait := retryAfter(r.header, t.options.Now())
+	if r.status == http.StatusServiceUnavailable && wait >= outage {
+		v = verdict{providers.BankDown, providers.CodeMaintenance}
+	}
+	what := fmt.Errorf("%s: the bank answered %d %s", c.doing, r.status, code)
+	if r.status/100 == 3 {
+		what = fmt.Errorf("%s: the bank answered with a redirect (%d), which is not followed", c.doing, r.status)
+	}
+	return &refusal{
+		fault:  &providers.Error{Kind: v.kind, Code: v.code, Message: words, RetryAfter: wait, Err: what},
+		status: r.status, code: code, links: said.Links,
+	}
+}
+
+// judge classifies a refusal.
+func judge(status int, code, words string, secret step, of subject) verdict {
+	v, known := byCode[code]
+	if !known {
+		if v, known = byStatus[status]; !known {
+			v = verdict{providers.Rejected, providers.CodeBankCannot}
+			if status >= 500 {
+				v = verdict{providers.Transient, providers.CodeTemporary}
+			}
+		}
+		v = adjust(v, status, secret)
+	}
+	if known && code == "PSU_CREDENTIALS_INVALID" {
+		switch secret {
+		case sendTAN:
+			v.code = providers.CodeTANInvalid
+		case confirm:
+			v.code = providers.CodeOTPInvalid
+		case sendPassword:
+		default:
+			v.code = providers.CodeLoginInvalid // nothing but the login was sent
+		}
+	}
+	if v.kind == providers.Gone {
+		switch of {
+		case aboutConsent:
+			v = verdict{providers.NeedsAuthorization, providers.CodeNotAuthorized}
+		case aboutAuthorisation:
+			v = verdict{providers.NeedsUser, providers.CodeExpired}
+		case aboutAccount:
+		default:
+			v = verdict{providers.Rejected, providers.CodeBankCannot}
+		}
+	}
+	lower := strings.ToLower(words)
+	for _, rule := range byWords {
+		for _, w := range rule.words {
+			if strings.Contains(lower, w) {
+				for _, kind := range rule.on {
+					if v.kind == kind {
+						return rule.verdict
+					}
+				}
+			}
+		}
+	}
+	return v
+}
+
+// adjust reads a bare 401 or 403 in the light of what was sent.
+func adjust(v verdict, status int, secret step) verdict {
+	if status != http.StatusUnauthorized && status != http.StatusForbidden && status != http.StatusBadRequest {
+		return v
+	}
+	switch secret {
+	case sendPassword:
+		if status == http.StatusUnauthorized {
+			return verdict{providers.WrongCredentials, providers.CodePINInvalid}
+		}
+	case sendTAN:
+		if status == http.StatusUnauthorized {
+			return verdict{providers.WrongCredentials, providers.CodeTANInvalid}
+		}
+	case confirm:
+		if status == http.StatusUnauthorized {
+			return verdict{providers.WrongCredentials, providers.CodeOTPInvalid}
+		}
+	}
+	return v
+}
+
+// unreachable classifies a request that got no answer. Whether the bank received it is not known.
+func unreachable(doing string, err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // its text has the URL
+	}
+	var network net.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		err = context.Canceled
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		err = errors.New("no answer in time")
+	}
+	return &providers.Error{Kind: providers.Transient, Code: providers.CodeTemporary, Err: fmt.Errorf("%s: %w", doing, err)}
+}
+
+// unreadable classifies an answer that makes no sense. One that breaks off may be whole the next time.
+func unreadable(doing string, err error) error {
+	var network net.Error
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		errors.As(err, &network) {
+		return unreachable(doing, err)
+	}
+	return &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot,
+		Err: fmt.Errorf("%s: the answer cannot be read: %w", doing, withoutContent(err))}
+}
+
+// withoutContent keeps a decoder from quoting the bank's answer.
+func withoutContent(err error) error {
+	if errors.Is(err, errTooLarge) {
+		return errTooLarge
+	}
+	return fmt.Errorf("%T", err)
+}
+
+// misconfigured is our own fault, or the operator's.
+func misconfigured(err error) error {
+	return &providers.Error{Kind: providers.Rejected, Code: providers.CodeInternal, Err: err}
+}
+
+// nonsense is an answer that can be read and leads nowhere.
+func nonsense(doing, what string) error {
+	return &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot, Err: fmt.Errorf("%s: %s", doing, what)}
+}
+
+// needsUser ends what cannot go on without the customer.
+func needsUser(code int, what string) error {
+	return &providers.Error{Kind: providers.NeedsUser, Code: code, Err: errors.New(what)}
+}
+
+// needsAuthorization ends a read that the bank answers only after (more) strong customer authentication.
+func needsAuthorization(what error) error {
+	return &providers.Error{Kind: providers.NeedsAuthorization, Code: providers.CodeNotAuthorized, Err: what}
+}
+
+// classified makes sure that a caller only ever sees *providers.Error.
+func classified(err error) error {
+	var e *providers.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return misconfigured(err)
+}
+
+// asRefusal finds the bank's refusal in err.
+func asRefusal(err error) (*refusal, bool) {
+	var r *refusal
+	ok := errors.As(err, &r)
+	return r, ok
+}
+
+var errNoConsent = errors.New("there is no valid consent")

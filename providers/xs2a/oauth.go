@@ -1,0 +1,218 @@
+package xs2a
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"golang.org/x/oauth2"
+
+	"kontoflow/providers"
+)
+
+// Flows of Connection.OAuth.
+const (
+	integrated = "INTEGRATED"
+	preStep    = "PRE_STEP"
+)
+
+func (t *talk) oauthFlow() string {
+	if t.conv.Connection.OAuth == nil {
+		return ""
+	}
+	return t.conv.Connection.OAuth.Flow
+}
+
+// askOAuth sends the customer to the bank's authorization server. link is the bank's scaOAuth link, "" where there
+// is none; first says that the token comes before the consent.
+func (t *talk) askOAuth(ctx context.Context, link string, first bool) (providers.Step, error) {
+	registration, redirect := t.conv.Connection.OAuth, t.conv.Redirect
+	if registration == nil {
+		return providers.Step{}, misconfigured(errors.New("the bank wants OAuth, and the catalog has no client for it"))
+	}
+	if redirect.URL == "" || redirect.State == "" {
+		return providers.Step{}, misconfigured(errors.New("the bank wants OAuth, and there is no address to come back to"))
+	}
+	server, err := t.authorizationServer(ctx, link)
+	if err != nil {
+		return providers.Step{}, err
+	}
+	scope := registration.Scope
+	if scope == "" {
+		scope = "AIS"
+		if !first {
+			scope = "AIS:" + t.lasting.ConsentID
+		}
+	}
+	scope = strings.ReplaceAll(scope, "<consentId>", t.lasting.ConsentID)
+
+	verifier := oauth2.GenerateVerifier()
+	t.dialog.OAuth = &grant{PreStep: first, Verifier: verifier, TokenURL: server.token, Redirect: redirect.URL}
+	if t.dialog.State == "" {
+		t.dialog.State = redirect.State
+	}
+	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier)}
+	config := oauth2.Config{ClientID: registration.ClientID, RedirectURL: redirect.URL,
+		Endpoint: oauth2.Endpoint{AuthURL: server.authorize}}
+	if t.dialect.scopeParameter == "" {
+		config.Scopes = []string{scope}
+	} else {
+		options = append(options, oauth2.SetAuthURLParam(t.dialect.scopeParameter, scope))
+	}
+	return t.askRedirect(config.AuthCodeURL(t.dialog.State, options...))
+}
+
+// authorizationServer are the addresses of a bank's authorization server.
+type authorizationServer struct{ authorize, token string }
+
+// authorizationServer takes the addresses from the catalog, or reads the server's metadata (RFC 8414). Requests go to
+// hosts that the catalog names and to no other; the page for the customer's browser may be anywhere with https.
+func (t *talk) authorizationServer(ctx context.Context, link string) (s authorizationServer, err error) {
+	const doing = "read the authorization server's metadata"
+	registration := t.conv.Connection.OAuth
+	s = authorizationServer{registration.AuthorizationURL, registration.TokenURL}
+	if s.authorize == "" || s.token == "" {
+		var metadata *url.URL
+		if link != "" {
+			if metadata, err = t.bank.base.Parse(link); err != nil || !t.bank.known(metadata) {
+				metadata = nil
+			}
+		}
+		if metadata == nil {
+			if metadata, err = url.Parse(registration.MetadataURL); err != nil || !t.bank.known(metadata) {
+				return s, nonsense(doing, "its address is not one of the catalog's hosts")
+			}
+		}
+		var said struct {
+			Authorize text `json:"authorization_endpoint"`
+			Token     text `json:"token_endpoint"`
+		}
+		if _, err := t.json(ctx, call{doing: doing, method: http.MethodGet, url: metadata}, &said); err != nil {
+			return s, err
+		}
+		s = authorizationServer{orElse(s.authorize, string(said.Authorize)), orElse(s.token, string(said.Token))}
+	}
+	if token, err := t.bank.base.Parse(s.token); err != nil || !t.bank.known(token) {
+		return s, nonsense(doing, "the token endpoint is not on one of the catalog's hosts")
+	}
+	return s, nil
+}
+
+// exchangeCode turns the code into tokens. repeated says that it may have been spent already: then the
+// customer has to be sent again.
+func (t *talk) exchangeCode(ctx context.Context, code string, repeated bool) error {
+	g := t.dialog.OAuth
+	if g == nil {
+		return nonsense("exchange the code", "no authorization is under way")
+	}
+	config := t.oauthConfig(g.TokenURL)
+	config.RedirectURL = g.Redirect
+	ctx, cancel := t.oauthContext(ctx)
+	defer cancel()
+	got, err := config.Exchange(ctx, code, oauth2.VerifierOption(g.Verifier))
+	if err != nil {
+		err = t.oauthError("exchange the code", err)
+		if r, refused := asRefusal(err); refused && repeated && r.code == "INVALID_GRANT" {
+			t.dialog.OAuth, t.dialog.State = nil, ""
+			return nil
+		}
+		return err
+	}
+	t.keep(got, g.TokenURL)
+	t.dialog.OAuth, t.dialog.State = nil, ""
+	if g.PreStep {
+		t.dialog.Position = position{}
+	} else {
+		t.dialog.Position.SCAStatus = "finalised"
+	}
+	return nil
+}
+
+// refreshToken renews the access token. A refresh token that the bank no longer takes is dropped, and the
+// authorization starts anew.
+func (t *talk) refreshToken(ctx context.Context) error {
+	old := t.lasting.Token
+	if old == nil {
+		return nil
+	}
+	ctx, cancel := t.oauthContext(ctx)
+	defer cancel()
+	got, err := t.oauthConfig(old.URL).TokenSource(ctx, &oauth2.Token{RefreshToken: old.Refresh}).Token()
+	if err != nil {
+		err = t.oauthError("refresh the token", err)
+		if r, refused := asRefusal(err); refused && r.status < 500 {
+			old.Refresh, t.dialog.RefreshToken, t.dirty = "", true, true
+			return nil
+		}
+		return err
+	}
+	t.keep(got, old.URL)
+	t.dialog.RefreshToken = false
+	return nil
+}
+
+func (t *talk) keep(got *oauth2.Token, address string) {
+	t.lasting.Token = &token{Access: got.AccessToken, Refresh: got.RefreshToken, Expiry: got.Expiry, URL: address}
+	if got.ExpiresIn > 0 {
+		t.lasting.Token.Expiry = t.options.Now().Add(min(secondsOf(got.ExpiresIn), maxTokenLife))
+	}
+	t.dirty = true
+}
+
+func (t *talk) oauthConfig(tokenURL string) *oauth2.Config {
+	registration := t.conv.Connection.OAuth
+	if registration == nil {
+		registration = &providers.OAuth{}
+	}
+	// Never AuthStyleAutoDetect: it tries both ways, and a code is good for one try.
+	style := oauth2.AuthStyleInParams
+	if registration.ClientSecret != "" {
+		style = oauth2.AuthStyleInHeader
+	}
+	return &oauth2.Config{ClientID: registration.ClientID, ClientSecret: registration.ClientSecret,
+		Endpoint: oauth2.Endpoint{TokenURL: tokenURL, AuthStyle: style}}
+}
+
+// oauthContext lets the oauth2 package use the bank's connections, with the headers of the catalog.
+func (t *talk) oauthContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	client := *t.bank.client
+	client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
+		r = r.Clone(r.Context())
+		for name, value := range t.conv.Connection.Headers {
+			r.Header.Set(name, value)
+		}
+		r.Header.Set("X-Request-ID", newID())
+		r.Header.Set("User-Agent", t.options.UserAgent)
+		r.Header.Set("Accept", acceptJSON)
+		return t.bank.client.Transport.RoundTrip(r)
+	})
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, &client)
+	return context.WithTimeout(ctx, t.options.WholeTimeout)
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// oauthError classifies what the oauth2 package returns; its own error holds the answer's body, and is dropped.
+func (t *talk) oauthError(doing string, err error) error {
+	var said *oauth2.RetrieveError
+	if !errors.As(err, &said) || said.Response == nil {
+		var reached *url.Error
+		if errors.As(err, &reached) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			return unreachable(doing, err)
+		}
+		return nonsense(doing, "the token endpoint's answer cannot be read")
+	}
+	status, code := said.Response.StatusCode, errorCode(strings.ToUpper(said.ErrorCode))
+	v := judge(status, code, "", "", aboutNothing)
+	if v.kind == providers.NeedsAuthorization {
+		v = verdict{providers.NeedsUser, providers.CodeLoginNotPossible}
+	}
+	return &refusal{status: status, code: code, fault: &providers.Error{Kind: v.kind, Code: v.code,
+		Message: plainText(said.ErrorDescription, maxText), RetryAfter: retryAfter(said.Response.Header, t.options.Now()),
+		Err: fmt.Errorf("%s: the bank answered %d %s", doing, status, code)}}
+}

@@ -1,0 +1,190 @@
+package xs2a
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"kontoflow/plain"
+	"kontoflow/providers"
+	"kontoflow/providers/camt"
+)
+
+const (
+	maxPages = 10_000
+	// farBack is how far a read without a beginning asks: dateFrom is mandatory, and no bank goes back further.
+	farBack = 3650
+	// always is what every bank shows without asking the customer again (RTS 2018/389, Art. 10a).
+	always = 90
+)
+
+// cursor is our place between two pages.
+type cursor struct {
+	Link   string     `json:"link"`
+	From   plain.Date `json:"from"`
+	To     plain.Date `json:"to"`
+	Page   int        `json:"page"`
+	Both   bool       `json:"both,omitempty"`   // pending entries were asked for
+	Closed bool       `json:"closed,omitempty"` // the caller named the end of the window
+}
+
+func (c cursor) String() string {
+	raw, _ := json.Marshal(c) // strings and numbers only
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+func readCursor(s string) (c cursor, err error) {
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	if err == nil {
+		err = json.Unmarshal(raw, &c)
+	}
+	if err != nil {
+		return c, misconfigured(errors.New("the cursor cannot be read"))
+	}
+	return c, nil
+}
+
+// transactions reads one page. A file that the bank offers for download is read along with its link.
+func (t *talk) transactions(ctx context.Context, account providers.Account, window providers.Window, from string) (providers.Page, error) {
+	if err := t.ready(); err != nil {
+		return providers.Page{}, err
+	}
+	if from != "" {
+		at, err := readCursor(from)
+		if err != nil {
+			return providers.Page{}, err
+		}
+		u, err := t.bank.resolve(at.Link)
+		if err != nil {
+			return providers.Page{}, nonsense("read the transactions", err.Error())
+		}
+		return t.page(ctx, account, at, u)
+	}
+	at := cursor{From: window.From, To: window.To, Both: t.dialect.bookingStatus == "", Closed: !window.To.IsZero()}
+	t.bound(&at)
+	page, err := t.page(ctx, account, at, t.firstPage(account, at))
+	r, refused := asRefusal(err)
+	if refused && at.Both && (r.code == "PARAMETER_NOT_SUPPORTED" || r.code == "SERVICE_INVALID" || r.code == "FORMAT_ERROR") && r.status == http.StatusBadRequest {
+		// Only booked has to be supported (Implementation Guidelines, 6.6.3).
+		at.Both = false
+		page, err = t.page(ctx, account, at, t.firstPage(account, at))
+		r, refused = asRefusal(err)
+	}
+	if shortest := t.today().AddDays(-always); refused && r.code == "PERIOD_INVALID" && at.From < shortest && at.To >= shortest {
+		at.From = shortest
+		page, err = t.page(ctx, account, at, t.firstPage(account, at))
+	}
+	return page, err
+}
+
+// bound fills the open ends of the window with what the bank is asked for.
+func (t *talk) bound(at *cursor) {
+	today := t.today()
+	if at.To.IsZero() || at.To > today {
+		at.To, at.Closed = today, false
+	}
+	back := farBack
+	for _, limit := range []int{t.conv.Connection.HistoryDays, t.dialect.historyDays} {
+		if limit > 0 {
+			back = min(back, limit)
+		}
+	}
+	at.From = max(at.From, today.AddDays(-back))
+	at.From = min(at.From, at.To)
+}
+
+func (t *talk) firstPage(account providers.Account, at cursor) *url.URL {
+	list := "accounts"
+	if account.Card {
+		list = "card-accounts"
+	}
+	u := t.bank.path("v1", list, url.PathEscape(account.ResourceID), "transactions")
+	query := url.Values{"dateFrom": {at.From.String()}}
+	if at.Closed {
+		query.Set("dateTo", at.To.String())
+	}
+	query.Set("bookingStatus", orElse(t.dialect.bookingStatus, "booked"))
+	if at.Both {
+		query.Set("bookingStatus", "both")
+	}
+	u.RawQuery = query.Encode()
+	return u
+}
+
+// page reads the page at u.
+func (t *talk) page(ctx context.Context, account providers.Account, at cursor, u *url.URL) (providers.Page, error) {
+	const doing = "read the transactions"
+	c := call{doing: doing, url: u, of: aboutAccount, accept: orElse(t.dialect.accept, acceptBoth), limit: maxReport}
+	if account.Card {
+		c.accept = acceptJSON
+	}
+	t.reading(&c)
+	r, err := t.send(ctx, c)
+	if refused, ok := asRefusal(err); ok && refused.status == http.StatusNotAcceptable && c.accept == acceptBoth {
+		c.accept, c.requestID = acceptXML, "" // some want to hear of one type only
+		r, err = t.send(ctx, c)
+	}
+	if err != nil {
+		return providers.Page{}, t.judgeRead(err)
+	}
+	defer r.body.Close()
+	page := providers.Page{Covered: providers.Window{From: at.From, To: at.To}}
+	if r.status == http.StatusNoContent {
+		page.PendingCovered = at.Both
+		return page, nil
+	}
+	if isXML(r.media) {
+		statements, err := camt.Read(r.body, account.Currency)
+		if err != nil {
+			return providers.Page{}, unreadable(doing, err)
+		}
+		// A camt.052 is a report of booked and, where asked for, pending entries; it has no pages.
+		page.Entries, page.Balances, page.PendingCovered = statements.Entries, statements.Balances, at.Both
+		return page, nil
+	}
+	body := io.Reader(r.body)
+	if !strings.HasSuffix(r.media, "json") {
+		var start [512]byte
+		n, err := io.ReadFull(r.body, start[:])
+		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+			return providers.Page{}, unreadable(doing, err)
+		}
+		if !isJSON(r.media, start[:n]) {
+			return providers.Page{}, unreadable(doing, errors.New("neither JSON nor XML"))
+		}
+		body = io.MultiReader(bytes.NewReader(start[:n]), r.body)
+	}
+	said, err := readReport(body, account.Currency)
+	if err != nil {
+		return providers.Page{}, unreadable(doing, err)
+	}
+	page.Entries, page.Balances = said.entries, said.balances
+	switch {
+	case said.download != "":
+		download, err := t.bank.resolve(said.download)
+		if err != nil || at.Page >= maxPages || download.RequestURI() == u.RequestURI() {
+			return providers.Page{}, nonsense(doing, "the download link leads nowhere")
+		}
+		at.Link, at.Page = download.RequestURI(), at.Page+1
+		page.Next = at.String()
+	case said.next != "":
+		next, err := t.bank.resolve(said.next)
+		if err != nil {
+			return providers.Page{}, nonsense(doing, "next page: "+err.Error())
+		}
+		if at.Page >= maxPages || next.RequestURI() == u.RequestURI() {
+			return providers.Page{}, nonsense(doing, "the pages never end")
+		}
+		at.Link, at.Page = next.RequestURI(), at.Page+1
+		page.Next = at.String()
+	default:
+		page.PendingCovered = at.Both
+	}
+	return page, nil
+}

@@ -1,0 +1,162 @@
+package xs2a
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"kontoflow/plain"
+	"kontoflow/providers"
+)
+
+// Options of the adapter; the zero value is good for production.
+type Options struct {
+	ConnectTimeout time.Duration // TCP and TLS, each; 0: 10 s
+	AnswerTimeout  time.Duration // until the bank's answer begins; 0: 30 s
+	WholeTimeout   time.Duration // a request with all of its answer; 0: 1 min
+	MaxBanks       int           // connections of how many banks are kept open; 0: 256
+
+	UserAgent string // of our requests, not the customer's; "": Kontoflow
+	Now       func() time.Time
+	Logger    *slog.Logger // nil: slog.Default. Debug: one line per request
+}
+
+// New returns the adapter for access methods of type API.
+func New(options Options) providers.Provider {
+	for _, d := range []struct {
+		value *time.Duration
+		or    time.Duration
+	}{
+		{&options.ConnectTimeout, 10 * time.Second},
+		{&options.AnswerTimeout, 30 * time.Second},
+		{&options.WholeTimeout, time.Minute},
+	} {
+		if *d.value <= 0 {
+			*d.value = d.or
+		}
+	}
+	if options.MaxBanks <= 0 {
+		options.MaxBanks = 256
+	}
+	if options.UserAgent == "" {
+		options.UserAgent = "Kontoflow"
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	if options.Logger == nil {
+		options.Logger = slog.Default()
+	}
+	return &provider{options: options, banks: newBanks(options)}
+}
+
+type provider struct {
+	options Options
+	banks   *banks
+}
+
+func (p *provider) Authorize(ctx context.Context, conv *providers.Conversation) (providers.Step, error) {
+	return p.move(conv, func(t *talk) (providers.Step, error) { return t.authorize(ctx) })
+}
+
+func (p *provider) Answer(ctx context.Context, conv *providers.Conversation, answer providers.Answer) (providers.Step, error) {
+	return p.move(conv, func(t *talk) (providers.Step, error) { return t.answer(ctx, answer) })
+}
+
+func (p *provider) Poll(ctx context.Context, conv *providers.Conversation) (providers.Step, error) {
+	return p.move(conv, func(t *talk) (providers.Step, error) { return t.poll(ctx) })
+}
+
+func (p *provider) Accounts(ctx context.Context, conv *providers.Conversation) ([]providers.Account, error) {
+	return with(p, conv, func(t *talk) ([]providers.Account, error) { return t.accounts(ctx) })
+}
+
+func (p *provider) Transactions(ctx context.Context, conv *providers.Conversation, account providers.Account,
+	window providers.Window, cursor string) (providers.Page, error) {
+	return with(p, conv, func(t *talk) (providers.Page, error) { return t.transactions(ctx, account, window, cursor) })
+}
+
+func (p *provider) Revoke(ctx context.Context, conv *providers.Conversation) error {
+	_, err := with(p, conv, func(t *talk) (struct{}, error) { return struct{}{}, t.revoke(ctx) })
+	return err
+}
+
+// A talk is one call of a Provider method: the conversation opened, and what it takes to reach the bank.
+type talk struct {
+	*provider
+	conv    *providers.Conversation
+	bank    *bank
+	dialect dialect
+	lasting lasting
+	dialog  dialog
+	resumed bool // nothing of this conversation was done in this process yet
+	dirty   bool // lasting or dialog changed
+}
+
+func (p *provider) move(conv *providers.Conversation, do func(*talk) (providers.Step, error)) (providers.Step, error) {
+	return with(p, conv, func(t *talk) (providers.Step, error) {
+		step, err := do(t)
+		if err != nil {
+			return t.recover(err)
+		}
+		return step, nil
+	})
+}
+
+// with opens the conversation, lets do happen, and writes the state back whether it went well or not.
+func with[T any](p *provider, conv *providers.Conversation, do func(*talk) (T, error)) (result T, err error) {
+	t, err := p.open(conv)
+	if err != nil {
+		return result, classified(err)
+	}
+	result, err = do(t)
+	if sealErr := t.close(); sealErr != nil {
+		err = errors.Join(err, sealErr)
+	}
+	if err != nil {
+		var none T
+		return none, classified(err)
+	}
+	return result, nil
+}
+
+func (p *provider) open(conv *providers.Conversation) (*talk, error) {
+	dialect, known := dialects[conv.Connection.Dialect]
+	if !known {
+		return nil, misconfigured(fmt.Errorf("unknown dialect %q", conv.Connection.Dialect))
+	}
+	bank, err := p.banks.of(&conv.Connection)
+	if err != nil {
+		return nil, misconfigured(err)
+	}
+	t := &talk{provider: p, conv: conv, bank: bank, dialect: dialect, resumed: conv.Resumed}
+	if t.lasting, t.dialog, err = load(conv); err != nil {
+		return nil, misconfigured(err)
+	}
+	conv.Resumed = false
+	return t, nil
+}
+
+// close writes the state back. Reading accounts and transactions leaves it as it was, so that separate copies of
+// a conversation may read at the same time.
+func (t *talk) close() error {
+	t.conv.Granted = t.lasting.granted()
+	if !t.dirty {
+		return nil
+	}
+	var err error
+	if t.conv.Lasting, err = json.Marshal(&t.lasting); err != nil {
+		return fmt.Errorf("write lasting state: %w", err)
+	}
+	if t.conv.Dialog, err = json.Marshal(&t.dialog); err != nil {
+		return fmt.Errorf("write dialog state: %w", err)
+	}
+	return nil
+}
+
+// today is the day at the bank. Banks of the Berlin Group family sit in Europe; consents and booking dates are
+// days there, and an hour's difference does not matter to any of them.
+func (t *talk) today() plain.Date { return plain.On(t.options.Now().UTC()) }
