@@ -1,0 +1,131 @@
+package sandbox
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"kontoflow/providers"
+)
+
+// names is where the ids of the sandbox's catalog entries come from (UUID version 5): they never change.
+var names = uuid.MustParse("6f3c1d5e-2a44-5c0b-9d0f-90090042aaaa")
+
+type label struct {
+	DE string `json:"de"`
+	EN string `json:"en"`
+}
+
+type catalogBank struct {
+	ID            uuid.UUID       `json:"id"`
+	Name          string          `json:"name"`
+	Kind          string          `json:"kind"`
+	Country       string          `json:"country"`
+	BankCode      string          `json:"bank_code"`
+	BIC           string          `json:"bic"`
+	Supported     bool            `json:"supported"`
+	Icon          map[string]any  `json:"icon"`
+	Language      map[string]any  `json:"language"`
+	AccessMethods []catalogMethod `json:"access_methods"`
+}
+
+type catalogMethod struct {
+	ID                         uuid.UUID            `json:"id"`
+	Type                       string               `json:"type"`
+	InPSD2Scope                bool                 `json:"in_psd2_scope"`
+	SupportedAccountTypes      []string             `json:"supported_account_types"`
+	ConfigurableConsent        bool                 `json:"configurable_consent"`
+	RequiresAccountIdentifiers bool                 `json:"requires_account_identifiers"`
+	Flows                      []string             `json:"customer_authentication_flows"`
+	Advice                     label                `json:"advice"`
+	Credentials                []catalogField       `json:"credentials"`
+	Connection                 providers.Connection `json:"connection"`
+}
+
+type catalogField struct {
+	Key        string `json:"key"`
+	Label      label  `json:"label"`
+	MinLength  int    `json:"min_length"`
+	MaxLength  int    `json:"max_length"`
+	IsOptional bool   `json:"is_optional"`
+	IsSecret   bool   `json:"is_secret"`
+}
+
+// BankID and AccessMethodID are the catalog ids of the bank with the given path ("demo", …).
+func BankID(path string) uuid.UUID         { return uuid.NewSHA1(names, []byte("bank/"+path)) }
+func AccessMethodID(path string) uuid.UUID { return uuid.NewSHA1(names, []byte("access-method/"+path)) }
+
+// Catalog is the bank's own entries in the catalog's import format (docs/catalog.md), for a server that is reached
+// at baseURL. It holds the keys of the sandbox's registered client.
+func (b *Bank) Catalog(baseURL string) []byte {
+	baseURL = strings.TrimSuffix(baseURL, "/")
+	var banks []catalogBank
+	for _, f := range b.faces {
+		d := f.dialect
+		if d.clientCertificate && !strings.HasPrefix(baseURL, "https:") {
+			continue
+		}
+		banks = append(banks, catalogBank{
+			ID: BankID(d.Path), Name: d.Name, Kind: "BANK", Country: "DE", BankCode: d.BankCode, BIC: d.BIC, Supported: true,
+			Icon:          map[string]any{"url": baseURL + "/icon.png", "resolutions": map[string]string{"48x48": baseURL + "/icon.png"}},
+			Language:      map[string]any{"available": []string{"de", "en"}},
+			AccessMethods: []catalogMethod{b.accessMethod(d, baseURL)},
+		})
+	}
+	raw, err := json.MarshalIndent(map[string]any{"banks": banks}, "", "  ")
+	if err != nil {
+		panic(fmt.Sprintf("sandbox: encode catalog: %v", err)) // nothing in it that could fail
+	}
+	return raw
+}
+
+func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {
+	m := catalogMethod{
+		ID: AccessMethodID(d.Path), Type: "API", InPSD2Scope: true,
+		SupportedAccountTypes: []string{"Giro account", "Savings account", "Daily savings account", "Credit card"},
+		ConfigurableConsent:   true,
+		Flows:                 []string{"EMBEDDED_2FA"},
+		Advice: label{
+			DE: "Sandbox: " + d.Shows + ". Anmeldename ist eine Persona (docs/sandbox.md), PIN „demo“, TAN 111111.",
+			EN: "Sandbox: " + d.Shows + ". The login is a persona (docs/sandbox.md), the PIN demo, the TAN 111111.",
+		},
+		Credentials: []catalogField{
+			{Key: "login", Label: label{"Anmeldename", "Login"}, MinLength: 1, MaxLength: 64},
+			{Key: "pin", Label: label{"PIN", "PIN"}, MinLength: 1, MaxLength: 64, IsSecret: true},
+		},
+		Connection: providers.Connection{Protocol: "XS2A", URL: baseURL + "/" + d.Path, Dialect: d.Adapter, PSUIDType: d.psuIDType},
+	}
+	registration := &providers.OAuth{Flow: "INTEGRATED", ClientID: oauthClientID, MetadataURL: baseURL + "/.well-known/oauth-authorization-server/" + d.Path}
+	switch {
+	case d.preStep:
+		registration.Flow, registration.ClientSecret = "PRE_STEP", oauthClientSecret
+		m.Connection.OAuth = registration
+		m.Flows = []string{"REDIRECT", "EMBEDDED_2FA"}
+	case d.approach != "":
+		m.Flows = []string{"REDIRECT"}
+		if d.approach == oauth {
+			m.Connection.OAuth = registration
+		}
+	case d.Path == "demo":
+		m.Flows = []string{"EMBEDDED_1FA", "EMBEDDED_2FA", "REDIRECT", "DECOUPLED"}
+		m.Connection.OAuth = registration
+	}
+	if d.preStep || d.approach != "" { // the customer types his PIN only into the bank's own pages
+		m.Credentials[0].IsOptional = true
+		m.Credentials = m.Credentials[:1]
+	}
+	if d.apiKey != "" {
+		m.Connection.Headers = map[string]string{"X-API-Key": d.apiKey}
+	}
+	if d.signed {
+		keys := b.clientKeys()
+		m.Connection.Signing = &providers.KeyPair{CertificatePEM: keys.certificatePEM(), KeyPEM: keys.keyPEM()}
+	}
+	if d.clientCertificate {
+		keys := b.clientKeys()
+		m.Connection.TLS = &providers.KeyPair{CertificatePEM: keys.certificatePEM(), KeyPEM: keys.keyPEM()}
+	}
+	return m
+}

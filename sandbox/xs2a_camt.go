@@ -1,0 +1,135 @@
+package sandbox
+
+import (
+	"encoding/xml"
+	"strings"
+	"time"
+
+	"kontoflow/plain"
+)
+
+// camt writes a statement as camt.052.001.08 (account report) or camt.053.001.08 (statement), ISO 20022.
+func (w *writer) camt(c *call, s statement, format string) {
+	a := s.account
+	message, element := "BkToCstmrAcctRpt", "Rpt"
+	opening, closing := "OPBD", "ITBD"
+	if format == "camt.053" {
+		message, element, closing = "BkToCstmrStmt", "Stmt", "CLBD"
+	}
+	created := c.now.Format(time.RFC3339)
+	w.raw(xml.Header)
+	w.raw(`<Document xmlns="urn:iso:std:iso:20022:tech:xsd:` + format + `.001.08"><` + message + `><GrpHdr><MsgId>` +
+		c.now.Format("20060102150405") + `</MsgId><CreDtTm>` + created + `</CreDtTm></GrpHdr><` + element + `>`)
+	w.tag("Id", format[5:]+"-"+s.from.String()+"-"+s.to.String())
+	w.tag("CreDtTm", created)
+	w.raw(`<FrToDt><FrDtTm>` + s.from.String() + `T00:00:00Z</FrDtTm><ToDtTm>` + s.to.String() + `T23:59:59Z</ToDtTm></FrToDt>`)
+	w.raw(`<Acct><Id><IBAN>` + a.iban + `</IBAN></Id><Ccy>` + a.currency + `</Ccy><Ownr>`)
+	w.tag("Nm", a.owner)
+	w.raw(`</Ownr><Svcr><FinInstnId><BICFI>` + w.dialect.BIC + `</BICFI></FinInstnId></Svcr></Acct>`)
+	w.camtBalance(opening, a.balance(s.from-1), a.currency, s.from-1)
+	w.camtBalance(closing, a.balance(s.to), a.currency, s.to)
+	s.size, s.day, s.nth = 0, s.to, 0
+	if s.pending && format == "camt.052" {
+		pending := a.pending(c.today)
+		for i := range pending {
+			w.camtEntry(a, &pending[i])
+		}
+	}
+	if s.booked {
+		s.walk(func(b *booking) {
+			w.camtEntry(a, b)
+			w.flushSome()
+		})
+	}
+	w.raw(`</` + element + `></` + message + `></Document>`)
+}
+
+func (w *writer) camtBalance(code string, cents int64, currency string, day plain.Date) {
+	w.raw(`<Bal><Tp><CdOrPrtry><Cd>` + code + `</Cd></CdOrPrtry></Tp>`)
+	w.camtAmount(cents, currency)
+	w.raw(`<Dt><Dt>` + day.String() + `</Dt></Dt></Bal>`)
+}
+
+func (w *writer) camtAmount(cents int64, currency string) {
+	indicator := "CRDT"
+	if cents < 0 {
+		indicator, cents = "DBIT", -cents
+	}
+	w.raw(`<Amt Ccy="` + currency + `">`)
+	w.buffer = appendCents(w.buffer, cents)
+	w.raw(`</Amt><CdtDbtInd>` + indicator + `</CdtDbtInd>`)
+}
+
+func (w *writer) camtEntry(a *account, b *booking) {
+	e := a.describe(b, w.reform)
+	w.raw(`<Ntry>`)
+	if !w.dialect.noIDs {
+		w.tag("NtryRef", e.Reference)
+	}
+	w.camtAmount(e.Cents, e.Currency)
+	if e.Pending {
+		w.raw(`<Sts><Cd>PDNG</Cd></Sts>`)
+	} else {
+		w.raw(`<Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>` + e.BookingDate.String() + `</Dt></BookgDt><ValDt><Dt>` + e.ValueDate.String() + `</Dt></ValDt>`)
+	}
+	if !w.dialect.noIDs {
+		w.tag("AcctSvcrRef", e.ID)
+	}
+	w.raw(`<BkTxCd>`)
+	if parts := strings.Split(e.Code, "-"); len(parts) == 3 {
+		w.raw(`<Domn><Cd>` + parts[0] + `</Cd><Fmly><Cd>` + parts[1] + `</Cd><SubFmlyCd>` + parts[2] + `</SubFmlyCd></Fmly></Domn>`)
+	}
+	w.raw(`<Prtry><Cd>NMSC+` + e.GVC + `+` + e.Primanota + `</Cd><Issr>DK</Issr></Prtry></BkTxCd><NtryDtls><TxDtls><Refs>`)
+	w.tag("EndToEndId", e.EndToEndID)
+	w.tag("MndtId", e.MandateID)
+	w.raw(`</Refs>`)
+	w.camtAmount(e.Cents, e.Currency)
+	if e.Foreign != "" {
+		cents := max(e.ForeignCents, -e.ForeignCents)
+		w.raw(`<AmtDtls><InstdAmt><Amt Ccy="` + e.Foreign + `">`)
+		w.buffer = appendCents(w.buffer, cents)
+		w.raw(`</Amt><CcyXchg><SrcCcy>` + e.Foreign + `</SrcCcy><TrgtCcy>` + e.Currency + `</TrgtCcy><XchgRate>` + e.Rate + `</XchgRate></CcyXchg></InstdAmt></AmtDtls>`)
+	}
+	// The other side is the creditor of what goes out, and the debtor of what comes in.
+	party, agent := "Dbtr", "DbtrAgt"
+	if e.Cents < 0 {
+		party, agent = "Cdtr", "CdtrAgt"
+	}
+	if e.Name != "" {
+		w.raw(`<RltdPties><` + party + `><Pty>`)
+		w.tag("Nm", e.Name)
+		if e.CreditorID != "" {
+			w.raw(`<Id><PrvtId><Othr><Id>` + e.CreditorID + `</Id><SchmeNm><Prtry>SEPA</Prtry></SchmeNm></Othr></PrvtId></Id>`)
+		}
+		w.raw(`</Pty></` + party + `>`)
+		if e.IBAN != "" {
+			w.raw(`<` + party + `Acct><Id><IBAN>` + e.IBAN + `</IBAN></Id></` + party + `Acct>`)
+		}
+		w.raw(`</RltdPties>`)
+	}
+	if e.BIC != "" {
+		w.raw(`<RltdAgts><` + agent + `><FinInstnId><BICFI>` + e.BIC + `</BICFI></FinInstnId></` + agent + `></RltdAgts>`)
+	}
+	if e.Purpose != "" {
+		w.raw(`<Purp><Cd>` + e.Purpose + `</Cd></Purp>`)
+	}
+	w.raw(`<RmtInf>`)
+	for _, line := range cut(e.Remittance, 140) {
+		w.tag("Ustrd", line)
+	}
+	w.raw(`</RmtInf></TxDtls></NtryDtls>`)
+	w.tag("AddtlNtryInf", e.BookingText)
+	w.raw(`</Ntry>`)
+}
+
+// tag writes an element with text; an absent one is left out.
+func (w *writer) tag(name, value string) {
+	if value == "" {
+		return
+	}
+	w.raw(`<` + name + `>`)
+	w.raw(markup.Replace(value))
+	w.raw(`</` + name + `>`)
+}
+
+var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")

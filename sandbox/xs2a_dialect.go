@@ -1,0 +1,54 @@
+package sandbox
+
+// dialect is how one of the banks deviates from the plain specification. Each stands for a group of real banks.
+type dialect struct {
+	Path     string // on the server, and name in faults and counters
+	Name     string
+	BankCode string
+	BIC      string
+	Adapter  string // what providers.Connection.Dialect has to say
+	Shows    string // one line, for the documentation
+
+	approach          approach // of every customer; "": the persona's
+	passwordAtStart   bool     // the consent answers startAuthorisationWithPsuAuthentication
+	onlyRecurring     bool     // refuses one-off consents
+	onlyBooked        bool     // knows the booking statuses booked and information only
+	noIDs             bool     // transactions have neither transactionId nor entryReference
+	xml               string   // transactions only as this camt message
+	accountStatus     string   // written in place of "enabled"
+	psuIDType         string   // PSU-ID-Type that every call with PSU-ID has to have
+	encryptedPassword bool     // the password as JWE
+	preStep           bool     // wants a token before everything
+	signed            bool     // wants signed requests
+	clientCertificate bool     // wants mutual TLS
+	apiKey            string   // X-API-Key that every call has to have
+	absoluteLinks     bool
+	confirmation      bool // a redirect ends unconfirmed, and wants the confirmation code
+	maxDays           int  // longest consent, days; 0: 180
+	singleBudget      bool // all unattended reads of a consent count together
+	pageSize          int  // transactions in a page; 0: 100, where more are not asked for
+}
+
+// dialects is the table of the server's banks.
+var dialects = []dialect{
+	{Path: "demo", Name: "Demobank", BankCode: bankCode, BIC: "DEMODE01XXX",
+		Shows: "the plain specification; the approach follows from the persona"},
+	{Path: "recurring", Name: "Demo-Genossenschaftsbank", BankCode: "90090043", BIC: "DEMODE02XXX", Adapter: "atruvia",
+		Shows:         "recurring consents only; booked entries only, without any id; one budget of unattended reads",
+		onlyRecurring: true, onlyBooked: true, noIDs: true, singleBudget: true, maxDays: 179},
+	{Path: "statements", Name: "Demo-Stadtkasse", BankCode: "90090044", BIC: "DEMODE03XXX", Adapter: "sparkasse",
+		Shows:           "password with the start of the authorisation; camt.052 only; an account status outside the enumeration; absolute links",
+		passwordAtStart: true, xml: "camt.052", accountStatus: "ACTIVE", absoluteLinks: true},
+	{Path: "oauth", Name: "Demo-Direktbank", BankCode: "90090045", BIC: "DEMODE04XXX",
+		Shows: "OAuth2 integrated for every customer", approach: oauth},
+	{Path: "prestep", Name: "Demo-Onlinebank", BankCode: "90090046", BIC: "DEMODE05XXX",
+		Shows: "OAuth2 pre-step: a token before everything, then a TAN that the consent itself asks for", preStep: true},
+	{Path: "signed", Name: "Demo-Privatbank", BankCode: "90090047", BIC: "DEMODE06XXX",
+		Shows: "every request has to be signed", signed: true},
+	{Path: "encrypted", Name: "Demo-Handelsbank", BankCode: "90090048", BIC: "DEMODE07XXX", Adapter: "deutsche-bank",
+		Shows: "PSU-ID-Type is mandatory; the password goes as JWE", psuIDType: "DE_ONLB_DB", encryptedPassword: true},
+	{Path: "confirmation", Name: "Demo-Bürgerbank", BankCode: "90090049", BIC: "DEMODE08XXX",
+		Shows: "redirect for every customer, ended by a confirmation code", approach: redirect, confirmation: true},
+	{Path: "mutual", Name: "Demo-Landesbank", BankCode: "90090050", BIC: "DEMODE09XXX",
+		Shows: "mutual TLS (offered where the server itself speaks TLS)", clientCertificate: true},
+}

@@ -1,0 +1,280 @@
+package sandbox
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// The OAuth2 authorization server of each bank: code grant with PKCE S256 (RFC 6749, 7636), metadata (RFC 8414).
+// Integrated, the scope names the consent ("AIS:<consentId>"), and approving makes it valid. In the pre-step the
+// scope is "AIS", and the token says who the customer is.
+
+const (
+	oauthClientID     = "kontoflow"
+	oauthClientSecret = "kontoflow-sandbox" // only banks with a pre-step ask for it
+	tokenLife         = time.Hour
+	refreshLife       = 180 * 24 * time.Hour
+	codeLife          = 2 * time.Minute
+)
+
+type oauthRequest struct {
+	redirectURI string
+	state       string
+	challenge   string
+	scope       string
+}
+
+// oauthGrant is a code that was issued; it is redeemed once.
+type oauthGrant struct {
+	face    *face
+	request oauthRequest
+	login   string
+	consent string // id; "" in the pre-step
+	issued  time.Time
+	tokens  []string // what it was redeemed for: revoked when it comes a second time
+}
+
+type oauthToken struct {
+	bank    string
+	login   string
+	consent string
+	scope   string
+	refresh bool
+	ends    time.Time
+}
+
+func (f *face) oauthRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /.well-known/oauth-authorization-server", f.metadata)
+	mux.HandleFunc("GET /oauth/authorize", f.authorize)
+	mux.HandleFunc("POST /oauth/token", f.token)
+}
+
+// metadataURL is the well-known address of the issuer (RFC 8414, section 3.1: the path goes behind it).
+func (f *face) metadataURL(r *http.Request) string {
+	return strings.TrimSuffix(f.base(r), f.prefix) + "/.well-known/oauth-authorization-server" + f.prefix
+}
+
+func (f *face) metadata(w http.ResponseWriter, r *http.Request) {
+	base := f.base(r)
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"issuer":                                base,
+		"authorization_endpoint":                base + "/oauth/authorize",
+		"token_endpoint":                        base + "/oauth/token",
+		"response_types_supported":              []string{"code"},
+		"grant_types_supported":                 []string{"authorization_code", "refresh_token"},
+		"code_challenge_methods_supported":      []string{"S256"},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post", "none"},
+		"scopes_supported":                      []string{"AIS"},
+	})
+}
+
+func (f *face) authorize(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	to, err := url.Parse(q.Get("redirect_uri"))
+	if q.Get("client_id") != oauthClientID || err != nil || to.Host == "" || to.Fragment != "" || to.Scheme != "https" && to.Scheme != "http" {
+		// Nobody to send the customer back to that could be trusted (RFC 6749, section 4.1.2.1).
+		page{Bank: f.dialect.Name, Title: "Anfrage ungültig", Error: "client_id oder redirect_uri ist ungültig."}.write(w, http.StatusBadRequest, "message.html")
+		return
+	}
+	b := f.bank
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	request := &oauthRequest{redirectURI: q.Get("redirect_uri"), state: q.Get("state"), challenge: q.Get("code_challenge"), scope: q.Get("scope")}
+	t := &ticket{face: f, request: request}
+	problem := ""
+	switch consentID, integrated := strings.CutPrefix(request.scope, "AIS:"); {
+	case q.Get("response_type") != "code":
+		problem = "unsupported_response_type"
+	case request.challenge == "" || q.Get("code_challenge_method") != "S256" || request.state == "":
+		problem = "invalid_request"
+	case integrated:
+		k := b.consents[consentID]
+		if k == nil || k.bank != f.dialect.Path || k.pendingOAuth() == nil {
+			problem = "invalid_scope"
+			break
+		}
+		t.consent, t.authorisation, t.loginHint = k, k.pendingOAuth(), k.login
+	case request.scope != "AIS":
+		problem = "invalid_scope"
+	}
+	if problem != "" {
+		answer := to.Query()
+		answer.Set("error", problem)
+		if request.state != "" {
+			answer.Set("state", request.state)
+		}
+		to.RawQuery = answer.Encode()
+		http.Redirect(w, r, to.String(), http.StatusSeeOther)
+		return
+	}
+	http.Redirect(w, r, f.prefix+"/login/"+b.issue(t), http.StatusSeeOther)
+}
+
+// pendingOAuth is the authorisation that waits for an OAuth2 approval.
+func (k *consent) pendingOAuth() *authorisation {
+	for _, a := range k.authorisations {
+		if a.oauth && a.status == started {
+			return a
+		}
+	}
+	return nil
+}
+
+// grantCode needs Bank.mu.
+func (b *Bank) grantCode(f *face, t *ticket) string {
+	g := &oauthGrant{face: f, request: *t.request, login: t.customer.login, issued: b.now()}
+	if t.consent != nil {
+		g.consent = t.consent.id
+	}
+	code := secret()
+	b.grants[code] = g
+	return code
+}
+
+func (f *face) token(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	if err := r.ParseForm(); err != nil {
+		oauthError(w, http.StatusBadRequest, "invalid_request")
+		return
+	}
+	b := f.bank
+	b.mu.Lock()
+	b.count(f.dialect.Path, "", "token")
+	fault, struck := b.strike(f.dialect.Path, "", "token")
+	b.mu.Unlock()
+	usual := func(w http.ResponseWriter) { f.answerToken(w, r) }
+	if struck {
+		fault.play(w, r, b.options.Slow, usual)
+		return
+	}
+	usual(w)
+}
+
+func (f *face) answerToken(w http.ResponseWriter, r *http.Request) {
+	form := r.PostForm
+	id, password, basic := r.BasicAuth()
+	if basic { // RFC 6749, section 2.3.1: both are form-encoded first
+		id, _ = url.QueryUnescape(id)
+		password, _ = url.QueryUnescape(password)
+	} else {
+		id, password = form.Get("client_id"), form.Get("client_secret")
+	}
+	if id != oauthClientID || f.dialect.preStep && subtle.ConstantTimeCompare([]byte(password), []byte(oauthClientSecret)) != 1 {
+		w.Header().Set("WWW-Authenticate", `Basic realm="token"`)
+		oauthError(w, http.StatusUnauthorized, "invalid_client")
+		return
+	}
+	b := f.bank
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch form.Get("grant_type") {
+	case "authorization_code":
+		g := b.grants[form.Get("code")]
+		if g == nil || g.face.dialect != f.dialect {
+			oauthError(w, http.StatusBadRequest, "invalid_grant")
+			return
+		}
+		if g.tokens != nil { // RFC 6749, section 4.1.2: a code that comes twice was stolen
+			for _, token := range g.tokens {
+				delete(b.tokens, token)
+			}
+			oauthError(w, http.StatusBadRequest, "invalid_grant")
+			return
+		}
+		sum := sha256.Sum256([]byte(form.Get("code_verifier")))
+		if base64.RawURLEncoding.EncodeToString(sum[:]) != g.request.challenge ||
+			form.Get("redirect_uri") != g.request.redirectURI || b.now().Sub(g.issued) > codeLife {
+			oauthError(w, http.StatusBadRequest, "invalid_grant")
+			return
+		}
+		access, refresh := b.newTokens(f, g.login, g.consent, g.request.scope, secret())
+		g.tokens = []string{access, refresh}
+		tokenAnswer(w, access, refresh, g.request.scope)
+	case "refresh_token":
+		old := form.Get("refresh_token")
+		t := b.tokens[old]
+		if t == nil || !t.refresh || t.bank != f.dialect.Path || b.now().After(t.ends) {
+			oauthError(w, http.StatusBadRequest, "invalid_grant")
+			return
+		}
+		access, _ := b.newTokens(f, t.login, t.consent, t.scope, "")
+		tokenAnswer(w, access, old, t.scope)
+	default:
+		oauthError(w, http.StatusBadRequest, "unsupported_grant_type")
+	}
+}
+
+// newTokens needs Bank.mu.
+func (b *Bank) newTokens(f *face, login, consent, scope, refresh string) (string, string) {
+	access := secret()
+	b.tokens[access] = &oauthToken{bank: f.dialect.Path, login: login, consent: consent, scope: scope, ends: b.now().Add(tokenLife)}
+	if refresh != "" {
+		b.tokens[refresh] = &oauthToken{bank: f.dialect.Path, login: login, consent: consent, scope: scope, refresh: true, ends: b.now().Add(refreshLife)}
+	}
+	return access, refresh
+}
+
+func tokenAnswer(w http.ResponseWriter, access, refresh, scope string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"access_token": access, "token_type": "Bearer", "expires_in": int(tokenLife.Seconds()), "refresh_token": refresh, "scope": scope,
+	})
+}
+
+func oauthError(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": code})
+}
+
+func (c *call) bearer() string {
+	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return token
+}
+
+// checkToken checks the access token where one is needed: for everything with a pre-step, and for reading under
+// a consent that was approved over OAuth2.
+func (c *call) checkToken() *refusal {
+	b := c.face.bank
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	needed := c.face.dialect.preStep
+	if c.consent != nil && c.r.Header.Get("Consent-ID") != "" {
+		for _, a := range c.consent.authorisations {
+			needed = needed || a.oauth
+		}
+	}
+	token := c.bearer()
+	t := b.tokens[token]
+	var no *refusal
+	switch {
+	case token == "" && !needed:
+		return nil
+	case token == "":
+		no = refuse(401, "TOKEN_UNKNOWN", "an access token is needed")
+	case t == nil || t.refresh || t.bank != c.face.dialect.Path:
+		no = refuse(401, "TOKEN_UNKNOWN", "there is no such token")
+	case c.now.After(t.ends):
+		no = refuse(401, "TOKEN_EXPIRED", "the token has expired")
+	case c.consent != nil && c.consent.login != "" && t.login != c.consent.login, c.consent != nil && t.consent != "" && t.consent != c.consent.id:
+		return refuse(401, "TOKEN_INVALID", "the token is not for this consent")
+	default:
+		return nil
+	}
+	if c.face.dialect.preStep {
+		no.links = links{"scaOAuth": href{c.face.metadataURL(c.r)}}
+	}
+	return no
+}
