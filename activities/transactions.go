@@ -106,7 +106,7 @@ func (a *Activities) read(ctx context.Context, provider providers.Provider, sess
 		if len(all.Entries)+len(page.Entries) > maxWindow {
 			return &providers.Error{Kind: providers.Rejected, Code: providers.CodeInternal, Err: errors.New("more entries in one window than can be held")}
 		}
-		all.Entries = append(all.Entries, page.Entries...)
+		all.Entries = append(all.Entries, reading.Fresh(page.Entries)...)
 		all.Balances = append(all.Balances, page.Balances...)
 		all.Covered, all.PendingCovered = page.Covered, page.PendingCovered
 		if page.Next == "" {

@@ -73,7 +73,7 @@ func (s *Store) OpenSession(ctx context.Context, sync uuid.UUID) (*BankSession, 
 			dialog = sealed
 		} else {
 			row := tx.Raw(`SELECT dialog, version, steps, outcome FROM bank_sessions WHERE sync_id = ?`, sync).Row()
-			if err := row.Scan(&dialog, &b.version, &b.Steps, &b.Outcome); err != nil {
+			if err := row.Scan(&dialog, &b.version, &b.Steps, (*[]byte)(&b.Outcome)); err != nil {
 				return fmt.Errorf("read the bank session: %w", err)
 			}
 		}

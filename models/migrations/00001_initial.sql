@@ -68,8 +68,8 @@ CREATE TABLE access_methods (
     configurable_consent          boolean NOT NULL,
     requires_account_identifiers  boolean NOT NULL,
     customer_authentication_flows text[] NOT NULL DEFAULT '{}',
-    advice                        jsonb NOT NULL DEFAULT '{}',  -- language → text
-    credentials                   jsonb NOT NULL DEFAULT '[]',  -- credential fields, with labels by language
+    advice                        jsonb,                      -- language → text
+    credentials                   jsonb,                      -- credential fields, with labels by language
     protocol                      text NOT NULL,
     url                           text NOT NULL,
     connection                    bytea NOT NULL                -- sealed: providers.Connection, keys and all
@@ -87,7 +87,7 @@ CREATE TABLE accesses (
         CHECK (status IN ('NEW', 'ACTIVE', 'NEEDS_AUTH', 'UPGRADE_PENDING', 'REVOKED')),
     consent          jsonb,                  -- what the client asked for
     save_credentials boolean NOT NULL DEFAULT false,
-    auth_methods     jsonb NOT NULL DEFAULT '[]',
+    auth_methods     jsonb,                  -- as the bank last listed them
     bank_state       bytea,                  -- sealed: the adapter's lasting state (consent id, tokens)
     created_at       timestamptz NOT NULL DEFAULT now(),
     deleted_at       timestamptz             -- hidden at once, gone when its consent is revoked at the bank

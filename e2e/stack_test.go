@@ -1,0 +1,325 @@
+// Package e2e_test drives the whole of Kontoflow through its public API alone, as a customer's backend would: a real
+// PostgreSQL, a real Temporal server, and the sandbox bank behind real HTTP.
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+
+	"kontoflow/api"
+	"kontoflow/catalog"
+	"kontoflow/internal/temporalclient"
+	"kontoflow/internal/testground"
+	"kontoflow/models"
+	"kontoflow/sandbox"
+	"kontoflow/vault"
+	"kontoflow/worker"
+)
+
+// patience bounds every wait of these tests. The machines are small and busy; nothing here measures time.
+const patience = 3 * time.Minute
+
+// The customers' secrets in tests: words that appear nowhere else, so that a leak is found by looking for them.
+const (
+	password = "Kanarienvogel-Passwort-7731"
+	tan      = "739104"
+)
+
+// stack is one Kontoflow with one bank, of one test.
+type stack struct {
+	t        *testing.T
+	bank     *sandbox.Bank
+	bankURL  string
+	database string
+	store    *models.Store
+	temporal client.Client
+	queue    string
+	worker   *worker.Worker
+	api      *httptest.Server
+	clientID string
+	secret   string
+	logs     *journal
+
+	workerOptions worker.Options
+}
+
+type option func(*stack)
+
+func withInterceptor(i interceptor.WorkerInterceptor) option {
+	return func(s *stack) { s.workerOptions.Interceptors = append(s.workerOptions.Interceptors, i) }
+}
+
+func withChallengeTimeout(d time.Duration) option {
+	return func(s *stack) { s.workerOptions.ChallengeTimeout = d }
+}
+
+func newStack(t *testing.T, options ...option) *stack {
+	t.Helper()
+	ctx := t.Context()
+	s := &stack{t: t, queue: "test-" + uuid.NewString(), logs: &journal{}}
+	logger := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+
+	s.bank = sandbox.New(sandbox.Options{Password: password, TAN: tan})
+	bank := httptest.NewServer(s.bank.Handler())
+	t.Cleanup(bank.Close)
+	s.bankURL = bank.URL
+
+	keys, err := vault.NewKeyset()
+	require.NoError(t, err)
+	secrets, err := vault.Open(keys)
+	require.NoError(t, err)
+	s.database = testground.Database(t)
+	s.store, err = models.Open(ctx, s.database, secrets)
+	require.NoError(t, err)
+	t.Cleanup(s.store.Close)
+	_, err = catalog.Import(ctx, s.store, bytes.NewReader(s.bank.Catalog(s.bankURL)))
+	require.NoError(t, err)
+	tenant, secret, err := s.store.CreateClient(ctx, "e2e")
+	require.NoError(t, err)
+	s.clientID, s.secret = tenant.ID.String(), secret
+
+	s.temporal, err = temporalclient.Dial(temporalclient.Options{Address: testground.Temporal(t), Logger: logger})
+	require.NoError(t, err)
+	t.Cleanup(s.temporal.Close)
+
+	var handler http.Handler
+	s.api = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	t.Cleanup(s.api.Close)
+	server := api.New(api.Options{Store: s.store, Temporal: s.temporal, TaskQueue: s.queue, PublicURL: s.api.URL, Logger: logger})
+	t.Cleanup(server.Close)
+	handler = server.Handler()
+
+	s.workerOptions = worker.Options{Client: s.temporal, Store: s.store, TaskQueue: s.queue, PublicURL: s.api.URL,
+		ChallengeTimeout: 10 * time.Minute, Logger: logger, SweepAfter: time.Second}
+	for _, o := range options {
+		o(s)
+	}
+	s.startWorker()
+	t.Cleanup(func() { s.worker.Stop() })
+	return s
+}
+
+func (s *stack) startWorker() {
+	s.t.Helper()
+	var err error
+	s.worker, err = worker.Start(context.Background(), s.workerOptions)
+	require.NoError(s.t, err)
+}
+
+// journal keeps what was logged.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(p []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(p)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// object is JSON on its way in or out.
+type object = map[string]any
+
+// customer is a user of the backend, with a token to act for him.
+type customer struct {
+	*stack
+	id     string
+	bearer string
+}
+
+func (s *stack) newCustomer() *customer {
+	s.t.Helper()
+	c := &customer{stack: s}
+	var user, token object
+	s.call("POST", "/auth/user", s.basic, object{"email": uuid.NewString() + "@example.org", "password": password, "full_name": "Erika Mustermann"}, 200, &user)
+	c.id = user["user_id"].(string)
+	s.call("POST", "/auth/token", s.basic, object{"grant_type": "client_credentials", "user_id": c.id}, 200, &token)
+	c.bearer = token["access_token"].(string)
+	return c
+}
+
+func (s *stack) basic(r *http.Request) { r.SetBasicAuth(s.clientID, s.secret) }
+
+func (c *customer) auth(r *http.Request) {
+	r.Header.Set("Authorization", "Bearer "+c.bearer)
+	r.Header.Set("PSU-IP-Address", "192.0.2.17")
+	r.Header.Set("PSU-User-Agent", "e2e")
+}
+
+func (c *customer) get(path string, into any) { c.t.Helper(); c.call("GET", path, c.auth, nil, 200, into) }
+
+func (c *customer) post(path string, body any, want int, into any) {
+	c.t.Helper()
+	c.call("POST", path, c.auth, body, want, into)
+}
+
+// call makes a request, expects a status, and decodes the answer.
+func (s *stack) call(method, path string, auth func(*http.Request), body any, want int, into any) {
+	s.t.Helper()
+	var payload io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		require.NoError(s.t, err)
+		payload = bytes.NewReader(encoded)
+	}
+	request, err := http.NewRequestWithContext(s.t.Context(), method, s.api.URL+path, payload)
+	require.NoError(s.t, err)
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if auth != nil {
+		auth(request)
+	}
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(s.t, err)
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	require.NoError(s.t, err)
+	require.Equal(s.t, want, response.StatusCode, "%s %s: %s", method, path, answer)
+	if into != nil {
+		require.NoError(s.t, json.Unmarshal(answer, into), "%s %s: %s", method, path, answer)
+	}
+}
+
+// method finds an access method of the sandbox by the path of its bank ("demo").
+func (s *stack) method(path string) string {
+	s.t.Helper()
+	var id string
+	err := s.store.DB.Raw(`SELECT id FROM access_methods WHERE url = ?`, s.bankURL+"/"+path).Scan(&id).Error
+	require.NoError(s.t, err)
+	require.NotEmpty(s.t, id, "no access method for %s", path)
+	return id
+}
+
+// access adds an access at a bank of the sandbox for a persona.
+func (c *customer) access(bank, login string) string {
+	c.t.Helper()
+	var access object
+	c.post("/rest/accesses", object{"access_method_id": c.method(bank), "credentials": object{"login": login}}, 200, &access)
+	return access["id"].(string)
+}
+
+// start starts a synchronization.
+func (c *customer) start(access string, body object) string {
+	c.t.Helper()
+	var sync object
+	c.post("/rest/accesses/"+access+"/syncs", body, 201, &sync)
+	require.Equal(c.t, "QUEUED", sync["status"])
+	return "/rest/accesses/" + access + "/syncs/" + sync["id"].(string)
+}
+
+// until waits till the synchronization is AWAIT_AUTH or ended; a challenge that was answered counts as past.
+func (c *customer) until(sync, answered string) object {
+	c.t.Helper()
+	deadline := time.Now().Add(patience)
+	status := ""
+	for time.Now().Before(deadline) {
+		var y object
+		c.get(sync+"?wait=30&after="+status, &y)
+		status = y["status"].(string)
+		switch status {
+		case "COMPLETED", "FAILED":
+			return y
+		case "AWAIT_AUTH":
+			if challenge, _ := y["challenge"].(object); challenge != nil && challenge["id"] != answered {
+				return y
+			}
+			status = "" // not this one: look again, without waiting for another status
+		}
+	}
+	c.t.Fatalf("%s came to no end; logs:\n%s", sync, c.logs)
+	return nil
+}
+
+// finish answers every challenge as the customer would, until the synchronization ends.
+func (c *customer) finish(sync string) object {
+	c.t.Helper()
+	answered := ""
+	for {
+		y := c.until(sync, answered)
+		challenge, _ := y["challenge"].(object)
+		if y["status"] != "AWAIT_AUTH" {
+			return y
+		}
+		answered = challenge["id"].(string)
+		c.answer(sync, challenge)
+	}
+}
+
+// answer answers one challenge.
+func (c *customer) answer(sync string, challenge object) {
+	c.t.Helper()
+	response := sync + "/challenges/" + challenge["id"].(string) + "/response"
+	switch challenge["type"] {
+	case "METHOD_SELECTION":
+		first := challenge["auth_methods"].([]any)[0].(object)
+		c.post(response, object{"method_id": first["id"]}, 200, nil)
+	case "EMBEDDED":
+		c.post(response, object{"value": tan}, 200, nil)
+	case "REDIRECT":
+		c.visit(challenge["location"].(string))
+	case "DECOUPLED": // the sandbox's customer confirms by himself
+	default:
+		c.t.Fatalf("unknown challenge %v", challenge)
+	}
+}
+
+// sync runs one synchronization to its end.
+func (c *customer) sync(access string) object {
+	c.t.Helper()
+	return c.finish(c.start(access, object{"credentials": object{"pin": password}}))
+}
+
+// codeOf is the error code of a failed synchronization.
+func codeOf(sync object) int {
+	failure, _ := sync["error"].(object)
+	if failure == nil {
+		return 0
+	}
+	return int(failure["code"].(float64))
+}
+
+// transactions lists all transactions of the customer.
+func (c *customer) transactions() []any {
+	c.t.Helper()
+	var all []any
+	for {
+		var page object
+		c.get("/rest/transactions?count=10000&include_pending=true&offset="+itoa(len(all)), &page)
+		rows := page["transactions"].([]any)
+		all = append(all, rows...)
+		if len(rows) < 10000 {
+			return all
+		}
+	}
+}
+
+func itoa(n int) string { return strings.TrimSpace(string(must(json.Marshal(n)))) }
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

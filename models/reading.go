@@ -1,0 +1,316 @@
+package models
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/gorm"
+
+	"kontoflow/plain"
+	"kontoflow/providers"
+	"kontoflow/reconcile"
+)
+
+// A Reading is the reading of one account's transactions in one synchronization. There are two ways:
+//
+// The first reading of an account stores page by page, since everything is new: PutPage keeps the page and where the
+// next one begins in one transaction, so that a reading that breaks off resumes there, and memory does not grow.
+//
+// Every later one holds the whole window against what is stored: PutWindow.
+type Reading struct {
+	Account Account
+	Cursor  string // PutPage: where the next page begins
+	Pages   int    // PutPage: how many are stored
+	First   bool   // nothing was stored before this synchronization
+	Status  string // PENDING; COMPLETED or FAILED: there is nothing left to do
+
+	store   *Store
+	sync    uuid.UUID
+	paging  reconcile.Paging
+	resumed bool // pages were stored by an attempt before this one
+}
+
+// OpenReading loads how far the account's reading has come.
+func (s *Store) OpenReading(ctx context.Context, sync, account uuid.UUID) (*Reading, error) {
+	r := &Reading{store: s, sync: sync}
+	db := s.DB.WithContext(ctx)
+	var progress SyncAccount
+	if err := db.Take(&progress, "sync_id = ? AND account_id = ?", sync, account).Error; err != nil {
+		return nil, found(err, "the account's progress")
+	}
+	if err := db.Take(&r.Account, "id = ?", account).Error; err != nil {
+		return nil, found(err, "the account")
+	}
+	r.Status, r.Pages, r.resumed = progress.Status, progress.Pages, progress.Pages > 0
+	if err := open(s.Vault, progress.Cursor, cursorPlace(sync, account), &r.Cursor); err != nil {
+		return nil, err
+	}
+	if r.First = r.Account.ReadUntil.IsZero(); r.First {
+		var before bool
+		err := db.Raw(`SELECT EXISTS (SELECT FROM transactions WHERE account_id = ? AND created_by <> ?)`, account, sync).Scan(&before).Error
+		if err != nil {
+			return nil, fmt.Errorf("look for stored transactions: %w", err)
+		}
+		r.First = !before
+	}
+	return r, nil
+}
+
+// PutPage stores a page of a first reading, and ends the account with the last one. now is the day's clock.
+func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Time) error {
+	return r.transact(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
+		if r.resumed { // what is stored already is not to come again
+			stored, err := storedSince(ctx, c, r.Account.ID, 0)
+			if err != nil {
+				return err
+			}
+			for i := range stored {
+				r.paging.Remember([]reconcile.Facts{stored[i].Facts})
+			}
+			r.resumed = false
+		}
+		w := r.writer(now)
+		normalized := normalize(page.Entries)
+		fresh := r.paging.Fresh(normalized)
+		ids, entries, facts := make([]uuid.UUID, len(fresh)), make([]*providers.Entry, len(fresh)), make([]*reconcile.Facts, len(fresh))
+		for n, i := range fresh {
+			ids[n], entries[n], facts[n] = NewID(), &page.Entries[i], &normalized[i]
+		}
+		if err := w.insert(ctx, c, ids, entries, facts); err != nil {
+			return err
+		}
+		cursor, err := seal(r.store.Vault, page.Next, cursorPlace(r.sync, r.Account.ID))
+		if err != nil {
+			return err
+		}
+		result := tx.Exec(`UPDATE synchronization_accounts SET pages = pages + 1, cursor = ?, transactions_added = transactions_added + ?
+			WHERE sync_id = ? AND account_id = ? AND pages = ?`, cursor, len(ids), r.sync, r.Account.ID, r.Pages)
+		if result.Error != nil {
+			return fmt.Errorf("store how far the reading came: %w", result.Error)
+		}
+		if result.RowsAffected == 0 {
+			return ErrOvertaken
+		}
+		if err := PutBalances(tx, r.Account.ID, page.Balances, w.now); err != nil {
+			return err
+		}
+		if page.Next == "" {
+			window := r.window(page.Covered, page.PendingCovered, w)
+			return r.end(tx, window)
+		}
+		return countAccounts(tx, r.sync)
+	}, func() { r.Pages, r.Cursor = r.Pages+1, page.Next })
+}
+
+// Fresh leaves out of the next page what an earlier page brought already, because the pages moved meanwhile. A later
+// reading calls it page by page before PutWindow; PutPage does it by itself.
+func (r *Reading) Fresh(page []providers.Entry) []providers.Entry {
+	indexes := r.paging.Fresh(normalize(page))
+	fresh := make([]providers.Entry, len(indexes))
+	for n, i := range indexes {
+		fresh[n] = page[i]
+	}
+	return fresh
+}
+
+// normalize tidies entries in place and gives their facts.
+func normalize(entries []providers.Entry) []reconcile.Facts {
+	facts := make([]reconcile.Facts, len(entries))
+	for i := range entries {
+		facts[i] = reconcile.Normalize(&entries[i])
+	}
+	return facts
+}
+
+// PutWindow holds everything that a later reading got against what is stored, and ends the account.
+func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, balances []providers.Balance, covered providers.Window, pendingCovered bool, now time.Time) error {
+	return r.transact(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
+		w := r.writer(now)
+		facts := normalize(entries)
+		sent := make([]*providers.Entry, len(entries))
+		for i := range entries {
+			sent[i] = &entries[i]
+		}
+		window := r.window(covered, pendingCovered, w)
+		stored, err := storedSince(ctx, c, r.Account.ID, window.From.AddDays(-reconcile.Reach))
+		if err != nil {
+			return err
+		}
+		if err := freshen(tx, stored); err != nil {
+			return err
+		}
+		plan := reconcile.Match(stored, facts, window)
+		if err := w.apply(ctx, c, &plan, stored, sent, facts); err != nil {
+			return err
+		}
+		if err := PutBalances(tx, r.Account.ID, balances, w.now); err != nil {
+			return err
+		}
+		added, modified := 0, 0
+		for _, o := range plan.Sent {
+			switch {
+			case o.Stored < 0:
+				added++
+			case o.Change == reconcile.Modified || o.Reappeared:
+				modified++
+			}
+		}
+		err = tx.Exec(`UPDATE synchronization_accounts SET transactions_added = ?, transactions_modified = ?, transactions_removed = ?
+			WHERE sync_id = ? AND account_id = ?`, added, modified, len(plan.Removed), r.sync, r.Account.ID).Error
+		if err != nil {
+			return fmt.Errorf("store what changed: %w", err)
+		}
+		return r.end(tx, window)
+	}, nil)
+}
+
+// Since is the first day that the reading asks for; zero: as far back as the bank gives.
+func (r *Reading) Since() plain.Date { return reconcile.Since(r.Account.ReadUntil) }
+
+func (r *Reading) writer(now time.Time) *rowWriter {
+	return &rowWriter{account: r.Account.ID, sync: r.sync, today: plain.On(now), now: now.UTC()}
+}
+
+func (r *Reading) window(covered providers.Window, pendingCovered bool, w *rowWriter) reconcile.Window {
+	return reconcile.Window{From: covered.From, To: covered.To, Complete: true, PendingComplete: pendingCovered, Today: w.today,
+		Known: r.Account.ReadUntil, Card: r.Account.Type == providers.CreditCard, Run: r.sync}
+}
+
+// end records that the account was read completely.
+func (r *Reading) end(tx *gorm.DB, window reconcile.Window) error {
+	err := tx.Model(&Account{}).Where("id = ?", r.Account.ID).Update("read_until", window.LastComplete()).Error
+	if err != nil {
+		return fmt.Errorf("store how far the account is known: %w", err)
+	}
+	return EndAccount(tx, r.sync, r.Account.ID, nil)
+}
+
+// apply writes a plan.
+func (w *rowWriter) apply(ctx context.Context, c *pgx.Conn, plan *reconcile.Plan, stored []reconcile.Stored, sent []*providers.Entry, facts []reconcile.Facts) error {
+	var ids []uuid.UUID
+	var entries []*providers.Entry
+	var fresh []*reconcile.Facts
+	batch := &pgx.Batch{}
+	for i, o := range plan.Sent {
+		if o.Stored < 0 {
+			ids, entries, fresh = append(ids, NewID()), append(entries, sent[i]), append(fresh, &facts[i])
+			continue
+		}
+		id := stored[o.Stored].ID
+		switch {
+		case o.Change == reconcile.Modified || o.Reappeared:
+			values, err := w.values(id, sent[i], &facts[i])
+			if err != nil {
+				return err
+			}
+			kept := append([]any(nil), values[:len(values)-created]...)
+			kept[factsColumn] = append([]byte(nil), w.facts...)
+			batch.Queue(updateTransaction, kept...)
+			batch.Queue(insertObservation, append([]any(nil), w.observation(id, "MODIFIED", sent[i])...)...)
+		case o.Change == reconcile.Relabelled:
+			encoded, err := facts[i].MarshalBinary()
+			if err != nil {
+				return err
+			}
+			batch.Queue(`UPDATE transactions SET bank_transaction_id = $2, entry_reference = $3, facts = $4 WHERE id = $1`,
+				id, text(sent[i].TransactionID), text(sent[i].EntryReference), encoded)
+			batch.Queue(insertObservation, append([]any(nil), w.observation(id, "RELABELLED", sent[i])...)...)
+		}
+	}
+	for _, s := range plan.Missing {
+		batch.Queue(`UPDATE transactions SET missed_by = $2 WHERE id = $1`, stored[s].ID, w.sync)
+		batch.Queue(observeStored, stored[s].ID, w.sync, "MISSING", w.now)
+	}
+	for _, s := range plan.Removed {
+		batch.Queue(`UPDATE transactions SET removed_at = $3, modified_at = $3, modified_by = $2 WHERE id = $1`, stored[s].ID, w.sync, w.now)
+		batch.Queue(observeStored, stored[s].ID, w.sync, "REMOVED", w.now)
+	}
+	if err := w.insert(ctx, c, ids, entries, fresh); err != nil {
+		return err
+	}
+	if batch.Len() == 0 {
+		return nil
+	}
+	if err := c.SendBatch(ctx, batch).Close(); err != nil {
+		return fmt.Errorf("change stored transactions: %w", err)
+	}
+	return nil
+}
+
+// updateTransaction sets all of transactionColumns but what is set once, and brings a removed row back.
+var updateTransaction = func() string {
+	var sets []string
+	for i, column := range transactionColumns[:len(transactionColumns)-created] {
+		if column != "id" && column != "account_id" {
+			sets = append(sets, fmt.Sprintf("%s = $%d", column, i+1))
+		}
+	}
+	return "UPDATE transactions SET missed_by = NULL, removed_at = NULL, " + strings.Join(sets, ", ") + " WHERE id = $1 AND account_id = $2"
+}()
+
+var factsColumn = func() int {
+	for i, column := range transactionColumns {
+		if column == "facts" {
+			return i
+		}
+	}
+	panic("no column facts")
+}()
+
+const (
+	insertObservation = `INSERT INTO observations (transaction_id, sync_id, change, bank_transaction_id, entry_reference, booked,
+		booked_at, settled_at, amount, observed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`
+	observeStored = `INSERT INTO observations (transaction_id, sync_id, change, bank_transaction_id, entry_reference, booked,
+		booked_at, settled_at, amount, observed_at)
+		SELECT id, $2, $3, bank_transaction_id, entry_reference, booked, booked_at, settled_at, amount, $4 FROM transactions WHERE id = $1`
+)
+
+// transact runs f in one database transaction in which the account's part is locked and still open: what a copy of
+// this attempt stored meanwhile is not stored again. stored runs after the commit.
+func (r *Reading) transact(ctx context.Context, f func(tx *gorm.DB, c *pgx.Conn) error, stored func()) error {
+	err := r.store.transactCopy(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
+		var open bool
+		err := tx.Raw(`SELECT status = 'PENDING' FROM synchronization_accounts WHERE sync_id = ? AND account_id = ? FOR UPDATE`,
+			r.sync, r.Account.ID).Scan(&open).Error
+		if err != nil {
+			return fmt.Errorf("lock the account's progress: %w", err)
+		}
+		if !open {
+			return ErrOvertaken
+		}
+		return f(tx, c)
+	})
+	if err == nil && stored != nil {
+		stored()
+	}
+	return err
+}
+
+// transactCopy is Transact with the pgx connection underneath the transaction, for COPY and batches.
+func (s *Store) transactCopy(ctx context.Context, f func(tx *gorm.DB, c *pgx.Conn) error) error {
+	pool, err := s.DB.DB()
+	if err != nil {
+		return err
+	}
+	conn, err := pool.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("take a connection: %w", err)
+	}
+	defer conn.Close()
+	var underneath *pgx.Conn
+	err = conn.Raw(func(driver any) error {
+		underneath = driver.(*stdlib.Conn).Conn()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	db := s.DB.Session(&gorm.Session{NewDB: true, Context: ctx})
+	db.Statement.ConnPool = conn
+	return db.Transaction(func(tx *gorm.DB) error { return f(tx, underneath) })
+}

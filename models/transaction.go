@@ -1,0 +1,263 @@
+package models
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/shopspring/decimal"
+	"gorm.io/gorm"
+
+	"kontoflow/plain"
+	"kontoflow/providers"
+	"kontoflow/reconcile"
+)
+
+// A Transaction on an account. Amount is signed, negative is money out, in Currency.
+type Transaction struct {
+	ID                uuid.UUID // ours, never derived from the bank's data
+	AccountID         uuid.UUID
+	Day               plain.Date // what it is ordered by: BookedAt, else SettledAt, else the day it was first seen
+	Booked            bool
+	BookedAt          plain.Date
+	SettledAt         plain.Date
+	Amount            decimal.Decimal
+	Currency          string
+	Name              *string
+	AccountNumber     *string
+	BankCode          *string
+	BankName          *string
+	IBAN              *string
+	BIC               *string
+	Purpose           *string
+	Type              string
+	BookingText       *string
+	BookingKey        *string
+	TransactionCode   *string
+	EndToEndReference *string
+	MandateReference  *string
+	CreditorID        *string
+	CustomerReference *string
+	SEPAPurposeCode   *string
+	AdditionalInfo    map[string]string `gorm:"serializer:json"`
+	CreatedAt         time.Time
+	ModifiedAt        time.Time
+	CreatedBy         uuid.UUID // the synchronization that first saw it
+	ModifiedBy        uuid.UUID // the one that last changed it
+	MissedBy          *uuid.UUID
+	RemovedAt         *time.Time // gone at the bank
+	BankTransactionID *string
+	EntryReference    *string
+	Facts             reconcile.Facts
+}
+
+// transactionColumns are the columns that an entry of the bank decides, in COPY's order, after the id.
+var transactionColumns = []string{"id", "account_id", "day", "booked", "booked_at", "settled_at", "amount", "currency", "name",
+	"account_number", "bank_code", "bank_name", "iban", "bic", "purpose", "type", "booking_text", "booking_key", "transaction_code",
+	"end_to_end_reference", "mandate_reference", "creditor_id", "customer_reference", "sepa_purpose_code", "additional_info",
+	"bank_transaction_id", "entry_reference", "facts", "modified_at", "modified_by", "created_at", "created_by"}
+
+// created is how many of transactionColumns, from the end, are set once.
+const created = 2
+
+// rowWriter turns entries into rows for COPY and UPDATE. It re-uses its row: each must be sent before the next.
+type rowWriter struct {
+	account, sync uuid.UUID
+	today         plain.Date
+	now           time.Time
+	row           []any
+	facts         []byte
+}
+
+func (w *rowWriter) values(id uuid.UUID, e *providers.Entry, facts *reconcile.Facts) ([]any, error) {
+	day := facts.Date()
+	if day.IsZero() {
+		day = w.today
+	}
+	var info any
+	if shown := additionalInfo(e); len(shown) > 0 {
+		encoded, err := json.Marshal(shown)
+		if err != nil {
+			return nil, err
+		}
+		info = encoded
+	}
+	w.facts, _ = facts.AppendBinary(w.facts[:0])
+	p := &e.Counterparty
+	w.row = append(w.row[:0], [16]byte(id), [16]byte(w.account), sqlDate(day), !e.Pending, sqlDate(e.BookingDate), sqlDate(e.ValueDate),
+		sqlNumeric(e.Amount), e.Currency, text(p.Name), text(p.AccountNumber), text(p.BankCode), text(p.BankName), text(p.IBAN), text(p.BIC),
+		text(purpose(e)), transactionType(e), text(e.BookingText), text(e.BookingKey), text(e.PrimanotaCode),
+		text(e.EndToEndID), text(e.MandateID), text(e.CreditorID), text(e.CustomerReference), text(e.PurposeCode), info,
+		text(e.TransactionID), text(e.EntryReference), w.facts, w.now, [16]byte(w.sync), w.now, [16]byte(w.sync))
+	return w.row, nil
+}
+
+// purpose is the remittance of a normalised entry: one line or none.
+func purpose(e *providers.Entry) string { return strings.Join(e.Remittance, " ") }
+
+// The foreign amount of a card payment stands among the additional information.
+const (
+	originalAmount   = "original_amount"
+	originalCurrency = "original_currency"
+)
+
+func additionalInfo(e *providers.Entry) map[string]string {
+	if e.OriginalCurrency == "" || e.OriginalAmount.IsZero() {
+		return e.AdditionalInfo
+	}
+	info := maps.Clone(e.AdditionalInfo)
+	if info == nil {
+		info = make(map[string]string, 2)
+	}
+	info[originalAmount], info[originalCurrency] = e.OriginalAmount.String(), e.OriginalCurrency
+	return info
+}
+
+// transactionType is the family's word for the kind of a transaction.
+func transactionType(e *providers.Entry) string {
+	switch {
+	case e.MandateID != "" && e.Amount.IsNegative():
+		return "Direct debit"
+	case e.Amount.IsNegative():
+		return "Transfer"
+	case e.Amount.IsPositive():
+		return "Credit"
+	default:
+		return "Unknown"
+	}
+}
+
+func text(s string) pgtype.Text { return pgtype.Text{String: s, Valid: s != ""} }
+
+func sqlDate(d plain.Date) pgtype.Date { return pgtype.Date{Time: d.Time(), Valid: !d.IsZero()} }
+
+func sqlNumeric(d decimal.Decimal) pgtype.Numeric {
+	return pgtype.Numeric{Int: d.Coefficient(), Exp: d.Exponent(), Valid: true}
+}
+
+var observationColumns = []string{"transaction_id", "sync_id", "change", "bank_transaction_id", "entry_reference",
+	"booked", "booked_at", "settled_at", "amount", "observed_at"}
+
+func (w *rowWriter) observation(id uuid.UUID, change string, e *providers.Entry) []any {
+	w.row = append(w.row[:0], [16]byte(id), [16]byte(w.sync), change, text(e.TransactionID), text(e.EntryReference), !e.Pending,
+		sqlDate(e.BookingDate), sqlDate(e.ValueDate), sqlNumeric(e.Amount), w.now)
+	return w.row
+}
+
+// insert copies new transactions with their first observations. The ids are in the entries' order.
+func (w *rowWriter) insert(ctx context.Context, c *pgx.Conn, ids []uuid.UUID, entries []*providers.Entry, facts []*reconcile.Facts) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := c.CopyFrom(ctx, pgx.Identifier{"transactions"}, transactionColumns, pgx.CopyFromSlice(len(ids), func(i int) ([]any, error) {
+		return w.values(ids[i], entries[i], facts[i])
+	}))
+	if err != nil {
+		return fmt.Errorf("store new transactions: %w", err)
+	}
+	_, err = c.CopyFrom(ctx, pgx.Identifier{"observations"}, observationColumns, pgx.CopyFromSlice(len(ids), func(i int) ([]any, error) {
+		return w.observation(ids[i], "ADDED", entries[i]), nil
+	}))
+	if err != nil {
+		return fmt.Errorf("store observations: %w", err)
+	}
+	return nil
+}
+
+// entry is the stored transaction as the bank once sent it, near enough for a newer normaliser to judge it again.
+func (t *Transaction) entry() *providers.Entry {
+	e := &providers.Entry{TransactionID: value(t.BankTransactionID), EntryReference: value(t.EntryReference), Pending: !t.Booked,
+		BookingDate: t.BookedAt, ValueDate: t.SettledAt, Amount: t.Amount, Currency: t.Currency,
+		Counterparty: providers.Party{Name: value(t.Name), IBAN: value(t.IBAN), AccountNumber: value(t.AccountNumber),
+			BIC: value(t.BIC), BankCode: value(t.BankCode), BankName: value(t.BankName)},
+		BookingText: value(t.BookingText), BookingKey: value(t.BookingKey), PrimanotaCode: value(t.TransactionCode),
+		EndToEndID: value(t.EndToEndReference), MandateID: value(t.MandateReference), CreditorID: value(t.CreditorID),
+		CustomerReference: value(t.CustomerReference), PurposeCode: value(t.SEPAPurposeCode), AdditionalInfo: maps.Clone(t.AdditionalInfo)}
+	if amount, err := decimal.NewFromString(e.AdditionalInfo[originalAmount]); err == nil {
+		e.OriginalAmount, e.OriginalCurrency = amount, e.AdditionalInfo[originalCurrency]
+		delete(e.AdditionalInfo, originalAmount)
+		delete(e.AdditionalInfo, originalCurrency)
+	}
+	if t.Purpose != nil {
+		e.Remittance = []string{*t.Purpose}
+	}
+	return e
+}
+
+// storedSince loads what reconciliation holds against a reading that begins at from: rows of that day and later, and
+// the pending ones. A zero from means all.
+func storedSince(ctx context.Context, c *pgx.Conn, account uuid.UUID, from plain.Date) ([]reconcile.Stored, error) {
+	rows, err := c.Query(ctx, `SELECT id, facts, missed_by, removed_at IS NOT NULL, (created_at AT TIME ZONE 'UTC')::date
+		FROM transactions WHERE account_id = $1 AND day >= $2
+		UNION
+		SELECT id, facts, missed_by, false, (created_at AT TIME ZONE 'UTC')::date
+		FROM transactions WHERE account_id = $1 AND NOT booked AND removed_at IS NULL`,
+		account, pgtype.Date{Time: from.Time(), Valid: true, InfinityModifier: infinitelyEarly(from)})
+	if err != nil {
+		return nil, fmt.Errorf("read the stored transactions: %w", err)
+	}
+	defer rows.Close()
+	var stored []reconcile.Stored
+	for rows.Next() {
+		var r reconcile.Stored
+		var facts []byte
+		var missedBy *uuid.UUID
+		var removed bool
+		var seen time.Time
+		if err := rows.Scan(&r.ID, &facts, &missedBy, &removed, &seen); err != nil {
+			return nil, fmt.Errorf("read the stored transactions: %w", err)
+		}
+		if err := r.Facts.UnmarshalBinary(facts); err != nil {
+			return nil, err
+		}
+		if missedBy != nil {
+			r.MissedBy = *missedBy
+		}
+		if removed {
+			r.State = reconcile.Removed
+		}
+		r.Seen = plain.On(seen)
+		stored = append(stored, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read the stored transactions: %w", err)
+	}
+	return stored, nil
+}
+
+func infinitelyEarly(from plain.Date) pgtype.InfinityModifier {
+	if from.IsZero() {
+		return pgtype.NegativeInfinity
+	}
+	return pgtype.Finite
+}
+
+// freshen gives stored rows whose facts an older normaliser made those of today's.
+func freshen(tx *gorm.DB, stored []reconcile.Stored) error {
+	stale := make(map[uuid.UUID]*reconcile.Stored)
+	ids := make([]uuid.UUID, 0)
+	for i := range stored {
+		if stored[i].Facts.Stale() {
+			stale[stored[i].ID] = &stored[i]
+			ids = append(ids, stored[i].ID)
+		}
+	}
+	for len(ids) > 0 {
+		n := min(len(ids), 1000)
+		var rows []Transaction
+		if err := tx.Where("id IN ?", ids[:n]).Find(&rows).Error; err != nil {
+			return fmt.Errorf("read transactions of an older normaliser: %w", err)
+		}
+		for i := range rows {
+			stale[rows[i].ID].Facts = reconcile.Normalize(rows[i].entry())
+		}
+		ids = ids[n:]
+	}
+	return nil
+}
