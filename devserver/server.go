@@ -24,6 +24,7 @@ import (
 	"go.temporal.io/server/common/membership/static"
 	"go.temporal.io/server/common/primitives"
 	"go.temporal.io/server/temporal"
+	"go.uber.org/zap"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
@@ -96,7 +97,7 @@ func startServer(ctx context.Context, db database, address string) (temporal.Ser
 		temporal.WithConfig(cfg),
 		temporal.WithStaticHosts(hosts),
 		temporal.WithDynamicConfigClient(dynamicConfig),
-		temporal.WithLogger(log.NewZapLogger(log.BuildZapLogger(log.Config{Stdout: false, Level: "error"}))),
+		temporal.WithLogger(log.NewZapLogger(log.BuildZapLogger(log.Config{Level: "error"}).WithOptions(zap.AddStacktrace(zap.FatalLevel)))),
 		temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return authorization.NewNoopClaimMapper() }),
 	)

@@ -55,8 +55,13 @@ func runCommand(g *ground, command []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	died := g.Died()
 	for {
 		select {
+		case name := <-died:
+			say("%s ended by itself: so does the command", name)
+			process.Signal(syscall.SIGTERM)
+			time.AfterFunc(time.Minute, func() { process.Signal(os.Kill) })
 		case sig := <-signals: // how it ends is the command's business, that it ends is ours
 			process.Signal(sig)
 			time.AfterFunc(time.Minute, func() { process.Signal(os.Kill) })

@@ -81,6 +81,24 @@ func startGround(ctx context.Context, opts groundOptions) (_ *ground, err error)
 	return g, nil
 }
 
+// Died tells of a server of ours that ended by itself.
+func (g *ground) Died() <-chan string {
+	died := make(chan string, 2)
+	if g.postgres != nil {
+		go func() {
+			<-g.postgres.Done()
+			died <- "PostgreSQL"
+		}()
+	}
+	if g.temporal != nil {
+		go func() {
+			<-g.temporal.Done()
+			died <- "the Temporal server"
+		}()
+	}
+	return died
+}
+
 // Stop ends what was started, in the order in which one needs the other.
 func (g *ground) Stop() error {
 	var errs []error

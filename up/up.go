@@ -67,6 +67,12 @@ func Run(ctx context.Context, opts Options, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	grounds := s.ground.Died()
+	go func() {
+		for name := range grounds {
+			s.died <- fmt.Errorf("%s ended by itself; its log is in %s", name, dir)
+		}
+	}()
 	if err := s.startParts(ctx, opts); err != nil {
 		return err
 	}
