@@ -23,6 +23,7 @@ const defaultParallel = 3
 
 // ReadAccounts reads the list of accounts with their balances, and stores it.
 func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out ReadAccountsOutcome, err error) {
+	defer beat(ctx)()
 	session, err := a.Store.OpenSession(ctx, sync)
 	if err != nil {
 		return out, failure(err)

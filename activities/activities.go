@@ -7,9 +7,12 @@
 package activities
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
+
+	"go.temporal.io/sdk/activity"
 
 	"kontoflow/models"
 	"kontoflow/providers"
@@ -36,4 +39,23 @@ func (a *Activities) provider(c *providers.Conversation) (providers.Provider, er
 			Err: fmt.Errorf("no adapter for protocol %q", c.Connection.Protocol)}
 	}
 	return p, nil
+}
+
+// beat tells Temporal every few seconds that this worker is alive, until the returned function is called: the death of
+// a worker is noticed by the heartbeats that stay away. A step that is done before the first beat costs none.
+func beat(ctx context.Context) (stop func()) {
+	ctx, stop = context.WithCancel(ctx)
+	go func() {
+		ticker := time.NewTicker(5 * time.Second)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				activity.RecordHeartbeat(ctx)
+			}
+		}
+	}()
+	return stop
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.temporal.io/sdk/activity"
 	"gorm.io/gorm"
 
 	"kontoflow/models"
@@ -89,21 +88,15 @@ type AwaitConfirmationInput struct {
 	ExpiresAt time.Time
 }
 
-// pause waits for d with heartbeats, so that a cancel is heard.
+// pause waits for d.
 func pause(ctx context.Context, d time.Duration) error {
 	end := time.NewTimer(d)
 	defer end.Stop()
-	beat := time.NewTicker(5 * time.Second)
-	defer beat.Stop()
-	for {
-		activity.RecordHeartbeat(ctx)
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-end.C:
-			return nil
-		case <-beat.C:
-		}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-end.C:
+		return nil
 	}
 }
 
@@ -113,6 +106,7 @@ type move func(providers.Provider, context.Context, *providers.Conversation) (pr
 // authorize runs one step: load the conversation, move it until it stops, store where it stopped with the outcome.
 // The wait for the customer ends before the first move where he has answered, else with the last.
 func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move, answered bool) (out AuthorizeOutcome, err error) {
+	defer beat(ctx)()
 	session, err := a.Store.OpenSession(ctx, in.SyncID)
 	if err != nil {
 		return out, failure(err)

@@ -15,6 +15,7 @@ const Busy = "BUSY"
 
 // RevokeConsent ends a deleted access's consent at the bank. Done twice, the bank knows it as revoked already.
 func (a *Activities) RevokeConsent(ctx context.Context, access uuid.UUID) error {
+	defer beat(ctx)()
 	conversation, err := a.Store.OpenRevocation(ctx, access)
 	switch {
 	case errors.Is(err, models.ErrNotFound), err == nil && len(conversation.Lasting) == 0:

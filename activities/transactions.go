@@ -34,6 +34,7 @@ const maxWindow = 300_000
 // ReadTransactions reads one account's entries, and stores what is new, changed or gone. What fails is the account's
 // own error, and no other account's.
 func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsInput) (out ReadTransactionsOutcome, err error) {
+	defer beat(ctx)()
 	session, err := a.Store.OpenSession(ctx, in.SyncID)
 	if err != nil {
 		return out, failure(err)
@@ -86,7 +87,6 @@ func (a *Activities) read(ctx context.Context, provider providers.Provider, sess
 	account := reading.Account.AtBank()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go beat(ctx)
 	pages := fetch(ctx, func(cursor string) (providers.Page, error) {
 		return provider.Transactions(ctx, &session.Conversation, account, window, cursor)
 	}, reading.Cursor)
@@ -114,20 +114,6 @@ func (a *Activities) read(ctx context.Context, provider providers.Provider, sess
 		}
 	}
 	return ctx.Err()
-}
-
-// beat tells Temporal that this worker is alive, until ctx ends. A bank may take its time with a page.
-func beat(ctx context.Context) {
-	ticker := time.NewTicker(10 * time.Second)
-	defer ticker.Stop()
-	for {
-		activity.RecordHeartbeat(ctx)
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
 }
 
 type fetchedPage struct {

@@ -19,15 +19,15 @@ type limits struct {
 // The table of retries. What is worth retrying at all is decided by the provider's classification, not here.
 var (
 	// A step with the bank that somebody may be waiting for: a few tries, then the error is his to see.
-	withBank = limits{attempt: 3 * time.Minute, first: time.Second, longest: 20 * time.Second, attempts: 5}
+	withBank = limits{attempt: 5 * time.Minute, heartbeat: 20 * time.Second, first: time.Second, longest: 20 * time.Second, attempts: 5}
 	// The wait for the bank's app: one attempt lasts as long as the challenge; a lost worker is noticed by its heartbeat.
 	confirmation = limits{heartbeat: 20 * time.Second, first: time.Second, longest: 20 * time.Second, attempts: 20}
 	// An account with years of history takes long, page by page; where it broke off it resumes.
-	reading = limits{attempt: 2 * time.Hour, heartbeat: time.Minute, first: time.Second, longest: 30 * time.Second, attempts: 6}
+	reading = limits{attempt: 2 * time.Hour, heartbeat: 20 * time.Second, first: time.Second, longest: 30 * time.Second, attempts: 6}
 	// What is only between us and the database succeeds some day.
-	finishing = limits{attempt: time.Minute, first: time.Second, longest: time.Minute}
+	finishing = limits{attempt: 20 * time.Second, first: time.Second, longest: time.Minute}
 	// Ending a consent is owed to the customer: a bank that is down is asked again for a month, every hour at last.
-	revocation = limits{attempt: 3 * time.Minute, first: 5 * time.Second, longest: time.Hour, attempts: 720}
+	revocation = limits{attempt: 5 * time.Minute, heartbeat: 20 * time.Second, first: 5 * time.Second, longest: time.Hour, attempts: 720}
 )
 
 func (l limits) options(ctx workflow.Context, summary string) workflow.Context {
