@@ -98,6 +98,7 @@ func (b *Bank) Handler() http.Handler {
 	}
 	mux.Handle("/control/", b.controlHandler())
 	mux.HandleFunc("GET /pb/aspsp-certificates/tpp-pb-password_cert.pem", b.serveCertificate)
+	mux.HandleFunc("GET /catalog.json", b.serveCatalog)
 	mux.HandleFunc("GET /icon.png", b.icon)
 	mux.HandleFunc("GET /{$}", b.frontPage)
 	return mux

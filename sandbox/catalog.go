@@ -3,6 +3,7 @@ package sandbox
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/google/uuid"
@@ -81,6 +82,11 @@ func (b *Bank) Catalog(baseURL string) []byte {
 	return raw
 }
 
+func (b *Bank) serveCatalog(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(b.Catalog((&face{bank: b}).base(r)))
+}
+
 func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {
 	m := catalogMethod{
 		ID: AccessMethodID(d.Path), Type: "API", InPSD2Scope: true,
@@ -92,8 +98,8 @@ func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {
 			EN: "Sandbox: " + d.Shows + ". The login is a persona (docs/sandbox.md), the PIN demo, the TAN 111111.",
 		},
 		Credentials: []catalogField{
-			{Key: "login", Label: label{"Anmeldename", "Login"}, MinLength: 1, MaxLength: 64},
-			{Key: "pin", Label: label{"PIN", "PIN"}, MinLength: 1, MaxLength: 64, IsSecret: true},
+			{Key: providers.CredentialLogin, Label: label{"Anmeldename", "Login"}, MinLength: 1, MaxLength: 64},
+			{Key: providers.CredentialPIN, Label: label{"PIN", "PIN"}, MinLength: 1, MaxLength: 64, IsSecret: true},
 		},
 		Connection: providers.Connection{Protocol: "XS2A", URL: baseURL + "/" + d.Path, Dialect: d.Adapter, PSUIDType: d.psuIDType},
 	}

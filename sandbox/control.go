@@ -165,17 +165,7 @@ func (b *Bank) controlHandler() http.Handler {
 		}
 		control(w, map[string]any{}, err)
 	})
-	mux.HandleFunc("GET /control/catalog.json", func(w http.ResponseWriter, r *http.Request) {
-		base := b.options.PublicURL
-		if base == "" {
-			base = "http://" + r.Host
-			if r.TLS != nil {
-				base = "https://" + r.Host
-			}
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write(b.Catalog(base))
-	})
+	mux.HandleFunc("GET /control/catalog.json", b.serveCatalog)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
 		if err != nil || !net.ParseIP(host).IsLoopback() {

@@ -41,36 +41,39 @@ type call struct {
 // endpoint answers a call itself, or with a refusal. It runs without the bank's lock.
 type endpoint func(*call) error
 
-// routes are all calls of account information (Implementation Guidelines 1.3.11, section 4.3) by the names that
-// faults and counters use.
-func (f *face) routes() map[string]struct {
+type route struct {
 	name  string
 	serve endpoint
-} {
-	type route = struct {
-		name  string
-		serve endpoint
+}
+
+// routes are all calls of account information (Implementation Guidelines 1.3.11, section 4.3) by the names that
+// faults and counters use.
+func (f *face) routes() map[string]route {
+	routes := map[string]route{
+		"POST /v1/consents":                            {"consents.create", f.createConsent},
+		"GET /v1/consents/{consent}":                   {"consents.get", f.getConsent},
+		"GET /v1/consents/{consent}/status":            {"consents.status", f.getConsentStatus},
+		"DELETE /v1/consents/{consent}":                {"consents.delete", f.deleteConsent},
+		"GET /v1/accounts":                             {"accounts", f.listAccounts},
+		"GET /v1/accounts/{account}":                   {"account", f.getAccount},
+		"GET /v1/accounts/{account}/balances":          {"balances", f.getBalances},
+		"GET /v1/accounts/{account}/transactions":      {"transactions", f.getTransactions},
+		"GET /v1/accounts/{account}/transactions/{id}": {"transaction", f.getTransaction},
+		"GET /v1/card-accounts":                        {"card-accounts", f.listCardAccounts},
+		"GET /v1/card-accounts/{account}":              {"card-account", f.getCardAccount},
+		"GET /v1/card-accounts/{account}/balances":     {"card-balances", f.getCardBalances},
+		"GET /v1/card-accounts/{account}/transactions": {"card-transactions", f.getCardTransactions},
+		"GET /v1/downloads/{account}":                  {"download", f.download},
 	}
-	return map[string]route{
-		"POST /v1/consents":                              {"consents.create", f.createConsent},
-		"GET /v1/consents/{consent}":                     {"consents.get", f.getConsent},
-		"GET /v1/consents/{consent}/status":              {"consents.status", f.getConsentStatus},
-		"DELETE /v1/consents/{consent}":                  {"consents.delete", f.deleteConsent},
-		"POST /v1/consents/{consent}/authorisations":     {"authorisations.start", f.startAuthorisation},
-		"GET /v1/consents/{consent}/authorisations":      {"authorisations.list", f.listAuthorisations},
-		"GET /v1/consents/{consent}/authorisations/{id}": {"authorisations.get", f.getAuthorisation},
-		"PUT /v1/consents/{consent}/authorisations/{id}": {"authorisations.update", f.updateAuthorisation},
-		"GET /v1/accounts":                               {"accounts", f.listAccounts},
-		"GET /v1/accounts/{account}":                     {"account", f.getAccount},
-		"GET /v1/accounts/{account}/balances":            {"balances", f.getBalances},
-		"GET /v1/accounts/{account}/transactions":        {"transactions", f.getTransactions},
-		"GET /v1/accounts/{account}/transactions/{id}":   {"transaction", f.getTransaction},
-		"GET /v1/card-accounts":                          {"card-accounts", f.listCardAccounts},
-		"GET /v1/card-accounts/{account}":                {"card-account", f.getCardAccount},
-		"GET /v1/card-accounts/{account}/balances":       {"card-balances", f.getCardBalances},
-		"GET /v1/card-accounts/{account}/transactions":   {"card-transactions", f.getCardTransactions},
-		"GET /v1/downloads/{account}":                    {"download", f.download},
+	if f.dialect.noAuthorisations {
+		routes["PUT /v1/consents/{consent}"] = route{"authorisations.update", f.updateAuthorisation}
+		return routes
 	}
+	routes["POST /v1/consents/{consent}/authorisations"] = route{"authorisations.start", f.startAuthorisation}
+	routes["GET /v1/consents/{consent}/authorisations"] = route{"authorisations.list", f.listAuthorisations}
+	routes["GET /v1/consents/{consent}/authorisations/{id}"] = route{"authorisations.get", f.getAuthorisation}
+	routes["PUT /v1/consents/{consent}/authorisations/{id}"] = route{"authorisations.update", f.updateAuthorisation}
+	return routes
 }
 
 // handler serves the bank below its own root.
@@ -211,6 +214,9 @@ func (c *call) check() *refusal {
 	if d.apiKey != "" && h.Get("X-API-Key") != d.apiKey {
 		return refuse(401, "CERTIFICATE_INVALID", "X-API-Key is missing or wrong")
 	}
+	if d.onlyJSON && h.Get("Accept") != "application/json" {
+		return refuse(406, "REQUESTED_FORMATS_INVALID", "Accept has to be application/json")
+	}
 	if d.signed {
 		if no := c.checkSignature(); no != nil {
 			return no
@@ -298,6 +304,15 @@ type links map[string]href
 
 type href struct {
 	Href string `json:"href"`
+}
+
+// MarshalJSON writes an empty link as null, which one of the dialects does.
+func (h href) MarshalJSON() ([]byte, error) {
+	if h.Href == "" {
+		return []byte("null"), nil
+	}
+	type plainly href
+	return json.Marshal(plainly(h))
 }
 
 // A refusal is an error answer of the specification: a status and one tppMessage.

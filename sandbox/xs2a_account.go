@@ -64,7 +64,7 @@ func appendCents(to []byte, cents int64) []byte {
 func decimal(n int64) string { return strconv.FormatInt(n, 10) }
 
 // reading opens the consent of a read: it has to be there, valid and, without the customer, within its limit.
-// Every read counts under what it reads. Needs Bank.mu.
+// Every read counts under what it reads, "" under nothing. Needs Bank.mu.
 func (c *call) reading(what string) (*consent, *refusal) {
 	id := c.r.Header.Get("Consent-ID")
 	if id == "" {
@@ -82,20 +82,17 @@ func (c *call) reading(what string) (*consent, *refusal) {
 		return nil, refuse(401, "CONSENT_INVALID", "the consent is "+string(k.status))
 	}
 	k.lastAction = c.today
-	if c.attended() {
+	if c.attended() || what == "" {
 		return k, nil
 	}
 	c.face.bank.counters.Unattended[k.id]++
-	if c.face.dialect.singleBudget {
-		what = ""
-	}
 	recent := k.reads[what]
 	for len(recent) > 0 && c.now.Sub(recent[0]) >= 24*time.Hour {
 		recent = recent[1:]
 	}
 	if len(recent) >= k.frequency {
 		no := refuse(429, "ACCESS_EXCEEDED", "the daily limit of reads without the customer is used up")
-		if !c.face.dialect.singleBudget { // the others do not say when
+		if !c.face.dialect.sharedBudget { // those do not say when
 			no.retryAfter = int(recent[0].Add(24*time.Hour).Sub(c.now).Seconds()) + 1
 		}
 		return nil, no
@@ -117,14 +114,15 @@ func (c *call) account(what right, isCard bool) (*account, *refusal) {
 			if (a.kind == card) != isCard || a.resourceID(k) != id {
 				continue
 			}
-			budget := name + a.iban + a.pan + a.currency
-			if c.r.URL.Query().Get(pageParameter) != "" {
-				budget = "" // a further page belongs to the read before
+			budget := name
+			if !c.face.dialect.sharedBudget {
+				budget += a.iban + a.pan + a.currency
 			}
-			if budget != "" || k.status != valid {
-				if _, no := c.reading(budget); no != nil {
-					return nil, no
-				}
+			if c.r.URL.Query().Get(pageParameter) != "" {
+				budget = "" // a further page belongs to the read before it
+			}
+			if _, no := c.reading(budget); no != nil {
+				return nil, no
 			}
 			if !k.allows(what, a) {
 				return nil, refuse(401, "CONSENT_INVALID", "the consent does not allow this")

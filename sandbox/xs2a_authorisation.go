@@ -72,6 +72,10 @@ type challengeData struct {
 	MaxLength  int      `json:"otpMaxLength,omitempty"`
 	Format     string   `json:"otpFormat,omitempty"`
 	Additional string   `json:"additionalInformation,omitempty"`
+
+	MisspeltLength     int    `json:"optMaxLength,omitempty"` // version 1.1 at one group of banks
+	MisspeltFormat     string `json:"optFormat,omitempty"`
+	MisspeltAdditional string `json:"aditionalInformation,omitempty"`
 }
 
 // header is the value of ASPSP-SCA-Approach.
@@ -124,6 +128,13 @@ func (f *face) begin(c *call, k *consent, redirectTo, nokTo string) *authorisati
 func (f *face) view(c *call, a *authorisation) authorisationView {
 	self := c.link("/v1/consents/", c.consent.id, "/authorisations/", a.id)
 	v := authorisationView{Status: a.status, ID: a.id, Links: links{"scaStatus": self}}
+	switch {
+	case f.dialect.noAuthorisations:
+		self = c.link("/v1/consents/", c.consent.id)
+		v.ID, v.Links = "", links{"self": self}
+	case f.dialect.brokenStatus:
+		v.Links["scaStatus"] = c.link("/v1/consents/authorisations/", a.id, "/status")
+	}
 	switch a.status {
 	case scaReceived:
 		v.Links["updatePsuIdentification"] = self
@@ -134,7 +145,9 @@ func (f *face) view(c *call, a *authorisation) authorisationView {
 			v.Links["updatePsuAuthentication"] = self
 		}
 	case psuAuthenticated:
-		v.Links["selectAuthenticationMethod"] = self
+		if !f.dialect.noMethodLink {
+			v.Links["selectAuthenticationMethod"] = self
+		}
 		if a.method == nil {
 			for _, m := range a.customer.persona.methods {
 				v.Methods = append(v.Methods, m.object())
@@ -157,6 +170,9 @@ func (f *face) view(c *call, a *authorisation) authorisationView {
 			v.Links["scaRedirect"] = href{f.base(c.r) + "/login/" + a.ticket}
 		case a.oauth:
 			v.Links["scaOAuth"] = href{f.metadataURL(c.r)}
+			if f.dialect.nullOAuthLink {
+				v.Links["scaOAuth"] = href{}
+			}
 		default:
 			v.PSUMessage = "Bitte bestätigen Sie den Kontozugriff in Ihrer Banking-App."
 		}
@@ -173,6 +189,9 @@ func (m *method) object() methodObject {
 func (f *face) challenge(a *authorisation) *challengeData {
 	length := len(f.bank.options.TAN)
 	data := &challengeData{MaxLength: length, Format: "integer", Additional: tanPrompt}
+	if f.dialect.noAuthorisations {
+		data = &challengeData{MisspeltLength: length, MisspeltFormat: "integer", MisspeltAdditional: tanPrompt}
+	}
 	switch a.method.form {
 	case photo:
 		data.Image = base64.StdEncoding.EncodeToString(matrix(a.challenge))
@@ -382,10 +401,12 @@ func refusalAtDoor(d door) *refusal {
 
 // authenticated goes on after the password, or after a token said who the customer is.
 func (f *face) authenticated(c *call, a *authorisation) {
-	switch methods := a.customer.persona.methods; len(methods) {
-	case 0:
+	switch methods := a.customer.persona.methods; {
+	case len(methods) == 0:
 		f.finish(c, a, exempted)
-	case 1:
+	case f.dialect.approach == decoupled:
+		f.use(a, &pushTAN)
+	case len(methods) == 1:
 		f.use(a, &methods[0])
 	default:
 		a.status = psuAuthenticated
@@ -483,13 +504,7 @@ func (f *face) getAuthorisation(c *call) error {
 	if !a.status.over() && c.now.Sub(a.begun) > patience {
 		f.fail(c, a)
 	}
-	if a.status == started && a.method != nil && a.method.form == push {
-		b.counters.Polls[a.customer.login]++
-		a.polls++
-		if a.polls == a.customer.persona.polls {
-			f.finish(c, a, finalised)
-		}
-	}
+	f.poll(c, a)
 	v := f.view(c, a)
 	return c.answer(http.StatusOK, struct {
 		Status     scaStatus `json:"scaStatus"`
@@ -498,11 +513,30 @@ func (f *face) getAuthorisation(c *call) error {
 	}{v.Status, v.PSUMessage, v.Links})
 }
 
-// authorisation is the one in the path.
+// poll counts a question how a decoupled request stands. Some customers have confirmed by the third.
+func (f *face) poll(c *call, a *authorisation) {
+	if a.status != started || a.method == nil || a.method.form != push {
+		return
+	}
+	f.bank.counters.Polls[a.customer.login]++
+	a.polls++
+	patient := a.customer.persona.polls
+	if patient == 0 && a.customer.persona.approach != decoupled { // a customer of a bank that is decoupled for everybody
+		patient = 3
+	}
+	if a.polls == patient {
+		f.finish(c, a, finalised)
+	}
+}
+
+// authorisation is the one in the path; of the consent in the path, where the bank knows no authorisations.
 func (c *call) authorisation() (*authorisation, *refusal) {
 	k, no := c.addressed()
 	if no != nil {
 		return nil, no
+	}
+	if c.face.dialect.noAuthorisations {
+		return k.authorisations[0], nil
 	}
 	for _, a := range k.authorisations {
 		if a.id == c.r.PathValue("id") {

@@ -144,7 +144,7 @@ func (f *face) createConsent(c *call) error {
 	switch start := self.Href + "/authorisations"; {
 	case f.dialect.preStep:
 		f.offerAfterPreStep(c, &answer, start)
-	case (approach == redirect || approach == oauth) && !k.explicit:
+	case f.dialect.noAuthorisations, (approach == redirect || approach == oauth) && !k.explicit:
 		a := f.begin(c, k, k.redirectTo, k.nokTo)
 		view := f.view(c, a)
 		answer.SCAStatus = view.Status
@@ -162,7 +162,9 @@ func (f *face) createConsent(c *call) error {
 	}
 	answer.Status = k.status
 	c.w.Header().Set("Location", f.base(c.r)+"/v1/consents/"+k.id)
-	c.w.Header().Set("ASPSP-SCA-Approach", string(approach.header()))
+	if !f.dialect.brokenStatus {
+		c.w.Header().Set("ASPSP-SCA-Approach", string(approach.header()))
+	}
 	return c.answer(http.StatusCreated, answer)
 }
 
@@ -175,6 +177,9 @@ func (f *face) offerAfterPreStep(c *call, answer *consentAnswer, start string) {
 	view := f.view(c, a)
 	answer.Methods, answer.Chosen, answer.Challenge, answer.PSUMessage = view.Methods, view.Chosen, view.Challenge, view.PSUMessage
 	switch {
+	case f.dialect.noMethodLink && a.status != exempted:
+		answer.Methods, answer.Chosen, answer.Challenge = nil, nil, nil
+		answer.Links["startAuthorisation"] = href{start}
 	case len(view.Methods) > 0:
 		answer.Links["startAuthorisationWithAuthenticationMethodSelection"] = href{start}
 	case view.Challenge != nil:
@@ -409,7 +414,16 @@ func (f *face) getConsentStatus(c *call) error {
 	if no != nil {
 		return no
 	}
-	return c.answer(http.StatusOK, struct {
+	status := http.StatusOK
+	if f.dialect.brokenStatus {
+		for _, a := range k.authorisations {
+			f.poll(c, a)
+			if a.status == started {
+				status = http.StatusAccepted
+			}
+		}
+	}
+	return c.answer(status, struct {
 		Status consentStatus `json:"consentStatus"`
 	}{k.status})
 }

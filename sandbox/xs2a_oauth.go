@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -237,7 +238,7 @@ func oauthError(w http.ResponseWriter, status int, code string) {
 }
 
 func (c *call) bearer() string {
-	scheme, token, _ := strings.Cut(c.r.Header.Get("Authorization"), " ")
+	scheme, token, _ := strings.Cut(c.r.Header.Get(cmp.Or(c.face.dialect.tokenHeader, "Authorization")), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return ""
 	}

@@ -53,7 +53,7 @@ func (f *face) transactions(c *call, isCard bool) error {
 		no.links = links{"startAuthorisation": c.link("/v1/consents/", c.consent.id, "/authorisations")}
 	}
 	reform := 0
-	if c.customer != nil {
+	if no == nil {
 		reform = c.customer.reform
 	}
 	b.mu.Unlock()
@@ -429,6 +429,10 @@ func (f *face) getTransaction(c *call) error {
 	b := f.bank
 	b.mu.Lock()
 	a, no := c.account(seeTransactions, false)
+	reform := 0
+	if no == nil {
+		reform = c.customer.reform
+	}
 	b.mu.Unlock()
 	if no != nil {
 		return no
@@ -438,10 +442,10 @@ func (f *face) getTransaction(c *call) error {
 		day, err := plain.Parse(id[:4] + "-" + id[4:6] + "-" + id[6:8])
 		if err == nil && day >= a.shown(c.today) && day <= c.today {
 			for _, booking := range a.booked(nil, day) {
-				if e := a.describe(&booking, c.customer.reform); e.ID != c.r.PathValue("id") {
+				if e := a.describe(&booking, reform); e.ID != c.r.PathValue("id") {
 					continue
 				}
-				w := &writer{to: c.w, reform: c.customer.reform, dialect: f.dialect}
+				w := &writer{to: c.w, reform: reform, dialect: f.dialect}
 				c.w.Header().Set("Content-Type", "application/json")
 				w.raw(`{"transactionsDetails":`)
 				w.entry(a, &booking)
