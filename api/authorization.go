@@ -1,0 +1,112 @@
+package api
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
+
+	"kontoflow/models"
+)
+
+// The scopes of a token (API.md, "Authorization").
+const (
+	scopeAccounts     = "accounts=ro"
+	scopeBalance      = "balance=ro"
+	scopeTransactions = "transactions=ro"
+	scopeAccesses     = "accesses=rw"
+	scopeOffline      = "offline"
+)
+
+var allScopes = []string{scopeAccounts, scopeBalance, scopeTransactions, scopeAccesses, scopeOffline}
+
+// A caller is who a request acts for: a client, or a user through his token.
+type caller struct {
+	client uuid.UUID
+	user   string
+	family uuid.UUID // of the token
+	scopes []string
+}
+
+func (a *caller) may(scope string) bool { return slices.Contains(a.scopes, scope) }
+
+const callerKey = "caller"
+
+func callerOf(c echo.Context) *caller {
+	a, _ := c.Get(callerKey).(*caller)
+	return a
+}
+
+// guard lets a request through that is authorized and fits the contract.
+func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		o := s.contract.operation(c)
+		if o == nil {
+			return next(c)
+		}
+		authorize := s.authorizeUser
+		if o.client {
+			authorize = s.authorizeClient
+		}
+		who, err := authorize(c)
+		if err != nil {
+			return err
+		}
+		if o.scope != "" && !who.may(o.scope) {
+			return errForbidden
+		}
+		c.Set(callerKey, who)
+		if err := o.check(c); err != nil {
+			return err
+		}
+		return next(c)
+	}
+}
+
+func (s *Server) authorizeClient(c echo.Context) (*caller, error) {
+	id, secret, ok := c.Request().BasicAuth()
+	client, err := uuid.Parse(id)
+	if !ok || err != nil {
+		return nil, errClient
+	}
+	var hash []byte
+	err = s.store.Pool.QueryRow(c.Request().Context(), `SELECT secret_hash FROM clients WHERE id = $1`, client).Scan(&hash)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, errClient
+	case err != nil:
+		return nil, fmt.Errorf("read the client: %w", err)
+	case subtle.ConstantTimeCompare(hash, models.HashSecret(secret)) != 1:
+		return nil, errClient
+	}
+	return &caller{client: client}, nil
+}
+
+func (s *Server) authorizeUser(c echo.Context) (*caller, error) {
+	scheme, token, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return nil, errUnauthorized
+	}
+	who, err := s.bearer(c.Request().Context(), token)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, errUnauthorized
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the token: %w", err)
+	}
+	return who, nil
+}
+
+func (s *Server) bearer(ctx context.Context, token string) (*caller, error) {
+	var who caller
+	return &who, s.store.Pool.QueryRow(ctx, `
+		SELECT t.user_id, t.family, t.scopes FROM tokens t JOIN users u ON u.id = t.user_id
+		WHERE t.hash = $1 AND t.kind = 'ACCESS' AND t.revoked_at IS NULL AND t.expires_at > now() AND u.deleted_at IS NULL`,
+		models.HashSecret(token)).Scan(&who.user, &who.family, &who.scopes)
+}

@@ -1,0 +1,213 @@
+package api
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/labstack/echo/v4"
+
+	"kontoflow/internal/openapi"
+)
+
+//go:generate go tool -modfile=../tools/go.mod oapi-codegen -config oapi-codegen.yaml openapi.yaml
+
+// Specification is the contract, an OpenAPI 3.0 document in YAML.
+//
+//go:embed openapi.yaml
+var Specification []byte
+
+// maxBody is the most that a request's body may have, in bytes.
+const maxBody = 1 << 20
+
+// A contract holds requests against openapi.yaml: who may call, with which parameters and which body.
+type contract struct {
+	operations map[string]*operation // by method and Echo path
+}
+
+// An operation is one row of the contract, taken apart once so that checking a request is cheap.
+type operation struct {
+	client     bool   // HTTP Basic; else Bearer
+	scope      string // that a Bearer token needs; empty: any token does
+	parameters openapi3.Parameters
+	headers    bool // some parameters are headers
+	body       openapi3.Content
+	route      *routers.Route
+}
+
+func newContract() (*contract, error) {
+	document, err := openapi3.NewLoader().LoadFromData(Specification)
+	if err != nil {
+		return nil, fmt.Errorf("read openapi.yaml: %w", err)
+	}
+	k := &contract{operations: make(map[string]*operation)}
+	for path, item := range document.Paths.Map() {
+		for method, described := range item.Operations() {
+			o := &operation{route: &routers.Route{Spec: document, Path: path, PathItem: item, Method: method, Operation: described}}
+			for _, requirement := range *described.Security {
+				if scopes, user := requirement["user"]; !user {
+					o.client = true
+				} else if len(scopes) > 0 {
+					o.scope = scopes[0]
+				}
+			}
+			for _, p := range described.Parameters {
+				o.parameters = append(o.parameters, p)
+				o.headers = o.headers || p.Value.In == openapi3.ParameterInHeader
+			}
+			if described.RequestBody != nil {
+				o.body = described.RequestBody.Value.Content
+			}
+			k.operations[method+" "+echoPath(path)] = o
+		}
+	}
+	return k, nil
+}
+
+// echoPath turns /accounts/{account_id} into /accounts/:account_id.
+func echoPath(path string) string {
+	return strings.NewReplacer("{", ":", "}", "").Replace(path)
+}
+
+// operation is what the contract says about this request; nil for the few pages beside the contract.
+func (k *contract) operation(c echo.Context) *operation {
+	return k.operations[c.Request().Method+" "+c.Path()]
+}
+
+// check holds a request against its operation, and keeps the body for bind.
+func (o *operation) check(c echo.Context) error {
+	r := c.Request()
+	problems := make(openapi.Problems)
+	if len(o.parameters) > 0 && (r.URL.RawQuery != "" || o.headers) {
+		o.checkParameters(r, problems)
+	}
+	if o.body != nil {
+		body, err := o.readBody(r, problems)
+		if err != nil {
+			return err
+		}
+		c.Set(bodyKey, body)
+	}
+	if len(problems) > 0 {
+		return refuse(http.StatusBadRequest, problems)
+	}
+	return nil
+}
+
+func (o *operation) checkParameters(r *http.Request, problems openapi.Problems) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		problems.Add("query", "is malformed")
+		return
+	}
+	input := &openapi3filter.RequestValidationInput{Request: r, QueryParams: query, Route: o.route,
+		Options: &openapi3filter.Options{SkipSettingDefaults: true, MultiError: true}}
+	for _, reference := range o.parameters {
+		p := reference.Value
+		values := query[p.Name]
+		if p.In == openapi3.ParameterInHeader {
+			values = r.Header.Values(p.Name)
+		}
+		switch {
+		case len(values) == 0: // none is required
+		case len(values) > 1:
+			problems.Add(p.Name, "must be given once")
+		case !utf8.ValidString(values[0]) || strings.ContainsRune(values[0], 0):
+			problems.Add(p.Name, "must be text in UTF-8 without NUL characters")
+		case values[0] == "" && p.In == openapi3.ParameterInQuery:
+			problems.Add(p.Name, "must not be empty")
+		default:
+			if err := openapi3filter.ValidateParameter(r.Context(), input, p); err != nil {
+				for field, messages := range openapi.CheckParameter(p.Name, err) {
+					for _, m := range messages {
+						problems.Add(field, m)
+					}
+				}
+			}
+		}
+	}
+}
+
+const bodyKey = "body"
+
+// readBody reads and checks the body, and answers it as JSON.
+func (o *operation) readBody(r *http.Request, problems openapi.Problems) (json.RawMessage, error) {
+	raw, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxBody))
+	var large *http.MaxBytesError
+	switch {
+	case errors.As(err, &large):
+		return nil, refuse(http.StatusRequestEntityTooLarge, openapi.Problems{openapi.Body: {"must have at most 1 MiB"}})
+	case err != nil:
+		return nil, refuse(http.StatusBadRequest, openapi.Problems{openapi.Body: {"did not arrive completely"}})
+	}
+	kind := echo.MIMEApplicationJSON
+	if header := r.Header.Get(echo.HeaderContentType); header != "" && len(raw) > 0 {
+		if kind, _, err = mime.ParseMediaType(header); err != nil {
+			kind = "unknown"
+		}
+	}
+	described := o.body[kind]
+	if described == nil {
+		return nil, refuse(http.StatusUnsupportedMediaType, openapi.Problems{echo.HeaderContentType: {"must be application/json"}})
+	}
+	if kind == echo.MIMEApplicationForm {
+		if raw, err = formAsJSON(raw, problems); err != nil {
+			return nil, err
+		}
+	}
+	if raw = bytes.TrimSpace(raw); len(raw) == 0 {
+		raw = []byte("{}")
+	}
+	var value any
+	if !utf8.Valid(raw) || json.Unmarshal(raw, &value) != nil {
+		problems.Add(openapi.Body, "is not JSON")
+		return nil, nil
+	}
+	for field, messages := range openapi.Check(described.Schema.Value, value) {
+		for _, m := range messages {
+			problems.Add(field, m)
+		}
+	}
+	return raw, nil
+}
+
+func formAsJSON(raw []byte, problems openapi.Problems) ([]byte, error) {
+	form, err := url.ParseQuery(string(raw))
+	if err != nil {
+		return nil, refuse(http.StatusBadRequest, openapi.Problems{openapi.Body: {"is not a form"}})
+	}
+	fields := make(map[string]string, len(form))
+	for name, values := range form {
+		if len(values) > 1 {
+			problems.Add(name, "must be given once")
+		}
+		fields[name] = values[0]
+	}
+	return json.Marshal(fields)
+}
+
+// bind reads the body that check let through.
+func bind[T any](c echo.Context) (T, error) {
+	var body T
+	raw, _ := c.Get(bodyKey).(json.RawMessage)
+	if err := json.Unmarshal(raw, &body); err != nil {
+		// What the schema allows and Go does not, such as 1e2 for an integer.
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) && wrong.Field != "" {
+			return body, invalid(wrong.Field, "has not the expected form")
+		}
+		return body, invalid(openapi.Body, "has not the expected form")
+	}
+	return body, nil
+}

