@@ -256,7 +256,7 @@ type Party struct {
 // Keys of Conversation.Credentials that adapters understand. The catalog's credential fields carry these keys,
 // whatever their labels say.
 const (
-	CredentialLogin       = "login"        // PSU-ID; FinTS: user id
-	CredentialPassword    = "password"     // PIN
+	CredentialLogin       = "login" // PSU-ID; FinTS: user id
+	CredentialPIN         = "pin"
 	CredentialCorporateID = "corporate_id" // PSU-Corporate-ID; FinTS: customer id
 )

@@ -207,8 +207,8 @@ func (t *talk) follow(ctx context.Context) (providers.Step, error) {
 	_, embedded := p.Links.first(passwordLinks...)
 	_, redirected := p.Links["scaRedirect"]
 	_, oauth := p.Links["scaOAuth"]
-	if embedded && (p.Approach == "EMBEDDED" || !redirected && !oauth || t.conv.Credentials[providers.CredentialPassword] != "") {
-		if t.conv.Credentials[providers.CredentialPassword] == "" {
+	if embedded && (p.Approach == "EMBEDDED" || !redirected && !oauth || t.conv.Credentials[providers.CredentialPIN] != "") {
+		if t.conv.Credentials[providers.CredentialPIN] == "" {
 			return providers.Step{}, needsUser(providers.CodePINInvalid, "the bank wants the password, and there is none")
 		}
 		return t.announce(sendPassword), nil
@@ -392,7 +392,7 @@ func (t *talk) restart() error {
 	}
 	t.dialog.Position = position{Links: start}
 	t.dialog.Replay = append(t.dialog.Picked, t.dialog.Replay...)
-	t.dialog.Picked, t.dialog.Ask, t.dirty = nil, nil, true
+	t.dialog.Picked, t.dialog.Ask, t.dialog.State, t.dirty = nil, nil, "", true
 	return nil
 }
 
@@ -436,9 +436,9 @@ func (t *talk) sendPassword(ctx context.Context, requestID string) error {
 			return nonsense("send the password", "the bank's answer has no link for it")
 		}
 	}
-	password := map[string]string{"password": t.conv.Credentials[providers.CredentialPassword]}
+	password := map[string]string{"password": t.conv.Credentials[providers.CredentialPIN]}
 	if t.dialect.encryptPassword != "" {
-		sealed, err := t.encrypt(ctx, t.conv.Credentials[providers.CredentialPassword])
+		sealed, err := t.encrypt(ctx, t.conv.Credentials[providers.CredentialPIN])
 		if err != nil {
 			return err
 		}
@@ -618,9 +618,10 @@ func (t *talk) addRedirects(h map[string]string) {
 
 // returned takes the customer back from the bank's pages.
 func (t *talk) returned(ctx context.Context, query map[string]string) (providers.Step, error) {
-	if t.dialog.State != "" && query["state"] != t.dialog.State {
+	if state := query["state"]; state != "" && t.dialog.State != "" && state != t.dialog.State {
 		return providers.Step{}, needsUser(providers.CodeLoginNotPossible, "the redirect came back with another state")
 	}
+	t.dialog.State, t.dirty = "", true // the next redirect gets its own
 	if query["error"] != "" {
 		return providers.Step{}, &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeLoginNotPossible,
 			Message: plainText(query["error_description"], maxText), Err: errors.New("the customer came back from the bank without having authorised")}
