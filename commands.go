@@ -5,15 +5,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"kontoflow/api"
+	"kontoflow/catalog"
 	"kontoflow/internal/temporalclient"
 	"kontoflow/models"
 	"kontoflow/sandbox"
@@ -208,6 +211,59 @@ func (c *clientListCommand) Run(ctx context.Context) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", client.ID, client.CreatedAt.Format(time.DateOnly), client.Name)
 	}
 	return table.Flush()
+}
+
+type catalogCommand struct {
+	Import catalogImportCommand `cmd:"" help:"Add the banks of a file to the catalog, or bring them up to date. Its format: docs/catalog.md."`
+}
+
+type catalogImportCommand struct {
+	databaseSettings
+	vaultSettings
+	Source string `arg:"" name:"file" help:"JSON file, or its http(s) address."`
+}
+
+func (c *catalogImportCommand) Run(ctx context.Context) error {
+	secrets, err := c.open()
+	if err != nil {
+		return err
+	}
+	store, err := models.Open(ctx, c.DatabaseURL, secrets)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	source, err := openSource(ctx, c.Source)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	report, err := catalog.Import(ctx, store, source)
+	if err != nil {
+		return err
+	}
+	fmt.Println("imported", report)
+	return nil
+}
+
+// openSource opens a file, or fetches it.
+func openSource(ctx context.Context, source string) (io.ReadCloser, error) {
+	if !strings.HasPrefix(source, "https://") && !strings.HasPrefix(source, "http://") {
+		return os.Open(source)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, source, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("fetching the catalog: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		response.Body.Close()
+		return nil, fmt.Errorf("fetching the catalog: %s", response.Status)
+	}
+	return response.Body, nil
 }
 
 type keysCommand struct {

@@ -140,7 +140,7 @@ func (g *ground) startTemporal(ctx context.Context, opts groundOptions) error {
 		return err
 	}
 	if err := g.awaitTemporal(ctx, address); err != nil {
-		return fmt.Errorf("Temporal server (its log is %s): %w", log.Name(), err)
+		return fmt.Errorf("starting the Temporal server (its log is %s): %w", log.Name(), err)
 	}
 	g.TemporalAddress, g.TemporalUI = address, "http://"+ui
 	return nil
