@@ -34,16 +34,16 @@ type kind struct {
 	remittance  string // %m month, %y year, %n number, %d day of purchase, %c customer number
 	foreign     string // currency that is paid in
 	twin        bool   // comes in identical pairs
-	hold        bool   // a reservation: booked with another amount, or never
-	percentLess int    // hold: by how much less is booked
+	rare        uint64 // only every so many times that it is drawn; 0: each time
+	percentLess int64  // a reservation: by how much less is booked; 100: never
 }
 
-var salary = kind{name: "Musterwerk Maschinenbau AG", account: 100200300, low: 235_000, high: 410_000, day: 28, text: "LOHN/GEHALT", code: "PMNT-RCDT-SALA", gvc: "153", purpose: "SALA", remittance: "Gehalt %m/%y Personalnr. %c"}
+var salary = kind{name: "Musterwerk Maschinenbau AG", account: 100200300, low: 295_000, high: 345_000, day: 28, text: "LOHN/GEHALT", code: "PMNT-RCDT-SALA", gvc: "153", purpose: "SALA", remittance: "Gehalt %m/%y Personalnr. %c"}
 
 // monthly is what moves on a giro account by itself.
 var monthly = []kind{
 	salary,
-	{name: "Hausverwaltung Schäfer & Söhne GbR", account: 220011, low: -125_000, high: -62_000, day: 1, text: "DAUERAUFTRAG", code: "PMNT-ICDT-STDO", gvc: "117", purpose: "RINP", remittance: "Miete %m/%y Whg. 3. OG links, Mieternummer %c"},
+	{name: "Hausverwaltung Schäfer & Söhne GbR", account: 220011, low: -98_000, high: -62_000, day: 1, text: "DAUERAUFTRAG", code: "PMNT-ICDT-STDO", gvc: "117", purpose: "RINP", remittance: "Miete %m/%y Whg. 3. OG links, Mieternummer %c"},
 	{name: "Stadtwerke Grünstadt GmbH", account: 330022, low: -14_500, high: -6_200, day: 3, text: "FOLGELASTSCHRIFT", code: "PMNT-RDDT-ESDD", gvc: "105", creditor: 471, remittance: "Abschlag Strom %m.%y Vertragskonto %c vielen Dank Ihre Stadtwerke"},
 	{name: "Nordlicht Telekommunikation SE", account: 330033, low: -4_995, high: -2_995, day: 5, text: "FOLGELASTSCHRIFT", code: "PMNT-RDDT-ESDD", gvc: "105", creditor: 472, remittance: "Festnetz Vertragskonto %c RG %n/%m%y"},
 	{name: "Familienkasse Süd", account: 440044, low: 25_500, high: 25_500, day: 10, text: "GUTSCHRIFT", code: "PMNT-RCDT-ESCT", gvc: "166", purpose: "GOVT", remittance: "KG%c FK%n %m %y"},
@@ -64,11 +64,11 @@ var purchases = []kind{
 	{name: "Supermarkt Köhler OHG", low: -12_900, high: -930, remittance: "%dT17:58 Debitk.1 2029-12"},
 	{name: "Café Zur Königin", low: -2_350, high: -320, remittance: "%dT15:20 Debitk.1 2029-12"},
 	{name: "SB-Tank Süd 0815", low: -9_800, high: -3_100, remittance: "%dT08:02 Debitk.1 2029-12"},
-	{name: "Kaffeeautomat Hauptbahnhof", low: -70, high: -70, remittance: "%d Debitk.1 2029-12", twin: true},
-	{name: "Verkehrsbetriebe Grünstadt", low: -340, high: -340, remittance: "%d Einzelfahrt", twin: true},
-	{name: "Möbelhaus Böhm", low: -38_900, high: -2_990, remittance: "%dT11:09 Debitk.1 2029-12"},
-	{name: "Hôtel du Lac, Genève", low: -24_000, high: -9_000, remittance: "%dT21:40 Debitk.1 CHF", foreign: "CHF"},
-	{name: "O'Malley's Books & Co., New York", low: -6_000, high: -1_500, remittance: "%dT23:55 Debitk.1 USD", foreign: "USD"},
+	{name: "Kaffeeautomat Hauptbahnhof", low: -70, high: -70, remittance: "%d Debitk.1 2029-12", twin: true, rare: 3},
+	{name: "Verkehrsbetriebe Grünstadt", low: -340, high: -340, remittance: "%d Einzelfahrt", twin: true, rare: 3},
+	{name: "Möbelhaus Böhm", low: -38_900, high: -2_990, remittance: "%dT11:09 Debitk.1 2029-12", rare: 5},
+	{name: "Hôtel du Lac, Genève", low: -24_000, high: -9_000, remittance: "%dT21:40 Debitk.1 CHF", foreign: "CHF", rare: 6},
+	{name: "O'Malley's Books & Co., New York", low: -6_000, high: -1_500, remittance: "%dT23:55 Debitk.1 USD", foreign: "USD", rare: 3},
 }
 
 // others come now and then.
@@ -82,8 +82,8 @@ var others = []kind{
 }
 
 var (
-	hotel    = kind{name: "Hotel Alpenblick Vorautorisierung", low: -39_000, high: -9_000, remittance: "%d Reservierung", hold: true, percentLess: 12}
-	fuel     = kind{name: "SB-Tank Süd Vorautorisierung", low: -15_000, high: -9_000, remittance: "%d Reservierung", hold: true, percentLess: 100}
+	hotel    = kind{name: "Hotel Alpenblick Vorautorisierung", low: -6_900, high: -1_900, remittance: "%d Reservierung", percentLess: 12}
+	fuel     = kind{name: "SB-Tank Süd Vorautorisierung", low: -15_000, high: -9_000, remittance: "%d Reservierung", percentLess: 100}
 	interest = kind{low: 12, high: 4_200, text: "ABSCHLUSS", code: "ACMT-MCOP-INTR", gvc: "814", remittance: "Zinsen %m/%y"}
 	payIn    = kind{name: "Sparplan", account: 4711951500, low: 5_000, high: 20_000, day: 4, text: "GUTSCHRIFT", code: "PMNT-RCDT-ESCT", gvc: "166", purpose: "SAVG", remittance: "Sparen für den Urlaub"}
 	bulk     = kind{name: "Marktplatz Zahlungsabwicklung GmbH", account: 170017, low: -30_000, high: 30_000, text: "GUTSCHRIFT", code: "PMNT-RCDT-ESCT", gvc: "166", remittance: "Auftrag %n vom %d, Kunde %c"}
@@ -221,10 +221,10 @@ func (a *account) bought(list []booking, day plain.Date) []booking {
 	d := dice(at(a.key, drawPurchases, uint64(day)))
 	for range d.below(4) {
 		k := &purchases[d.below(len(purchases))]
-		if k.foreign != "" && d.below(3) > 0 {
+		key := d.roll()
+		if k.rare > 0 && key%k.rare > 0 {
 			k = &purchases[0]
 		}
-		key := d.roll()
 		b := booking{kind: k, cents: k.amount(key), key: key}
 		list = append(list, b)
 		if k.twin {
@@ -249,14 +249,20 @@ func (a *account) settled(list []booking, day plain.Date) []booking {
 		if b.kind.percentLess == 100 {
 			continue
 		}
-		b.cents -= b.cents * int64(b.kind.percentLess) / 100
+		b.cents -= b.cents * b.kind.percentLess / 100
 		kept = append(kept, b)
 	}
 	return kept
 }
 
+// amount draws the cents of a booking: evenly, but people buy small things more often than large ones.
 func (k *kind) amount(key uint64) int64 {
-	return k.low + int64(at(key, drawAmount)%uint64(k.high-k.low+1))
+	r := at(key, drawAmount)
+	if isPurchase(k) {
+		share := int64(r % 1024)
+		return k.high - (k.high-k.low)*share*share>>20
+	}
+	return k.low + int64(r%uint64(k.high-k.low+1))
 }
 
 // workingDay reports whether the bank books: Monday to Friday. Holidays are working days here.

@@ -172,7 +172,7 @@ func (f Fault) play(w http.ResponseWriter, r *http.Request, slow time.Duration, 
 		}
 	case ActLoop:
 		w.Header().Set("Content-Type", "application/json")
-		self := strconv.Quote(r.URL.RequestURI())
+		self := strconv.Quote(r.RequestURI) // as it came: with the prefix of the bank
 		_, _ = w.Write([]byte(`{"transactions":{"booked":[],"_links":{"account":{"href":` + strconv.Quote(r.URL.Path) + `},"next":{"href":` + self + `}}}}`))
 	case ActBare429:
 		w.Header().Set("Content-Type", "application/json")

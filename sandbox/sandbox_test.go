@@ -35,6 +35,14 @@ func visit(t *testing.T, b *sandbox.Bank, path string) *tpp {
 	return &tpp{t: t, base: server.URL, bank: "/" + path, http: http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
 }
 
+// checked lets the specification watch the dialog from here on, where there is one.
+func (c *tpp) checked() *tpp {
+	if specificationPath() != "" {
+		c.http.Transport = &validator{t: c.t, prefix: c.bank}
+	}
+	return c
+}
+
 // reply is an answer, decoded.
 type reply struct {
 	Status int
@@ -178,7 +186,7 @@ func (c *tpp) consented(login string) string {
 
 func TestPlainTAN(t *testing.T) {
 	t.Parallel()
-	c := visit(t, sandbox.New(sandbox.Options{Now: clock}), "demo")
+	c := visit(t, sandbox.New(sandbox.Options{Now: clock}), "demo").checked()
 	consent := c.consented("demo")
 	require.Equal(t, "valid", c.do("GET", "/v1/consents/"+consent+"/status", nil, nil).Body.ConsentStatus)
 

@@ -231,7 +231,10 @@ func (f *face) details(c *call, k *consent, a *account, withBalance bool) accoun
 		limit := money(500_000, a.currency)
 		d.CreditLimit = &limit
 	} else {
-		d.IBAN, d.BBAN, d.BIC = a.iban, bankCode+a.number, f.dialect.BIC
+		d.IBAN, d.BBAN = a.iban, bankCode+a.number
+		if f.dialect.BIC[6] != '0' { // the Demobank's is known everywhere, but no BIC that ISO 9362 allows
+			d.BIC = f.dialect.BIC
+		}
 		d.CashAccountType = map[accountKind]string{giro: "CACC", savings: "SVGS", dailySavings: "SVGS"}[a.kind]
 	}
 	if k.allows(seeBalances, a) {
