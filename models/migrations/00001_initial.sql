@@ -342,6 +342,7 @@ CREATE TABLE transactions (
 CREATE INDEX transactions_by_day ON transactions (account_id, day, id);
 CREATE INDEX transactions_by_change ON transactions (account_id, modified_at);
 CREATE INDEX transactions_pending ON transactions (account_id) WHERE NOT booked AND removed_at IS NULL;
+CREATE INDEX transactions_removed ON transactions (account_id, removed_at) WHERE removed_at IS NOT NULL;
 
 -- What the bank said about a transaction, whenever it said something new: the evidence for every match.
 CREATE TABLE observations (
