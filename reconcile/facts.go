@@ -18,7 +18,7 @@ type Facts struct {
 	Pending  bool
 	Card     bool // a card payment: its amount may still change while it is pending
 	Currency [3]byte
-	Amount   int64 // signed, in millionths; exact for every amount that occurs, and only a guide beyond ±9·10¹²
+	Amount   int64 // signed, in millionths; exact for every amount that occurs, a guide from 10¹² on
 
 	ForeignCurrency [3]byte // zero: none
 	ForeignAmount   int64   // in millionths

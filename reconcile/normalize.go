@@ -170,8 +170,8 @@ func appendText(b []byte, text string) []byte {
 
 // appendAmount writes an amount so that 1.5 and 1.50 are the same.
 func appendAmount(b []byte, amount decimal.Decimal) []byte {
-	if amount.NumDigits() > 18 {
-		return append(appendText(b, amount.String()), 0xFF)
+	if amount.NumDigits() > 18 { // never amount.String: a hostile exponent would write gigabytes
+		return binary.AppendVarint(appendText(b, amount.Coefficient().Text(36)), int64(amount.Exponent()))
 	}
 	coefficient, exponent := amount.CoefficientInt64(), int64(amount.Exponent())
 	for coefficient != 0 && coefficient%10 == 0 {
@@ -186,22 +186,20 @@ func appendAmount(b []byte, amount decimal.Decimal) []byte {
 // millionths of an amount; what does not fit stops at the end of the range.
 func millionths(amount decimal.Decimal) int64 {
 	const limit = 9_200_000_000_000_000_000
-	exponent := int64(amount.Exponent()) + 6
-	if amount.NumDigits() > 18 {
+	switch digits := amount.NumDigits() + int(amount.Exponent()); { // in front of the point
+	case amount.IsZero() || digits < -6:
+		return 0
+	case digits > 12:
+		return int64(amount.Sign()) * limit
+	case amount.NumDigits() > 18:
 		amount = amount.Truncate(6)
-		exponent = int64(amount.Exponent()) + 6
-		if amount.NumDigits() > 18 {
-			return int64(amount.Sign()) * limit
-		}
 	}
 	n := amount.CoefficientInt64()
-	for ; exponent > 0 && n != 0; exponent-- {
-		if n > limit/10 || n < -limit/10 {
-			return int64(amount.Sign()) * limit
-		}
+	exponent := amount.Exponent() + 6
+	for ; exponent > 0; exponent-- {
 		n *= 10
 	}
-	for ; exponent < 0 && n != 0; exponent++ {
+	for ; exponent < 0; exponent++ {
 		n /= 10
 	}
 	return n

@@ -25,9 +25,10 @@ func joinLines(lines []string) string {
 	if len(lines) == 1 {
 		return lines[0]
 	}
-	widest := 0
+	widest, size := 0, len(lines)
 	for _, line := range lines {
 		widest = max(widest, utf8.RuneCountInString(line))
+		size += len(line)
 	}
 	switch widest {
 	case 27, 35, 65, 140: // MT940 and FinTS; EDIFACT and DTAUS; SWIFT; camt and XS2A
@@ -35,6 +36,7 @@ func joinLines(lines []string) string {
 		widest = -1
 	}
 	var b strings.Builder
+	b.Grow(size)
 	for i, line := range lines {
 		b.WriteString(line)
 		if i < len(lines)-1 && utf8.RuneCountInString(line) != widest {
@@ -50,11 +52,12 @@ func withoutExcerpt(lines []string) []string {
 	if len(lines) < 2 {
 		return lines
 	}
-	var rest []byte
+	var a [256]byte
+	var b [1024]byte
+	first, rest := fold(a[:0], lines[0]), b[:0]
 	for _, line := range lines[1:] {
 		rest = fold(rest, line)
 	}
-	first := fold(nil, lines[0])
 	if len(first) >= 20 && bytes.HasPrefix(rest, first) || bytes.Equal(rest, first) {
 		return lines[1:]
 	}
