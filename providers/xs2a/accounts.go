@@ -4,14 +4,11 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/shopspring/decimal"
-
-	"kontoflow/plain"
 	"kontoflow/providers"
+	"kontoflow/providers/lenient"
 )
 
 // maxAccounts bounds how many accounts a consent may open.
@@ -160,16 +157,16 @@ func (t *talk) balances(ctx context.Context, f found) ([]providers.Balance, erro
 
 func (f *found) account() providers.Account {
 	a := providers.Account{
-		ResourceID: cut(string(f.ResourceID), maxID),
-		Number:     cut(orElse(string(f.BBAN), orElse(string(f.MaskedPAN), orElse(string(f.PAN), string(f.MSISDN)))), 64),
-		BIC:        cut(strings.ToUpper(string(f.BIC)), 11),
-		Currency:   currencyOf(string(f.Currency)),
-		Name:       cut(orElse(string(f.DisplayName), orElse(string(f.Name), string(f.Product))), 256),
-		Owner:      cut(string(f.OwnerName), 256),
+		ResourceID: lenient.Cut(string(f.ResourceID), maxID),
+		Number:     lenient.Cut(orElse(string(f.BBAN), orElse(string(f.MaskedPAN), orElse(string(f.PAN), string(f.MSISDN)))), 64),
+		BIC:        lenient.Cut(strings.ToUpper(string(f.BIC)), 11),
+		Currency:   lenient.Currency(string(f.Currency)),
+		Name:       lenient.Cut(orElse(string(f.DisplayName), orElse(string(f.Name), string(f.Product))), 256),
+		Owner:      lenient.Cut(string(f.OwnerName), 256),
 		Card:       f.list == "card-accounts",
 		Balances:   balancesOf(f.Balances, f.DebitAccounting == "true"),
 	}
-	if iban, ok := ibanOf(string(f.IBAN)); ok {
+	if iban, ok := lenient.IBAN(string(f.IBAN)); ok {
 		a.IBAN = iban
 		if iban[:2] == "DE" && len(iban) == 22 {
 			a.BankCode = iban[4:12]
@@ -178,7 +175,7 @@ func (f *found) account() providers.Account {
 			}
 		}
 	} else if f.IBAN != "" && a.Number == "" {
-		a.Number = cut(string(f.IBAN), 64) // a masked card number where an IBAN belongs
+		a.Number = lenient.Cut(string(f.IBAN), 64) // a masked card number where an IBAN belongs
 	}
 	a.Type = f.kind()
 	return a
@@ -233,117 +230,24 @@ func (f *found) kind() providers.AccountType {
 func balancesOf(all many[balance], debitPositive bool) []providers.Balance {
 	var list []providers.Balance
 	for _, b := range all {
-		amount, ok := amountOf(orElse(string(b.Amount.Amount), string(b.Amount.Content)))
+		amount, ok := lenient.Amount(orElse(string(b.Amount.Amount), string(b.Amount.Content)))
 		if !ok || len(list) == 20 {
 			continue
 		}
 		if debitPositive {
 			amount = amount.Neg()
 		}
-		kind := cut(string(b.Type), 64)
+		kind := lenient.Cut(string(b.Type), 64)
 		if kind == "" {
 			kind = "expected"
 		}
-		date := dateOf(string(b.Date))
+		date := lenient.Date(string(b.Date))
 		if date.IsZero() {
-			date = dateOf(string(b.Time))
+			date = lenient.Date(string(b.Time))
 		}
-		list = append(list, providers.Balance{Type: kind, Amount: amount, Currency: currencyOf(string(b.Amount.Currency)), Date: date})
+		list = append(list, providers.Balance{Type: kind, Amount: amount, Currency: lenient.Currency(string(b.Amount.Currency)), Date: date})
 	}
 	return list
-}
-
-// dateOf reads a day, also out of a date-time.
-func dateOf(s string) plain.Date {
-	if len(s) > 10 && (s[10] == 'T' || s[10] == ' ') {
-		s = s[:10]
-	}
-	d, err := plain.Parse(s)
-	if err != nil || d < earliest || d > latest {
-		return 0
-	}
-	return d
-}
-
-// Days outside of these are placeholders ("0001-01-01", "9999-12-31") and no dates.
-var (
-	earliest = plain.Day(1970, 1, 2)
-	latest   = plain.Day(2200, 1, 1)
-)
-
-// amountOf reads a decimal amount: at most 18 digits before and 8 behind the point. Some banks write a comma.
-func amountOf(s string) (decimal.Decimal, bool) {
-	negative := false
-	if s != "" && (s[0] == '-' || s[0] == '+') {
-		negative = s[0] == '-'
-		s = s[1:]
-	}
-	var value int64
-	digits, scale, point := 0, 0, false
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case c >= '0' && c <= '9':
-			if digits++; digits > 18 {
-				return longAmount(s, negative)
-			}
-			value = value*10 + int64(c-'0')
-			if point {
-				scale++
-			}
-		case (c == '.' || c == ',') && !point:
-			point = true
-		default:
-			return decimal.Decimal{}, false
-		}
-	}
-	if digits == 0 {
-		return decimal.Decimal{}, false
-	}
-	if negative {
-		value = -value
-	}
-	return decimal.New(value, -int32(scale)), true
-}
-
-var longDecimal = regexp.MustCompile(`^[0-9]{1,18}([.,][0-9]{1,12})?$`)
-
-func longAmount(s string, negative bool) (decimal.Decimal, bool) {
-	if !longDecimal.MatchString(s) {
-		return decimal.Decimal{}, false
-	}
-	d, err := decimal.NewFromString(strings.Replace(s, ",", ".", 1))
-	if negative {
-		d = d.Neg()
-	}
-	return d, err == nil
-}
-
-func currencyOf(s string) string {
-	s = strings.ToUpper(strings.TrimSpace(s))
-	if len(s) != 3 || strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return ""
-	}
-	return s
-}
-
-// ibanOf normalises what looks like an IBAN; its check digits are not judged, for banks send wrong ones. A masked card
-// number is none.
-func ibanOf(s string) (string, bool) {
-	if len(s) > 64 {
-		return "", false
-	}
-	s = strings.ToUpper(strings.ReplaceAll(s, " ", ""))
-	if len(s) < 15 || len(s) > 34 {
-		return "", false
-	}
-	for i := 0; i < len(s); i++ {
-		letter, digit := s[i] >= 'A' && s[i] <= 'Z', s[i] >= '0' && s[i] <= '9'
-		if i < 2 && !letter || i >= 2 && i < 4 && !digit || !letter && !digit {
-			return "", false
-		}
-	}
-	return s, true
 }
 
 // ready refuses reads of a conversation that is not authorised.

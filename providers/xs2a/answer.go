@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"kontoflow/plain"
+	"kontoflow/providers/lenient"
 )
 
 // An answer is what consents and authorisations answer with: one shape for all, since every field may be there
@@ -68,7 +69,7 @@ func (l *links) UnmarshalJSON(b []byte) error {
 			*l = links{}
 		}
 		if len(*l) < 64 {
-			(*l)[cut(name, 128)] = string(href) // an empty href still says something: "scaOAuth": null
+			(*l)[lenient.Cut(name, 128)] = string(href) // an empty href still says something: "scaOAuth": null
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 const (
 	maxHops     = 8 // repeatable requests in one move
 	maxRestarts = 3 // authorisations begun afresh
+	maxFailures = 2 // sendings that the bank answered with an error of its own
 )
 
 // lag is how long we give a bank whose consent does not know yet what its authorisation says.
@@ -41,9 +42,6 @@ func (t *talk) answer(ctx context.Context, answer providers.Answer) (providers.S
 		}
 		if err := t.choose(ctx, answer.MethodID); err != nil {
 			return providers.Step{}, err
-		}
-		if !slices.Contains(t.dialog.Picked, answer.MethodID) && len(t.dialog.Picked) < 8 {
-			t.dialog.Picked = append(t.dialog.Picked, answer.MethodID)
 		}
 		return t.advance(ctx, answer)
 	case providers.Embedded:
@@ -225,7 +223,7 @@ func (t *talk) follow(ctx context.Context) (providers.Step, error) {
 	if href, ok := p.Links.first("startAuthorisation", "startAuthorisationWithPsuIdentification"); ok {
 		return providers.Step{}, t.update(ctx, call{doing: "start the authorisation", method: http.MethodPost, body: struct{}{}}, href)
 	}
-	if t.oauthFlow() == integrated && t.lasting.Token == nil {
+	if t.oauthFlow() == integrated && t.lasting.Token == nil && p.Approach != "EMBEDDED" && p.Approach != "DECOUPLED" {
 		return t.askOAuth(ctx, "", false) // some banks leave the link out
 	}
 	if p.Approach == "DECOUPLED" || p.Approach != "REDIRECT" && p.Authorisation != "" && p.SCAStatus != "" {
@@ -295,14 +293,18 @@ func (t *talk) carryOut(ctx context.Context, answer providers.Answer) (sealFirst
 			return false, nil
 		}
 		if about.onceOnly() {
-			if about.Repeated {
+			switch {
+			case about.Failed && about.Failures < maxFailures: // we saw that it was not even judged
+				*about = announcement{Step: about.Step, RequestID: newID(), Repeated: about.Repeated, Failures: about.Failures + 1}
+			case about.Repeated || about.Failed:
 				return false, t.unclear(about.Step)
+			default:
+				*about = announcement{Step: about.Step, RequestID: newID(), Repeated: true, Failures: about.Failures}
 			}
-			*about = announcement{Step: about.Step, RequestID: newID(), Repeated: true}
 			return true, nil
 		}
 	}
-	about.Sent = true
+	about.Sent, about.Failed = true, false
 	switch about.Step {
 	case createConsent:
 		err = t.postConsent(ctx, about.RequestID)
@@ -320,6 +322,8 @@ func (t *talk) carryOut(ctx context.Context, answer providers.Answer) (sealFirst
 	var refused *refusal
 	if err == nil || errors.As(err, &refused) && refused.status < 500 {
 		t.dialog.About, t.dialog.Ask = nil, nil // the bank has answered
+	} else {
+		about.Failed = refused != nil && refused.status != http.StatusGatewayTimeout
 	}
 	return false, err
 }
@@ -339,6 +343,14 @@ func (t *talk) unclear(what step) error {
 		Err: fmt.Errorf("%s: sent, and the bank does not say what became of it", what)}
 }
 
+// orUnclear is err where asking again may help, else the end.
+func (t *talk) orUnclear(err error, what step) error {
+	if r, refused := asRefusal(err); refused && r.status < 500 && r.status != http.StatusTooManyRequests {
+		return t.unclear(what)
+	}
+	return err
+}
+
 // findOut asks the bank whether something that was announced arrived before we lost track of it.
 func (t *talk) findOut(ctx context.Context, about *announcement) (arrived bool, err error) {
 	if !about.onceOnly() {
@@ -356,10 +368,7 @@ func (t *talk) findOut(ctx context.Context, about *announcement) (arrived bool, 
 	}
 	status, _, err := t.status(ctx)
 	if err != nil {
-		if _, refused := asRefusal(err); refused {
-			return false, t.unclear(about.Step)
-		}
-		return false, err
+		return false, t.orUnclear(err, about.Step)
 	}
 	switch status {
 	case "finalised", "exempted", "unconfirmed":
@@ -409,11 +418,14 @@ func (t *talk) choose(ctx context.Context, id string) error {
 			return nonsense("choose the method", "the bank's answer has no link for it")
 		}
 	}
+	if !slices.Contains(t.dialog.Picked, id) && len(t.dialog.Picked) < 8 {
+		t.dialog.Picked = append(t.dialog.Picked, id)
+	}
 	again := t.resumed
 	t.resumed = false
 	err := t.update(ctx, call{doing: "choose the method", method: verb, body: map[string]string{"authenticationMethodId": id}}, href)
-	if r, refused := asRefusal(err); refused && again && r.status == http.StatusConflict {
-		return t.restart() // it was chosen already, and the challenge got lost with the answer
+	if r, refused := asRefusal(err); refused && again && (r.status == http.StatusConflict || r.status == http.StatusBadRequest) {
+		return t.restart() // it was chosen already, and what comes next got lost with the answer
 	}
 	if err != nil {
 		return err
@@ -569,10 +581,7 @@ func (t *talk) lastAuthorisation(ctx context.Context) (string, error) {
 	_, err := t.json(ctx, call{doing: "list the authorisations", method: http.MethodGet, of: aboutConsent,
 		url: t.bank.path("v1", "consents", url.PathEscape(t.lasting.ConsentID), "authorisations")}, &a)
 	if err != nil {
-		if _, refused := asRefusal(err); refused {
-			return "", t.unclear(sendPassword)
-		}
-		return "", err
+		return "", t.orUnclear(err, sendPassword)
 	}
 	if len(a.IDs) == 0 {
 		return "", nil

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"kontoflow/providers/lenient"
 )
 
 // Sizes that an answer may have.
@@ -286,7 +288,7 @@ func base64Of(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
 // headerValue is s as a header may carry it.
 func headerValue(s string) string {
-	return cut(strings.Map(func(r rune) rune {
+	return lenient.Cut(strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return -1
 		}

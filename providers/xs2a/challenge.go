@@ -21,6 +21,7 @@ import (
 	"github.com/microcosm-cc/bluemonday"
 
 	"kontoflow/providers"
+	"kontoflow/providers/lenient"
 )
 
 const (
@@ -51,7 +52,6 @@ func (t *talk) askMethod(ctx context.Context) (providers.Step, error) {
 	for i, id := range t.dialog.Replay {
 		if all.find(id) != nil {
 			t.dialog.Replay = append([]string{}, t.dialog.Replay[i+1:]...)
-			t.dialog.Picked = append(t.dialog.Picked, id)
 			return providers.Step{}, t.choose(ctx, id)
 		}
 	}
@@ -62,9 +62,9 @@ func (t *talk) askMethod(ctx context.Context) (providers.Step, error) {
 			info["explanation"] = plainText(string(m.Explanation), maxText)
 		}
 		if m.Version != "" {
-			info["version"] = cut(string(m.Version), 32)
+			info["version"] = lenient.Cut(string(m.Version), 32)
 		}
-		challenge.AuthMethods = append(challenge.AuthMethods, providers.AuthMethod{ID: string(m.ID), Type: cut(string(m.Type), 64),
+		challenge.AuthMethods = append(challenge.AuthMethods, providers.AuthMethod{ID: string(m.ID), Type: lenient.Cut(string(m.Type), 64),
 			MediumName: plainText(string(m.Name), 256), AdditionalInfo: info})
 	}
 	return t.ask(question{Challenge: challenge}), nil
@@ -228,7 +228,7 @@ func joined(lines many[text]) string {
 			all = append(all, string(line))
 		}
 	}
-	return cut(strings.Join(all, "\n"), maxMessage)
+	return lenient.Cut(strings.Join(all, "\n"), maxMessage)
 }
 
 var (
@@ -244,7 +244,7 @@ var (
 // words decides whether a bank's text is HTML, and makes either of them harmless.
 func words(s string) (format, clean string) {
 	if looksLikeHTML.MatchString(s) {
-		return providers.FormatHTML, cut(fewTags.Sanitize(s), maxMessage)
+		return providers.FormatHTML, lenient.Cut(fewTags.Sanitize(s), maxMessage)
 	}
 	return providers.FormatText, plainText(s, maxMessage)
 }
@@ -254,5 +254,5 @@ func plainText(s string, max int) string {
 	if strings.ContainsAny(s, "<&") {
 		s = html.UnescapeString(noTags.Sanitize(s))
 	}
-	return clean(s, max)
+	return lenient.Text(s, max)
 }

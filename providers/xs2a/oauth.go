@@ -101,8 +101,8 @@ func (t *talk) authorizationServer(ctx context.Context, link string) (s authoriz
 	return s, nil
 }
 
-// exchangeCode turns the code into tokens. repeated says that it may have been spent already: then the
-// customer has to be sent again.
+// exchangeCode turns the code into tokens. repeated says that it may have been spent already: then the tokens are
+// lost, and with them the consent that they were for; the customer has to be sent again.
 func (t *talk) exchangeCode(ctx context.Context, code string, repeated bool) error {
 	g := t.dialog.OAuth
 	if g == nil {
@@ -116,8 +116,11 @@ func (t *talk) exchangeCode(ctx context.Context, code string, repeated bool) err
 	if err != nil {
 		err = t.oauthError("exchange the code", err)
 		if r, refused := asRefusal(err); refused && repeated && r.code == "INVALID_GRANT" {
-			t.dialog.OAuth, t.dialog.State = nil, ""
-			return nil
+			if t.dialog.Restarts++; t.dialog.Restarts <= maxRestarts {
+				t.lasting.forgetConsent()
+				t.dialog = dialog{Restarts: t.dialog.Restarts}
+				return nil
+			}
 		}
 		return err
 	}

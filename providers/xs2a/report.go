@@ -8,6 +8,7 @@ import (
 	"github.com/go-faster/jx"
 
 	"kontoflow/providers"
+	"kontoflow/providers/lenient"
 )
 
 // report is a page of transactions as the bank sent it.
@@ -316,7 +317,7 @@ func (p *rawParty) account(d *jx.Decoder) error {
 
 func (p *rawParty) party() providers.Party {
 	party := providers.Party{Name: p.name, AccountNumber: p.number, BIC: strings.ToUpper(p.bic)}
-	if iban, ok := ibanOf(p.iban); ok {
+	if iban, ok := lenient.IBAN(p.iban); ok {
 		party.IBAN = iban
 	} else if p.iban != "" && party.AccountNumber == "" {
 		party.AccountNumber = p.iban // a masked card number where an IBAN belongs
@@ -328,17 +329,17 @@ func (p *rawParty) empty() bool { return *p == rawParty{} }
 
 // entry turns the fields into an entry; without an amount there is none.
 func (e *rawEntry) entry(currency string) (providers.Entry, bool) {
-	amount, ok := amountOf(e.amount)
+	amount, ok := lenient.Amount(e.amount)
 	if !ok {
 		return providers.Entry{}, false
 	}
 	entry := providers.Entry{
 		TransactionID:  e.id,
 		EntryReference: e.reference,
-		BookingDate:    dateOf(e.booking),
-		ValueDate:      dateOf(e.value),
+		BookingDate:    lenient.Date(e.booking),
+		ValueDate:      lenient.Date(e.value),
 		Amount:         amount,
-		Currency:       orElse(currencyOf(e.currency), currency),
+		Currency:       orElse(lenient.Currency(e.currency), currency),
 		EndToEndID:     e.endToEnd,
 		MandateID:      e.mandate,
 		CreditorID:     e.creditorID,
@@ -346,9 +347,9 @@ func (e *rawEntry) entry(currency string) (providers.Entry, bool) {
 		BookingKey:     e.code,
 		BookingText:    e.additional,
 	}
-	if original, ok := amountOf(e.originalAmount); ok && !original.IsZero() {
-		entry.OriginalAmount, entry.OriginalCurrency = original, currencyOf(e.originalCurrency)
-	} else if c := currencyOf(e.exchangeCurrency); c != "" && c != entry.Currency {
+	if original, ok := lenient.Amount(e.originalAmount); ok && !original.IsZero() {
+		entry.OriginalAmount, entry.OriginalCurrency = original, lenient.Currency(e.originalCurrency)
+	} else if c := lenient.Currency(e.exchangeCurrency); c != "" && c != entry.Currency {
 		entry.OriginalCurrency = c
 	}
 	// Money out goes to a creditor, money in comes from a debtor; some banks fill the other one.
@@ -398,7 +399,7 @@ func (e *rawEntry) describe(entry *providers.Entry) {
 		}
 	}
 	if entry.BookingDate.IsZero() && e.date != "" {
-		entry.ValueDate = orDate(entry.ValueDate, dateOf(e.date))
+		entry.ValueDate = orDate(entry.ValueDate, lenient.Date(e.date))
 	}
 	// German banks write "NTRF+166+9310": kind, business transaction code, primanota.
 	if parts := strings.Split(e.proprietary, "+"); len(parts) >= 2 && len(parts[0]) == 4 && isDigits(parts[1]) {
@@ -406,7 +407,7 @@ func (e *rawEntry) describe(entry *providers.Entry) {
 			entry.BookingKey = parts[1]
 		}
 		if len(parts) > 2 {
-			entry.PrimanotaCode = cut(parts[2], 35)
+			entry.PrimanotaCode = lenient.Cut(parts[2], 35)
 		}
 	} else if entry.BookingText == "" {
 		entry.BookingText = e.proprietary
@@ -451,7 +452,7 @@ const maxLines = 64
 func lines(d *jx.Decoder, into *[]string) error {
 	return each(d, func(d *jx.Decoder) error {
 		s, err := scalar(d)
-		if s = clean(s, maxText); s != "" && len(*into) < maxLines {
+		if s = lenient.Text(s, maxText); s != "" && len(*into) < maxLines {
 			*into = append(*into, s)
 		}
 		return err
@@ -509,12 +510,12 @@ func scalar(d *jx.Decoder) (string, error) {
 
 func keep(d *jx.Decoder, into *string, max int) error {
 	s, err := scalar(d)
-	*into = clean(s, max)
+	*into = lenient.Text(s, max)
 	return err
 }
 
 func keepText(d *jx.Decoder, into *text) error {
 	s, err := scalar(d)
-	*into = text(clean(s, maxText))
+	*into = text(lenient.Text(s, maxText))
 	return err
 }

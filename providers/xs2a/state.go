@@ -60,6 +60,8 @@ type announcement struct {
 	RequestID string `json:"request_id"` // X-Request-ID, the same for every attempt
 	Sent      bool   `json:"sent,omitempty"`
 	Repeated  bool   `json:"repeated,omitempty"` // sent again after the bank was seen not to have it
+	Failed    bool   `json:"failed,omitempty"`   // sent, and answered with an error of the bank's own (5xx)
+	Failures  int    `json:"failures,omitempty"` // how often it failed so
 }
 
 // step names the requests that change something at the bank which cannot be taken back.

@@ -2,9 +2,8 @@ package xs2a
 
 import (
 	"encoding/json"
-	"strings"
-	"unicode"
-	"unicode/utf8"
+
+	"kontoflow/providers/lenient"
 )
 
 // Bounds of what a bank may tell us, in bytes.
@@ -13,42 +12,6 @@ const (
 	maxText    = 1024
 	maxMessage = 4096
 )
-
-// clean makes a bank's text fit to be stored and shown: valid UTF-8, no control characters, at most max bytes.
-func clean(s string, max int) string {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' || c >= 0x7f {
-			return scrub(s, max)
-		}
-	}
-	return cut(strings.Trim(s, " "), max)
-}
-
-func scrub(s string, max int) string {
-	s = strings.ToValidUTF8(s, "\uFFFD")
-	s = strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n':
-			return r
-		case r == '\t' || r == '\r':
-			return ' '
-		case unicode.IsControl(r) || r == '\uFEFF':
-			return -1
-		}
-		return r
-	}, s)
-	return cut(strings.TrimSpace(s), max)
-}
-
-func cut(s string, max int) string {
-	if len(s) <= max {
-		return s
-	}
-	for max > 0 && !utf8.RuneStart(s[max]) {
-		max--
-	}
-	return s[:max]
-}
 
 // text reads a JSON scalar of any type as text: banks send booleans and numbers as strings and the other way
 // round. An object or an array reads as nothing.
@@ -63,7 +26,7 @@ func (t *text) UnmarshalJSON(b []byte) error {
 		if err := json.Unmarshal(b, &s); err != nil {
 			return err
 		}
-		*t = text(clean(s, maxMessage))
+		*t = text(lenient.Text(s, maxMessage))
 	default:
 		*t = text(b)
 	}

@@ -1,0 +1,367 @@
+// Package conformance holds what every provider adapter has to do, whatever protocol it speaks. It runs an adapter
+// against the sandbox bank as a worker would: the state goes through JSON after every move, moves get lost, answers
+// of the bank get lost, and what the customer sees and what the bank counts has to be the same as without.
+//
+// A new adapter adds a row to the table in conformance_test.go.
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/providers"
+	"kontoflow/sandbox"
+)
+
+// An Adapter is a row of the table.
+type Adapter struct {
+	Name string
+	// New makes the adapter with the bank's clock. wait bounds how long a single answer of the bank may take.
+	New func(now func() time.Time, wait time.Duration) providers.Provider
+	// Type is the access method's type in the catalog: API, FINTS.
+	Type string
+	// Bank is the path of the sandbox bank whose approach follows from the persona.
+	Bank string
+	// Others are banks of the sandbox that deviate, each with the persona to be tried there.
+	Others map[string]string
+	// Without names personas that the protocol cannot show.
+	Without []string
+}
+
+// Secrets of the sandbox in these tests: words that must not be seen where they do not belong.
+const (
+	pin = "canary-pin-7f3a"
+	tan = "904417"
+)
+
+// A ground is a bank of its own, with an adapter to reach it.
+type ground struct {
+	t        *testing.T
+	adapter  Adapter
+	bank     *sandbox.Bank
+	server   *httptest.Server
+	provider providers.Provider
+	wait     time.Duration
+}
+
+// newGround opens a bank.
+func newGround(t *testing.T, adapter Adapter) *ground {
+	t.Helper()
+	g := &ground{t: t, adapter: adapter, wait: 20 * time.Second}
+	g.bank = sandbox.New(sandbox.Options{Password: pin, TAN: tan, Slow: 50 * time.Millisecond})
+	g.server = httptest.NewServer(g.bank.Handler())
+	t.Cleanup(g.server.Close)
+	t.Cleanup(g.server.CloseClientConnections)
+	g.provider = adapter.New(g.bank.Now, g.wait)
+	return g
+}
+
+// connection is the catalog's entry of one of the sandbox's banks.
+func (g *ground) connection(bank string) providers.Connection {
+	g.t.Helper()
+	var catalog struct {
+		Banks []struct {
+			ID            string `json:"id"`
+			AccessMethods []struct {
+				Type       string               `json:"type"`
+				Connection providers.Connection `json:"connection"`
+			} `json:"access_methods"`
+		} `json:"banks"`
+	}
+	require.NoError(g.t, json.Unmarshal(g.bank.Catalog(g.server.URL), &catalog))
+	for _, b := range catalog.Banks {
+		for _, m := range b.AccessMethods {
+			if b.ID == sandbox.BankID(bank).String() && m.Type == g.adapter.Type {
+				return m.Connection
+			}
+		}
+	}
+	g.t.Fatalf("the sandbox has no bank %q with an access method of type %s", bank, g.adapter.Type)
+	return providers.Connection{}
+}
+
+// A worker plays Kontoflow's part: it holds the state as it would be sealed, and calls the adapter.
+type worker struct {
+	*ground
+	conv     providers.Conversation
+	sealed   []byte // lasting and dialog as they were last stored
+	moves    int
+	lose     int // the move whose outcome is lost, counted from 1; 0: none
+	asked    []providers.Challenge
+	patience int // transient errors in a row that are tried again
+	failures int // of them so far
+}
+
+// newWorker begins a synchronization of a persona.
+func (g *ground) newWorker(bank, login string) *worker {
+	g.t.Helper()
+	return &worker{ground: g, patience: 4, conv: providers.Conversation{
+		Connection:  g.connection(bank),
+		Credentials: map[string]string{providers.CredentialLogin: login, providers.CredentialPIN: pin},
+		PSU:         providers.PSU{IPAddress: "203.0.113.7", UserAgent: "Mozilla/5.0 (conformance)"},
+		Interactive: true,
+		Consent:     providers.Consent{Recurring: true, PeriodDays: 90},
+		Redirect:    providers.Redirect{URL: "https://kontoflow.test/callback/redirect", State: "state-" + login},
+		Resumed:     true,
+	}}
+}
+
+// again begins another synchronization of the same access: the lasting state stays, the dialog does not.
+func (w *worker) again() *worker {
+	next := *w
+	next.conv.Dialog, next.conv.Resumed = nil, true
+	next.moves, next.asked, next.lose = 0, nil, 0
+	next.seal()
+	return &next
+}
+
+type sealedState struct{ Lasting, Dialog json.RawMessage }
+
+// seal stores the state.
+func (w *worker) seal() {
+	raw, err := json.Marshal(sealedState{w.conv.Lasting, w.conv.Dialog})
+	require.NoError(w.t, err, "the state has to be JSON")
+	w.sealed = raw
+}
+
+// load is what a new worker does: what was not sealed is gone.
+func (w *worker) load() {
+	var s sealedState
+	if w.sealed != nil {
+		require.NoError(w.t, json.Unmarshal(w.sealed, &s))
+	}
+	w.conv.Lasting, w.conv.Dialog, w.conv.Granted, w.conv.Resumed = s.Lasting, s.Dialog, nil, true
+}
+
+// step calls move until it stops, sealing in between. A transient error is tried again, as the activity would. The
+// move that is to be lost happens at the bank, but its outcome is never seen.
+func (w *worker) step(move func(context.Context, *providers.Conversation) (providers.Step, error)) (providers.Step, error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	for range 64 {
+		step, err := move(ctx, &w.conv)
+		w.moves++
+		if w.moves == w.lose {
+			w.load()
+			continue
+		}
+		if err != nil {
+			requireClassified(w.t, err)
+			w.seal()
+			if w.tryAgain(err) {
+				continue
+			}
+			return step, err
+		}
+		w.failures = 0
+		w.seal()
+		if step.Status != providers.Moving {
+			return step, nil
+		}
+	}
+	w.t.Fatal("the adapter moves without end")
+	return providers.Step{}, nil
+}
+
+// connect brings the conversation to its end: Ready, or an error. The customer answers everything that he is asked.
+func (w *worker) connect() error {
+	step, err := w.step(w.provider.Authorize)
+	for range 20 {
+		switch {
+		case err != nil:
+			return err
+		case step.Status == providers.Ready:
+			require.NotNil(w.t, w.conv.Granted, "ready, but nothing is said to be granted")
+			return nil
+		case step.Status == providers.Pending:
+			require.Positive(w.t, step.PollAfter)
+			w.bank.Advance(step.PollAfter)
+			step, err = w.step(w.provider.Poll)
+		case step.Status == providers.Challenged:
+			require.NotNil(w.t, step.Challenge)
+			requireChallenge(w.t, step)
+			w.asked = append(w.asked, *step.Challenge)
+			w.conv.Resumed = true // the customer takes his time: another worker goes on
+			step, err = w.respond(step)
+		default:
+			w.t.Fatalf("unexpected outcome %q", step.Status)
+		}
+	}
+	w.t.Fatal("the bank asks without end")
+	return nil
+}
+
+// respond answers a challenge as the customer would.
+func (w *worker) respond(step providers.Step) (providers.Step, error) {
+	answer := providers.Answer{}
+	switch step.Challenge.Type {
+	case providers.MethodSelection:
+		answer.MethodID = step.Challenge.AuthMethods[len(step.Challenge.AuthMethods)-1].ID
+	case providers.Embedded:
+		answer.Value = tan
+	case providers.RedirectTo:
+		answer.Query = w.browse(step.Challenge.Location, true)
+	case providers.Decoupled:
+		w.bank.Advance(step.PollAfter)
+		return w.step(w.provider.Poll)
+	}
+	return w.step(func(ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+		return w.provider.Answer(ctx, c, answer)
+	})
+}
+
+// accountBox is an account that the customer may choose on the bank's page.
+var accountBox = regexp.MustCompile(`name="account" value="([^"]+)"`)
+
+// browse is the customer's browser on the bank's pages. It returns what comes back on our callback.
+func (w *worker) browse(location string, agree bool) map[string]string {
+	w.t.Helper()
+	jar, err := cookiejar.New(nil)
+	require.NoError(w.t, err)
+	callback := w.conv.Redirect.URL
+	var back *url.URL
+	browser := &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
+		if strings.HasPrefix(r.URL.String(), callback) {
+			back = r.URL
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}}
+	page, form := location, ""
+	visit := func(response *http.Response, err error) {
+		require.NoError(w.t, err)
+		page = response.Request.URL.String()
+		raw, err := io.ReadAll(response.Body)
+		require.NoError(w.t, err)
+		form = string(raw)
+		require.NoError(w.t, response.Body.Close())
+	}
+	visit(browser.Get(page))
+	if !agree {
+		visit(browser.PostForm(page, url.Values{"step": {"cancel"}}))
+	} else {
+		visit(browser.PostForm(page, url.Values{"step": {"login"}, "login": {w.conv.Credentials[providers.CredentialLogin]}, "password": {pin}}))
+		consent := url.Values{"step": {"confirm"}, "tan": {tan}}
+		for _, box := range accountBox.FindAllStringSubmatch(form, -1) {
+			consent.Add("account", box[1])
+		}
+		visit(browser.PostForm(page, consent))
+	}
+	require.NotNil(w.t, back, "the bank does not send the customer back")
+	query := map[string]string{}
+	for name, values := range back.Query() {
+		if name != "state" { // the callback finds the challenge by it, and keeps it
+			query[name] = values[0]
+		}
+	}
+	require.Equal(w.t, w.conv.Redirect.State, back.Query().Get("state"))
+	return query
+}
+
+// tryAgain is the activity's retry policy: transient errors, so many in a row, each time with the state as it was sealed.
+func (w *worker) tryAgain(err error) bool {
+	if providers.AsError(err).Kind != providers.Transient || w.failures >= w.patience {
+		w.failures = 0
+		return false
+	}
+	w.failures++
+	w.load()
+	return true
+}
+
+// accounts lists the accounts, with patience for transient errors.
+func (w *worker) accounts() (accounts []providers.Account, err error) {
+	for {
+		accounts, err = w.provider.Accounts(w.t.Context(), &w.conv)
+		if err != nil {
+			requireClassified(w.t, err)
+		}
+		w.seal()
+		if err == nil || !w.tryAgain(err) {
+			return accounts, err
+		}
+	}
+}
+
+// statement is everything that was read of an account.
+type statement struct {
+	entries []providers.Entry
+	covered providers.Window
+	pending bool
+	pages   int
+}
+
+// transactions reads an account to the last page.
+func (w *worker) transactions(account providers.Account, window providers.Window) (s statement, err error) {
+	cursor := ""
+	for {
+		page, err := w.provider.Transactions(w.t.Context(), &w.conv, account, window, cursor)
+		if err != nil {
+			requireClassified(w.t, err)
+			w.seal()
+			if w.tryAgain(err) {
+				continue
+			}
+			return s, err
+		}
+		w.failures = 0
+		s.entries = append(s.entries, page.Entries...)
+		s.pages++
+		require.Less(w.t, s.pages, 1000, "pages without end")
+		if cursor = page.Next; cursor == "" {
+			s.covered, s.pending = page.Covered, page.PendingCovered
+			return s, nil
+		}
+	}
+}
+
+// requireClassified checks what every error has to be: classified, and free of anybody's data.
+func requireClassified(t *testing.T, err error) {
+	t.Helper()
+	var classified *providers.Error
+	require.True(t, errors.As(err, &classified), "not classified: %v", err)
+	require.NotEmpty(t, classified.Kind)
+	require.NotZero(t, classified.Code)
+	for _, secret := range []string{pin, tan, "DE6790090042", "/v1/", "state-"} {
+		require.NotContains(t, err.Error(), secret)
+	}
+}
+
+// requireChallenge checks that a challenge has what its type has, and nothing else.
+func requireChallenge(t *testing.T, step providers.Step) {
+	t.Helper()
+	c := *step.Challenge
+	switch c.Type {
+	case providers.MethodSelection:
+		require.Greater(t, len(c.AuthMethods), 1, "one method alone is no choice")
+		for _, m := range c.AuthMethods {
+			require.NotEmpty(t, m.ID)
+			require.NotEmpty(t, m.Type)
+		}
+		require.Empty(t, c.Data+c.Location+c.Message)
+	case providers.Embedded:
+		require.NotEmpty(t, c.Data)
+		require.NotEmpty(t, c.Label)
+		require.Contains(t, []string{providers.FormatText, providers.FormatHTML, providers.FormatPhoto, providers.FormatHHD}, c.Format)
+		require.Empty(t, c.Location+c.Message)
+	case providers.RedirectTo:
+		require.NotEmpty(t, c.Location)
+	case providers.Decoupled:
+		require.NotEmpty(t, c.Message)
+		require.Positive(t, step.PollAfter)
+	default:
+		t.Fatalf("unknown challenge %q", c.Type)
+	}
+}

@@ -1,0 +1,34 @@
+package conformance_test
+
+import (
+	"testing"
+	"time"
+
+	"kontoflow/providers"
+	"kontoflow/providers/conformance"
+	"kontoflow/providers/xs2a"
+)
+
+// adapters is the table: a new adapter adds a row, and nothing else.
+var adapters = []conformance.Adapter{
+	{
+		Name: "xs2a", Type: "API", Bank: "demo",
+		New: func(now func() time.Time, wait time.Duration) providers.Provider {
+			return xs2a.New(xs2a.Options{Now: now, AnswerTimeout: wait, WholeTimeout: wait})
+		},
+		Others: map[string]string{
+			"recurring": "demo", "statements": "demo", "oauth": "demo", "prestep": "demo", "signed": "demo",
+			"encrypted": "demo", "confirmation": "demo",
+		},
+	},
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	for _, adapter := range adapters {
+		t.Run(adapter.Name, func(t *testing.T) {
+			t.Parallel()
+			conformance.Run(t, adapter)
+		})
+	}
+}

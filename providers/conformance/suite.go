@@ -1,0 +1,510 @@
+package conformance
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/plain"
+	"kontoflow/providers"
+	"kontoflow/sandbox"
+)
+
+// way is what a persona goes through.
+type way struct {
+	persona string
+	asked   string // the challenges, in order
+	ends    *providers.Error
+}
+
+var ways = []way{
+	{"demo", "TEXT", nil},
+	{"methods", "METHOD_SELECTION DECOUPLED", nil},
+	{"devices", "METHOD_SELECTION METHOD_SELECTION HHD", nil},
+	{"photo", "PHOTO", nil},
+	{"flicker", "HHD", nil},
+	{"decoupled", "DECOUPLED", nil},
+	{"redirect", "REDIRECT", nil},
+	{"oauth", "REDIRECT", nil},
+	{"exempt", "", nil},
+	{"slow", "", nil},
+	{"flaky", "", nil},
+	{"wrongpin", "", &providers.Error{Kind: providers.WrongCredentials, Code: providers.CodePINInvalid}},
+	{"locked", "", &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeAccessBlocked}},
+	{"pinchange", "", &providers.Error{Kind: providers.NeedsUser, Code: providers.CodePINChange}},
+	{"maintenance", "", &providers.Error{Kind: providers.BankDown, Code: providers.CodeMaintenance}},
+}
+
+// Run holds an adapter to the rules.
+func Run(t *testing.T, adapter Adapter) {
+	can := func(persona string) bool { return !slices.Contains(adapter.Without, persona) }
+
+	t.Run("every persona goes its way", func(t *testing.T) {
+		t.Parallel()
+		g := newGround(t, adapter)
+		for _, way := range ways {
+			if !can(way.persona) {
+				continue
+			}
+			t.Run(way.persona, func(t *testing.T) {
+				t.Parallel()
+				way.walk(g.under(t).newWorker(adapter.Bank, way.persona))
+			})
+		}
+	})
+
+	t.Run("banks that deviate", func(t *testing.T) {
+		t.Parallel()
+		for bank, persona := range adapter.Others {
+			t.Run(bank, func(t *testing.T) {
+				t.Parallel()
+				w := newGround(t, adapter).newWorker(bank, persona)
+				require.NoError(t, w.connect())
+				readsEverything(w)
+			})
+		}
+	})
+
+	t.Run("whichever move is lost, the outcome is the same", func(t *testing.T) {
+		t.Parallel()
+		for _, way := range ways {
+			if !can(way.persona) || way.persona == "slow" {
+				continue
+			}
+			t.Run(way.persona, func(t *testing.T) {
+				t.Parallel()
+				g := newGround(t, adapter)
+				undisturbed := g.newWorker(adapter.Bank, way.persona+"+0")
+				way.walk(undisturbed)
+				for lost := 1; lost <= undisturbed.moves; lost++ {
+					w := g.newWorker(adapter.Bank, fmt.Sprintf("%s+%d", way.persona, lost))
+					w.lose = lost
+					way.walk(w)
+				}
+			})
+		}
+	})
+
+	t.Run("whichever call fails, the outcome is the same", func(t *testing.T) {
+		t.Parallel()
+		for _, action := range []sandbox.Action{sandbox.ActLose, sandbox.ActDrop} {
+			for _, way := range ways {
+				if !can(way.persona) || way.ends != nil || way.persona == "slow" || way.persona == "flaky" {
+					continue
+				}
+				t.Run(string(action)+" "+way.persona, func(t *testing.T) {
+					t.Parallel()
+					g := newGround(t, adapter)
+					undisturbed := g.newWorker(adapter.Bank, way.persona)
+					way.walk(undisturbed)
+					for endpoint := range g.bank.Counters().ByLogin[way.persona] {
+						w := g.newWorker(adapter.Bank, way.persona+"+"+strings.ReplaceAll(endpoint, ".", "-"))
+						login := w.conv.Credentials[providers.CredentialLogin]
+						require.NoError(t, g.bank.Inject(sandbox.Fault{Login: login, Endpoint: endpoint, Times: 1, Action: action}))
+						way.walk(w)
+						require.LessOrEqual(t, g.bank.Counters().TANs[login], 1, "%s: the TAN was accepted twice", endpoint)
+						require.Zero(t, g.bank.Counters().WrongTANs[login], "%s: a TAN was refused", endpoint)
+					}
+				})
+			}
+		}
+	})
+
+	t.Run("a wrong PIN is sent once", func(t *testing.T) {
+		t.Parallel()
+		g := newGround(t, adapter)
+		for lost := range 4 {
+			login := fmt.Sprintf("demo+%d", lost)
+			w := g.newWorker(adapter.Bank, login)
+			w.conv.Credentials[providers.CredentialPIN] = "wrong"
+			err := w.connect()
+			requireKind(t, err, providers.WrongCredentials)
+			require.Equal(t, 1, g.bank.Counters().WrongPINs[login])
+		}
+	})
+
+	t.Run("a wrong TAN is sent once", func(t *testing.T) {
+		t.Parallel()
+		g := newGround(t, adapter)
+		w := g.newWorker(adapter.Bank, "demo")
+		step, err := w.step(w.provider.Authorize)
+		require.NoError(t, err)
+		require.Equal(t, providers.Challenged, step.Status)
+		_, err = w.step(func(ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+			return w.provider.Answer(ctx, c, providers.Answer{Value: "000000"})
+		})
+		requireKind(t, err, providers.WrongCredentials)
+		require.Equal(t, providers.CodeTANInvalid, providers.AsError(err).Code)
+		require.Equal(t, 1, g.bank.Counters().WrongTANs["demo"])
+	})
+
+	t.Run("the open question is asked again, not anew", func(t *testing.T) {
+		t.Parallel()
+		w := newGround(t, adapter).newWorker(adapter.Bank, "demo")
+		first, err := w.step(w.provider.Authorize)
+		require.NoError(t, err)
+		calls := w.bank.Counters().ByLogin["demo"]
+		w.load()
+		second, err := w.step(w.provider.Authorize)
+		require.NoError(t, err)
+		require.Equal(t, first, second)
+		require.Equal(t, calls, w.bank.Counters().ByLogin["demo"])
+	})
+
+	t.Run("without the customer nobody is asked", func(t *testing.T) {
+		t.Parallel()
+		g := newGround(t, adapter)
+		w := g.newWorker(adapter.Bank, "demo")
+		w.conv.Interactive, w.conv.PSU = false, providers.PSU{}
+		requireKind(t, w.connect(), providers.NeedsUser)
+		require.Zero(t, g.bank.Counters().Logins["demo"], "the PIN was sent")
+
+		w.conv.Interactive = true
+		w = w.again()
+		require.NoError(t, w.connect())
+		w = w.again()
+		w.conv.Interactive = false
+		require.NoError(t, w.connect(), "a valid consent is enough")
+		require.Empty(t, w.asked)
+		readsEverything(w)
+	})
+
+	t.Run("everything is read, page by page", func(t *testing.T) {
+		t.Parallel()
+		g := newGround(t, adapter)
+		for _, persona := range []string{"demo", "thirty", "savings", "card", "currencies", "file", "pending"} {
+			if !can(persona) {
+				continue
+			}
+			t.Run(persona, func(t *testing.T) {
+				t.Parallel()
+				w := g.under(t).newWorker(adapter.Bank, persona)
+				require.NoError(t, w.connect())
+				readsEverything(w)
+			})
+		}
+	})
+
+	t.Run("a window is kept to", func(t *testing.T) {
+		t.Parallel()
+		w := newGround(t, adapter).newWorker(adapter.Bank, "demo")
+		require.NoError(t, w.connect())
+		accounts, err := w.accounts()
+		require.NoError(t, err)
+		today := plain.On(w.bank.Now())
+		window := providers.Window{From: today.AddDays(-40), To: today.AddDays(-10)}
+		s, err := w.transactions(accounts[0], window)
+		require.NoError(t, err)
+		require.NotEmpty(t, s.entries)
+		require.Equal(t, window, s.covered)
+		for _, e := range s.entries {
+			if !e.Pending {
+				require.GreaterOrEqual(t, e.BookingDate, window.From)
+				require.LessOrEqual(t, e.BookingDate, window.To)
+			}
+		}
+	})
+
+	t.Run("accounts are the same under the next consent", func(t *testing.T) {
+		t.Parallel()
+		w := newGround(t, adapter).newWorker(adapter.Bank, "currencies")
+		require.NoError(t, w.connect())
+		before, err := w.accounts()
+		require.NoError(t, err)
+		require.NoError(t, w.provider.Revoke(t.Context(), &w.conv))
+		w = w.again()
+		require.NoError(t, w.connect())
+		after, err := w.accounts()
+		require.NoError(t, err)
+		require.Len(t, before, 3)
+		require.Equal(t, identities(before), identities(after))
+	})
+
+	t.Run("accounts are read at the same time", func(t *testing.T) {
+		t.Parallel()
+		w := newGround(t, adapter).newWorker(adapter.Bank, "savings")
+		require.NoError(t, w.connect())
+		accounts, err := w.accounts()
+		require.NoError(t, err)
+		var group sync.WaitGroup
+		errs := make([]error, len(accounts))
+		for i, account := range accounts {
+			conv := w.conv
+			group.Go(func() {
+				_, errs[i] = w.provider.Transactions(t.Context(), &conv, account, providers.Window{}, "")
+			})
+		}
+		group.Wait()
+		for _, err := range errs {
+			require.NoError(t, err)
+		}
+	})
+
+	t.Run("a second authentication before transactions", func(t *testing.T) {
+		t.Parallel()
+		if !can("again") {
+			t.Skip("the protocol does not know it")
+		}
+		w := newGround(t, adapter).newWorker(adapter.Bank, "again")
+		require.NoError(t, w.connect())
+		accounts, err := w.accounts()
+		require.NoError(t, err)
+		_, err = w.transactions(accounts[0], providers.Window{})
+		requireKind(t, err, providers.NeedsAuthorization)
+		w.load()
+		require.NoError(t, w.connect())
+		require.Len(t, w.asked, 2)
+		s, err := w.transactions(accounts[0], providers.Window{})
+		require.NoError(t, err)
+		require.NotEmpty(t, s.entries)
+	})
+
+	t.Run("an access that is over is authorised anew", func(t *testing.T) {
+		t.Parallel()
+		for name, end := range map[string]func(*worker){
+			"expired":             func(w *worker) { w.bank.Advance(100 * 24 * time.Hour) },
+			"ended by customer":   func(w *worker) { require.Positive(w.t, w.bank.RevokeConsents("demo")) },
+			"ended while reading": func(w *worker) { _, _ = w.accounts(); require.Positive(w.t, w.bank.RevokeConsents("demo")) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				if !can("consent") {
+					t.Skip("the protocol has no consents")
+				}
+				w := newGround(t, adapter).newWorker(adapter.Bank, "demo")
+				require.NoError(t, w.connect())
+				require.WithinDuration(t, w.bank.Now().Add(90*24*time.Hour), w.conv.Granted.ValidUntil, 48*time.Hour)
+				w = w.again()
+				end(w)
+				_, err := w.accounts()
+				requireKind(t, err, providers.NeedsAuthorization)
+				w.load()
+				require.NoError(t, w.connect())
+				require.NotEmpty(t, w.asked, "nobody was asked")
+				readsEverything(w)
+			})
+		}
+	})
+
+	t.Run("what is valid is used again", func(t *testing.T) {
+		t.Parallel()
+		w := newGround(t, adapter).newWorker(adapter.Bank, "demo")
+		require.NoError(t, w.connect())
+		w = w.again()
+		require.NoError(t, w.connect())
+		require.Empty(t, w.asked)
+		require.Equal(t, 1, w.bank.Counters().Logins["demo"])
+	})
+
+	t.Run("revoked is revoked", func(t *testing.T) {
+		t.Parallel()
+		w := newGround(t, adapter).newWorker(adapter.Bank, "demo")
+		require.NoError(t, w.provider.Revoke(t.Context(), &w.conv), "nothing to revoke is revoked")
+		require.NoError(t, w.connect())
+		before := w.conv
+		require.NoError(t, w.provider.Revoke(t.Context(), &w.conv))
+		require.Nil(t, w.conv.Granted)
+		require.NoError(t, w.provider.Revoke(t.Context(), &before), "the bank knows it no longer")
+		_, err := w.provider.Accounts(t.Context(), &w.conv)
+		requireKind(t, err, providers.NeedsAuthorization)
+	})
+
+	t.Run("a customer who refuses", func(t *testing.T) {
+		t.Parallel()
+		for persona, refuse := range map[string]func(*worker) (providers.Step, error){
+			"redirect": refuseRedirect, "oauth": refuseRedirect,
+			"app": func(w *worker) (providers.Step, error) {
+				require.NoError(w.t, w.bank.Decide("app", false))
+				w.bank.Advance(time.Minute)
+				return w.step(w.provider.Poll)
+			},
+		} {
+			if !can(persona) {
+				continue
+			}
+			t.Run(persona, func(t *testing.T) {
+				t.Parallel()
+				w := newGround(t, adapter).newWorker(adapter.Bank, persona)
+				step, err := w.step(w.provider.Authorize)
+				require.NoError(t, err)
+				require.Equal(t, providers.Challenged, step.Status)
+				_, err = refuse(w)
+				requireKind(t, err, providers.NeedsUser)
+			})
+		}
+	})
+
+	t.Run("a bank is not polled sooner than it likes", func(t *testing.T) {
+		t.Parallel()
+		w := newGround(t, adapter).newWorker(adapter.Bank, "app")
+		step, err := w.step(w.provider.Authorize)
+		require.NoError(t, err)
+		require.Equal(t, providers.Decoupled, step.Challenge.Type)
+		for range 3 {
+			step, err = w.step(w.provider.Poll)
+			require.NoError(t, err)
+			require.Equal(t, providers.Pending, step.Status)
+		}
+		require.Zero(t, w.bank.Counters().Polls["app"], "polled too soon")
+		w.bank.Advance(step.PollAfter)
+		_, err = w.step(w.provider.Poll)
+		require.NoError(t, err)
+		require.Equal(t, 1, w.bank.Counters().Polls["app"])
+	})
+
+	t.Run("limits are no empty answer", func(t *testing.T) {
+		t.Parallel()
+		for persona, wait := range map[string]time.Duration{"limit": time.Hour, "limit-bare": 0} {
+			if !can(persona) {
+				continue
+			}
+			w := newGround(t, adapter).newWorker(adapter.Bank, persona)
+			require.NoError(t, w.connect())
+			accounts, err := w.accounts()
+			require.NoError(t, err)
+			_, err = w.transactions(accounts[0], providers.Window{})
+			requireKind(t, err, providers.LimitExceeded)
+			require.Equal(t, wait, providers.AsError(err).RetryAfter)
+		}
+	})
+
+	t.Run("a bad account fails alone", func(t *testing.T) {
+		t.Parallel()
+		w := newGround(t, adapter).newWorker(adapter.Bank, "badaccount")
+		require.NoError(t, w.connect())
+		accounts, err := w.accounts()
+		require.NoError(t, err)
+		require.Len(t, accounts, 3)
+		bad := 0
+		for _, account := range accounts {
+			w.patience = 1
+			if _, err := w.transactions(account, providers.Window{}); err != nil {
+				bad++
+				requireKind(t, err, providers.Transient)
+			}
+		}
+		require.Equal(t, 1, bad)
+	})
+
+	t.Run("a hostile bank ends in a classified error", func(t *testing.T) {
+		t.Parallel()
+		for _, persona := range []string{"html", "truncated", "enormous", "elsewhere", "endless", "loop"} {
+			if !can(persona) {
+				continue
+			}
+			t.Run(persona, func(t *testing.T) {
+				t.Parallel()
+				g := newGround(t, adapter)
+				g.provider = adapter.New(g.bank.Now, 2*time.Second)
+				w := g.newWorker(adapter.Bank, persona)
+				w.patience = 1
+				err := w.connect()
+				var accounts []providers.Account
+				if err == nil {
+					accounts, err = w.accounts()
+				}
+				if err == nil {
+					_, err = w.transactions(accounts[0], providers.Window{})
+				}
+				require.Error(t, err)
+				kind := providers.AsError(err).Kind
+				require.Contains(t, []providers.Kind{providers.Rejected, providers.Transient}, kind)
+			})
+		}
+	})
+}
+
+// under is the same ground for a subtest.
+func (g *ground) under(t *testing.T) *ground {
+	sub := *g
+	sub.t = t
+	return &sub
+}
+
+// walk goes the way, and compares.
+func (way way) walk(w *worker) {
+	w.t.Helper()
+	err := w.connect()
+	if way.ends != nil {
+		require.Error(w.t, err)
+		if w.lose > 0 && providers.AsError(err).Kind == providers.WrongCredentials {
+			return // the reason may be lost with the bank's answer; that nobody tries again may not
+		}
+		requireKind(w.t, err, way.ends.Kind)
+		require.Equal(w.t, way.ends.Code, providers.AsError(err).Code, "%v", err)
+		return
+	}
+	require.NoError(w.t, err)
+	var asked []string
+	for _, c := range w.asked {
+		if c.Type == providers.Embedded {
+			asked = append(asked, c.Format)
+		} else {
+			asked = append(asked, string(c.Type))
+		}
+	}
+	if w.lose == 0 {
+		require.Equal(w.t, way.asked, strings.Join(asked, " "))
+	}
+	readsEverything(w)
+}
+
+// readsEverything lists the accounts and reads each to its end; what comes has to make sense.
+func readsEverything(w *worker) {
+	w.t.Helper()
+	accounts, err := w.accounts()
+	require.NoError(w.t, err)
+	require.NotEmpty(w.t, accounts)
+	for _, account := range accounts {
+		require.NotEmpty(w.t, account.IBAN+account.Number)
+		require.NotEmpty(w.t, account.Currency)
+		require.NotEqual(w.t, providers.Unknown, account.Type)
+		require.NotEmpty(w.t, account.Balances)
+		s, err := w.transactions(account, providers.Window{})
+		require.NoError(w.t, err)
+		require.NotEmpty(w.t, s.entries)
+		require.False(w.t, s.covered.From.IsZero() || s.covered.To.IsZero(), "what was covered is not said")
+		seen := map[string]bool{}
+		for _, e := range s.entries {
+			require.False(w.t, e.Amount.IsZero())
+			require.Equal(w.t, account.Currency, e.Currency)
+			require.True(w.t, e.Pending || !e.BookingDate.IsZero())
+			require.NotEmpty(w.t, strings.Join(e.Remittance, "")+e.Counterparty.Name+e.BookingText)
+			if id := e.TransactionID; id != "" {
+				require.False(w.t, seen[id], "an entry came twice")
+				seen[id] = true
+			}
+		}
+	}
+}
+
+// identities are what accounts are recognised by.
+func identities(accounts []providers.Account) []string {
+	var all []string
+	for _, a := range accounts {
+		all = append(all, a.IBAN+" "+a.Number+" "+a.Currency)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func refuseRedirect(w *worker) (providers.Step, error) {
+	step, err := w.step(w.provider.Authorize)
+	require.NoError(w.t, err)
+	query := w.browse(step.Challenge.Location, false)
+	return w.step(func(ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+		return w.provider.Answer(ctx, c, providers.Answer{Query: query})
+	})
+}
+
+func requireKind(t *testing.T, err error, kind providers.Kind) {
+	t.Helper()
+	require.Error(t, err)
+	require.Equal(t, kind, providers.AsError(err).Kind, "%v", err)
+}
