@@ -49,13 +49,14 @@ type reply struct {
 	Header http.Header
 	Raw    []byte
 	Body   struct {
-		ConsentID       string `json:"consentId"`
-		ConsentStatus   string `json:"consentStatus"`
-		ScaStatus       string `json:"scaStatus"`
-		AuthorisationID string `json:"authorisationId"`
-		ValidUntil      string `json:"validUntil"`
-		PSUMessage      string `json:"psuMessage"`
-		ScaMethods      []struct {
+		ConsentID        string   `json:"consentId"`
+		ConsentStatus    string   `json:"consentStatus"`
+		ScaStatus        string   `json:"scaStatus"`
+		AuthorisationID  string   `json:"authorisationId"`
+		AuthorisationIDs []string `json:"authorisationIds"`
+		ValidUntil       string   `json:"validUntil"`
+		PSUMessage       string   `json:"psuMessage"`
+		ScaMethods       []struct {
 			ID   string `json:"authenticationMethodId"`
 			Name string `json:"name"`
 		} `json:"scaMethods"`

@@ -1,0 +1,278 @@
+package sandbox_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/plain"
+	"kontoflow/providers"
+	"kontoflow/providers/xs2a"
+	"kontoflow/sandbox"
+)
+
+const prismVersion = "5.14.2"
+
+// TestXS2AConformsToSpecification puts Prism, somebody else's validating proxy, between the adapter and the bank, and
+// walks through a whole dialog of each approach. Prism refuses every request and every answer that the Berlin
+// Group's OpenAPI file does not describe.
+func TestXS2AConformsToSpecification(t *testing.T) {
+	if specificationPath() == "" {
+		t.Skip("the Berlin Group's OpenAPI file is not here; XS2A_SPECIFICATION says where it is")
+	}
+	var upstream atomic.Value // http.Handler: the bank that Prism speaks to
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { upstream.Load().(http.Handler).ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	bank := sandbox.New(sandbox.Options{PublicURL: server.URL})
+	p := startPrism(t, server.URL)
+
+	upstream.Store(bank.HandlerOf("demo"))
+	t.Run("prism objects", func(t *testing.T) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/v1/accounts", nil)
+		require.NoError(t, err)
+		request.Header.Set("X-Request-ID", "not-a-uuid")
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		require.NotEmpty(t, response.Header.Get("sl-violations"))
+		p.log.Reset()
+	})
+
+	registration := func(flow string) *providers.OAuth {
+		o := &providers.OAuth{Flow: flow, ClientID: "kontoflow", MetadataURL: server.URL + "/.well-known/oauth-authorization-server"}
+		if flow == "PRE_STEP" {
+			o.ClientSecret = "kontoflow-sandbox"
+		}
+		return o
+	}
+	for _, dialog := range []struct {
+		bank, login string
+		oauth       *providers.OAuth
+		consent     providers.Consent
+		dialect     string
+		asked       []string // types and formats of the challenges on the way
+	}{
+		{bank: "demo", login: "demo", asked: []string{"EMBEDDED TEXT"}},
+		{bank: "demo", login: "demo+named", consent: providers.Consent{Recurring: true, PeriodDays: 30, Scopes: []string{"ACCOUNTS", "TRANSACTIONS"}}, asked: []string{"EMBEDDED TEXT"}},
+		{bank: "demo", login: "methods", asked: []string{"METHOD_SELECTION ", "EMBEDDED PHOTO"}},
+		{bank: "demo", login: "devices", asked: []string{"METHOD_SELECTION ", "METHOD_SELECTION ", "EMBEDDED HHD"}},
+		{bank: "demo", login: "photo", asked: []string{"EMBEDDED PHOTO"}},
+		{bank: "demo", login: "flicker", asked: []string{"EMBEDDED HHD"}},
+		{bank: "demo", login: "decoupled", asked: []string{"DECOUPLED "}},
+		{bank: "demo", login: "redirect", asked: []string{"REDIRECT "}},
+		{bank: "demo", login: "oauth", oauth: registration("INTEGRATED"), asked: []string{"REDIRECT "}},
+		{bank: "demo", login: "again", asked: []string{"EMBEDDED TEXT", "EMBEDDED TEXT"}},
+		{bank: "demo", login: "exempt"},
+		{bank: "demo", login: "card", asked: []string{"EMBEDDED TEXT"}},
+		{bank: "demo", login: "currencies", asked: []string{"EMBEDDED TEXT"}},
+		{bank: "demo", login: "pending"},
+		{bank: "prestep", login: "methods", oauth: registration("PRE_STEP"), asked: []string{"REDIRECT ", "METHOD_SELECTION ", "EMBEDDED PHOTO"}},
+		{bank: "prestep", login: "demo", oauth: registration("PRE_STEP"), asked: []string{"REDIRECT ", "EMBEDDED TEXT"}},
+		{bank: "confirmation", login: "redirect", asked: []string{"REDIRECT "}},
+		{bank: "recurring", login: "demo", dialect: "atruvia", asked: []string{"EMBEDDED TEXT"}},
+	} {
+		t.Run(dialog.bank+" "+dialog.login, func(t *testing.T) {
+			upstream.Store(bank.HandlerOf(dialog.bank))
+			if dialog.consent.PeriodDays == 0 {
+				dialog.consent = providers.Consent{Recurring: true}
+			}
+			d := &conversation{t: t, conv: providers.Conversation{
+				Connection:  providers.Connection{Protocol: "XS2A", URL: p.url, Dialect: dialog.dialect, OAuth: dialog.oauth},
+				Credentials: map[string]string{providers.CredentialLogin: dialog.login, providers.CredentialPIN: "demo"},
+				PSU:         providers.PSU{IPAddress: "192.0.2.7", UserAgent: "Test"},
+				Interactive: true,
+				Consent:     dialog.consent,
+			}}
+			d.run()
+			require.Equal(t, dialog.asked, d.asked)
+			require.NotContains(t, p.log.String(), "iolation", "what Prism found")
+		})
+	}
+}
+
+// conversation drives the adapter as an activity does, and answers like a customer of the sandbox.
+type conversation struct {
+	t     *testing.T
+	conv  providers.Conversation
+	late  time.Duration // by how much the adapter's clock is ahead, so that nobody waits for a poll
+	asked []string
+}
+
+func (d *conversation) run() {
+	t, ctx := d.t, d.t.Context()
+	adapter := xs2a.New(xs2a.Options{Now: func() time.Time { return time.Now().Add(d.late) }, Logger: slog.New(slog.DiscardHandler)})
+	d.authorize(ctx, adapter)
+	accounts, err := adapter.Accounts(ctx, &d.conv)
+	require.NoError(t, err)
+	require.NotEmpty(t, accounts)
+	for _, account := range accounts {
+		cursor, entries := "", 0
+		for {
+			page, err := adapter.Transactions(ctx, &d.conv, account, providers.Window{From: plain.On(time.Now()).AddDays(-60)}, cursor)
+			if providers.AsError(err) != nil && providers.AsError(err).Kind == providers.NeedsAuthorization {
+				d.authorize(ctx, adapter)
+				continue
+			}
+			require.NoError(t, err)
+			entries += len(page.Entries)
+			if cursor = page.Next; cursor == "" {
+				break
+			}
+		}
+		require.NotZero(t, entries)
+	}
+	require.NoError(t, adapter.Revoke(ctx, &d.conv))
+}
+
+func (d *conversation) authorize(ctx context.Context, adapter providers.Provider) {
+	t := d.t
+	d.conv.Redirect = providers.Redirect{URL: "http://127.0.0.1:9/callback", State: uuid.NewString()}
+	step, err := adapter.Authorize(ctx, &d.conv)
+	for {
+		require.NoError(t, err)
+		switch step.Status {
+		case providers.Ready:
+			return
+		case providers.Moving:
+			step, err = adapter.Authorize(ctx, &d.conv)
+			continue
+		case providers.Challenged:
+		default:
+			require.Fail(t, "unexpected step", "%+v", step)
+		}
+		c := step.Challenge
+		d.asked = append(d.asked, fmt.Sprint(c.Type, " ", c.Format))
+		answer := providers.Answer{}
+		switch c.Type {
+		case providers.Embedded:
+			answer.Value = "111111"
+		case providers.MethodSelection:
+			answer.MethodID = c.AuthMethods[1].ID
+		case providers.RedirectTo:
+			visitor := sandbox.Visitor{Login: d.conv.Credentials[providers.CredentialLogin], Password: "demo", TAN: "111111"}
+			back, err := visitor.Approve(ctx, c.Location)
+			require.NoError(t, err)
+			u, err := url.Parse(back)
+			require.NoError(t, err)
+			answer.Query = map[string]string{}
+			for name := range u.Query() {
+				answer.Query[name] = u.Query().Get(name)
+			}
+		case providers.Decoupled:
+			for step, err = adapter.Poll(ctx, &d.conv); err == nil && step.Status == providers.Pending; step, err = adapter.Poll(ctx, &d.conv) {
+				d.late += step.PollAfter
+			}
+			continue
+		}
+		for step, err = adapter.Answer(ctx, &d.conv, answer); err == nil && step.Status == providers.Moving; {
+			step, err = adapter.Answer(ctx, &d.conv, answer)
+		}
+	}
+}
+
+// prism is a running `prism proxy --errors`.
+type prism struct {
+	url string
+	log *lockedBuffer
+}
+
+func startPrism(t *testing.T, upstream string) *prism {
+	t.Helper()
+	raw, err := specification()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "specification.yaml")
+	require.NoError(t, os.WriteFile(file, raw, 0o600))
+
+	reserved, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(reserved.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, reserved.Close())
+
+	p := &prism{url: "http://127.0.0.1:" + port, log: &lockedBuffer{}}
+	command := exec.Command(prismBinary(t), "proxy", "--errors", "--host", "127.0.0.1", "--port", port, file, upstream)
+	command.Stdout, command.Stderr = p.log, p.log
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, command.Start())
+	ended := make(chan struct{})
+	go func() { _ = command.Wait(); close(ended) }()
+	t.Cleanup(func() {
+		_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL)
+		<-ended
+	})
+	require.Eventually(t, func() bool {
+		response, err := http.Get(p.url + "/v1/accounts")
+		if err != nil {
+			return false
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		return response.Body.Close() == nil
+	}, 2*time.Minute, 200*time.Millisecond, "Prism did not come up: %s", p.log)
+	return p
+}
+
+// prismBinary installs Prism into the user's cache, once.
+func prismBinary(t *testing.T) string {
+	t.Helper()
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Skip("there is no user cache to install Prism into")
+	}
+	home := filepath.Join(cache, "kontoflow", "prism-"+prismVersion)
+	binary := filepath.Join(home, "node_modules", ".bin", "prism")
+	if _, err := os.Stat(binary); err == nil {
+		return binary
+	}
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		t.Skip("Prism is not installed, and neither is npm")
+	}
+	require.NoError(t, os.MkdirAll(home, 0o700))
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, npm, "install", "--no-audit", "--no-fund", "--prefix", home, "@stoplight/prism-cli@"+prismVersion).CombinedOutput()
+	if err != nil {
+		t.Skipf("Prism cannot be installed: %v\n%s", err, out)
+	}
+	return binary
+}
+
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func (b *lockedBuffer) Reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text.Reset()
+}
