@@ -146,13 +146,14 @@ type customer struct {
 	*stack
 	id     string
 	bearer string
+	login  string // at the bank, of the access added last
 }
 
 func (s *stack) newCustomer() *customer {
 	s.t.Helper()
 	c := &customer{stack: s}
 	var user, token object
-	s.call("POST", "/auth/user", s.basic, object{"email": uuid.NewString() + "@example.org", "password": password, "full_name": "Erika Mustermann"}, 200, &user)
+	s.call("POST", "/auth/user", s.basic, object{"email": uuid.NewString() + "@example.org", "password": password, "full_name": "Erika Mustermann"}, 201, &user)
 	c.id = user["user_id"].(string)
 	s.call("POST", "/auth/token", s.basic, object{"grant_type": "client_credentials", "user_id": c.id}, 200, &token)
 	c.bearer = token["access_token"].(string)
@@ -216,7 +217,8 @@ func (s *stack) method(path string) string {
 func (c *customer) access(bank, login string) string {
 	c.t.Helper()
 	var access object
-	c.post("/rest/accesses", object{"access_method_id": c.method(bank), "credentials": object{"login": login}}, 200, &access)
+	c.login = login
+	c.post("/rest/accesses", object{"access_method_id": c.method(bank), "credentials": object{"login": login}}, 201, &access)
 	return access["id"].(string)
 }
 
@@ -233,19 +235,18 @@ func (c *customer) start(access string, body object) string {
 func (c *customer) until(sync, answered string) object {
 	c.t.Helper()
 	deadline := time.Now().Add(patience)
-	status := ""
+	after := "QUEUED"
 	for time.Now().Before(deadline) {
 		var y object
-		c.get(sync+"?wait=30&after="+status, &y)
-		status = y["status"].(string)
-		switch status {
+		c.get(sync+"?wait=10&after="+after, &y)
+		after = y["status"].(string)
+		switch after {
 		case "COMPLETED", "FAILED":
 			return y
 		case "AWAIT_AUTH":
 			if challenge, _ := y["challenge"].(object); challenge != nil && challenge["id"] != answered {
 				return y
 			}
-			status = "" // not this one: look again, without waiting for another status
 		}
 	}
 	c.t.Fatalf("%s came to no end; logs:\n%s", sync, c.logs)
@@ -283,6 +284,20 @@ func (c *customer) answer(sync string, challenge object) {
 	default:
 		c.t.Fatalf("unknown challenge %v", challenge)
 	}
+}
+
+// visit does on the bank's pages what the customer does there, and comes back with him to our callback.
+func (c *customer) visit(location string) {
+	c.t.Helper()
+	visitor := sandbox.Visitor{Login: c.login, Password: password, TAN: tan, Client: http.DefaultClient}
+	back, err := visitor.Approve(c.t.Context(), location)
+	require.NoError(c.t, err)
+	request, err := http.NewRequestWithContext(c.t.Context(), "GET", back, nil)
+	require.NoError(c.t, err)
+	response, err := http.DefaultTransport.RoundTrip(request) // not following: it leads to the client's own address
+	require.NoError(c.t, err)
+	defer response.Body.Close()
+	require.Less(c.t, response.StatusCode, 400)
 }
 
 // sync runs one synchronization to its end.
