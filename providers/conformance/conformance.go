@@ -9,13 +9,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"net/http"
-	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"regexp"
-	"strings"
 	"testing"
 	"time"
 
@@ -222,51 +217,25 @@ func (w *worker) respond(step providers.Step) (providers.Step, error) {
 	})
 }
 
-// accountBox is an account that the customer may choose on the bank's page.
-var accountBox = regexp.MustCompile(`name="account" value="([^"]+)"`)
-
-// browse is the customer's browser on the bank's pages. It returns what comes back on our callback.
+// browse is the customer in his browser on the bank's pages. It returns what comes back on our callback.
 func (w *worker) browse(location string, agree bool) map[string]string {
 	w.t.Helper()
-	jar, err := cookiejar.New(nil)
-	require.NoError(w.t, err)
-	callback := w.conv.Redirect.URL
-	var back *url.URL
-	browser := &http.Client{Jar: jar, CheckRedirect: func(r *http.Request, _ []*http.Request) error {
-		if strings.HasPrefix(r.URL.String(), callback) {
-			back = r.URL
-			return http.ErrUseLastResponse
-		}
-		return nil
-	}}
-	page, form := location, ""
-	visit := func(response *http.Response, err error) {
-		require.NoError(w.t, err)
-		page = response.Request.URL.String()
-		raw, err := io.ReadAll(response.Body)
-		require.NoError(w.t, err)
-		form = string(raw)
-		require.NoError(w.t, response.Body.Close())
-	}
-	visit(browser.Get(page))
+	visitor := sandbox.Visitor{Login: w.conv.Credentials[providers.CredentialLogin], Password: pin, TAN: tan, Client: w.server.Client()}
+	visit := visitor.Approve
 	if !agree {
-		visit(browser.PostForm(page, url.Values{"step": {"cancel"}}))
-	} else {
-		visit(browser.PostForm(page, url.Values{"step": {"login"}, "login": {w.conv.Credentials[providers.CredentialLogin]}, "password": {pin}}))
-		consent := url.Values{"step": {"confirm"}, "tan": {tan}}
-		for _, box := range accountBox.FindAllStringSubmatch(form, -1) {
-			consent.Add("account", box[1])
-		}
-		visit(browser.PostForm(page, consent))
+		visit = visitor.Decline
 	}
-	require.NotNil(w.t, back, "the bank does not send the customer back")
+	address, err := visit(w.t.Context(), location)
+	require.NoError(w.t, err)
+	back, err := url.Parse(address)
+	require.NoError(w.t, err)
+	require.Equal(w.t, w.conv.Redirect.State, back.Query().Get("state"))
 	query := map[string]string{}
 	for name, values := range back.Query() {
 		if name != "state" { // the callback finds the challenge by it, and keeps it
 			query[name] = values[0]
 		}
 	}
-	require.Equal(w.t, w.conv.Redirect.State, back.Query().Get("state"))
 	return query
 }
 

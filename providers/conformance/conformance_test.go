@@ -18,7 +18,7 @@ var adapters = []conformance.Adapter{
 		},
 		Others: map[string]string{
 			"recurring": "demo", "statements": "demo", "oauth": "demo", "prestep": "demo", "signed": "demo",
-			"encrypted": "demo", "confirmation": "demo",
+			"encrypted": "demo", "confirmation": "demo", "token": "methods", "apikey": "decoupled", "legacy": "demo",
 		},
 	},
 }
