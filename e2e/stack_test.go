@@ -168,7 +168,10 @@ func (c *customer) auth(r *http.Request) {
 	r.Header.Set("PSU-User-Agent", "e2e")
 }
 
-func (c *customer) get(path string, into any) { c.t.Helper(); c.call("GET", path, c.auth, nil, 200, into) }
+func (c *customer) get(path string, into any) {
+	c.t.Helper()
+	c.call("GET", path, c.auth, nil, 200, into)
+}
 
 func (c *customer) post(path string, body any, want int, into any) {
 	c.t.Helper()

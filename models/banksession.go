@@ -179,6 +179,11 @@ func (b *BankSession) save(tx *gorm.DB, steps int, outcome json.RawMessage) erro
 		if err := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ?`, sealed, b.Access.ID).Error; err != nil {
 			return fmt.Errorf("store the access's state at the bank: %w", err)
 		}
+		if b.Conversation.Granted == nil { // there was one, perhaps, and the bank no longer knows it
+			if err := EndConsent(tx, b.Access.ID, "EXPIRED"); err != nil {
+				return fmt.Errorf("end the consent: %w", err)
+			}
+		}
 	}
 	if g := b.Conversation.Granted; g != nil && (b.granted == nil || *g != *b.granted) {
 		if err := recordGrant(tx, b.Access.ID, g); err != nil {

@@ -329,6 +329,14 @@ func settleSecrets(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
 	return nil
 }
 
+// needsCustomer are the failures after which nothing will work until the customer has done something.
+var needsCustomer = map[int]bool{
+	providers.CodeLoginInvalid: true, providers.CodePINInvalid: true, providers.CodeAccessBlocked: true,
+	providers.CodeTANNotActivated: true, providers.CodeNotAuthorized: true, providers.CodePINChange: true,
+	providers.CodeActivationNeeded: true, providers.CodeTANBlocked: true,
+	providers.CodeLoginNotPossible: true, providers.CodeConfirmAtBank: true,
+}
+
 // settleAccess sets what a synchronization's end says about its access.
 func settleAccess(tx *gorm.DB, access uuid.UUID, failure *SyncError) error {
 	a := tx.Model(&Access{}).Where("id = ? AND status IN ?", access, []AccessStatus{AccessNew, AccessActive, AccessNeedsAuth})
@@ -336,7 +344,7 @@ func settleAccess(tx *gorm.DB, access uuid.UUID, failure *SyncError) error {
 	switch {
 	case failure == nil:
 		err = a.Update("status", AccessActive).Error
-	case failure.Code/10000 == 1: // group 10000: the user has to do something
+	case needsCustomer[failure.Code]:
 		err = a.Update("status", AccessNeedsAuth).Error
 	}
 	if err != nil {
