@@ -377,9 +377,7 @@ func (f *face) takePassword(c *call, a *authorisation, given *psuData) *refusal 
 		return formatError("psuData.password", "is missing")
 	}
 	if no := refusalAtDoor(f.bank.authenticate(a.customer, password)); no != nil {
-		if no.status == http.StatusForbidden {
-			f.fail(c, a)
-		}
+		f.fail(c, a) // the status tells a client who lost this answer that he must not send the password again
 		return no
 	}
 	f.authenticated(c, a)
