@@ -110,6 +110,7 @@ func Run(t *testing.T, adapter Adapter) {
 						way.walk(w)
 						require.LessOrEqual(t, g.bank.Counters().TANs[login], 1, "%s: the TAN was accepted twice", endpoint)
 						require.Zero(t, g.bank.Counters().WrongTANs[login], "%s: a TAN was refused", endpoint)
+						require.LessOrEqual(t, g.bank.Counters().Logins[login], 2, "%s: the PIN was sent too often", endpoint)
 					}
 				})
 			}
@@ -119,13 +120,23 @@ func Run(t *testing.T, adapter Adapter) {
 	t.Run("a wrong PIN is sent once", func(t *testing.T) {
 		t.Parallel()
 		g := newGround(t, adapter)
-		for lost := range 4 {
-			login := fmt.Sprintf("demo+%d", lost)
+		refused := func(login string, prepare func(*worker)) (moves int) {
 			w := g.newWorker(adapter.Bank, login)
 			w.conv.Credentials[providers.CredentialPIN] = "wrong"
-			err := w.connect()
-			requireKind(t, err, providers.WrongCredentials)
-			require.Equal(t, 1, g.bank.Counters().WrongPINs[login])
+			prepare(w)
+			requireKind(t, w.connect(), providers.WrongCredentials)
+			require.Equal(t, 1, g.bank.Counters().WrongPINs[login], login)
+			return w.moves
+		}
+		moves := refused("demo", func(*worker) {})
+		for lost := 1; lost <= moves; lost++ {
+			refused(fmt.Sprintf("demo+move%d", lost), func(w *worker) { w.lose = lost })
+		}
+		for endpoint := range g.bank.Counters().ByLogin["demo"] {
+			login := "demo+" + strings.ReplaceAll(endpoint, ".", "-")
+			refused(login, func(*worker) {
+				require.NoError(t, g.bank.Inject(sandbox.Fault{Login: login, Endpoint: endpoint, Times: 1, Action: sandbox.ActLose}))
+			})
 		}
 	})
 
