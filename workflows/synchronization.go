@@ -89,10 +89,12 @@ func (s *synchronization) ask(ctx workflow.Context, c activities.ChallengeRef) (
 		return outcome, s.running(ctx, "the customer confirmed")
 	}
 
-	there, err := workflow.AwaitWithOptions(ctx, workflow.AwaitOptions{
+	waiting, stop := workflow.WithCancel(ctx) // the deadline's timer would outlive the wait
+	there, err := workflow.AwaitWithOptions(waiting, workflow.AwaitOptions{
 		Timeout:      c.ExpiresAt.Sub(workflow.Now(ctx)),
 		TimerOptions: workflow.TimerOptions{Summary: fmt.Sprintf("%s challenge %d waits for the customer", c.Type, s.step-1)},
 	}, func() bool { return s.answered[c.ID] })
+	stop()
 	if err != nil {
 		return outcome, err
 	}
