@@ -8,10 +8,10 @@ import (
 
 type documents struct{}
 
-func newDocuments() *documents { return &documents{} }
+func newDocuments() *documents                     { return &documents{} }
 func (d *documents) redirect(c echo.Context) error { return c.Redirect(http.StatusFound, "/docs") }
-func (d *documents) page(c echo.Context) error { return errNotFound }
-func (d *documents) file(c echo.Context) error { return errNotFound }
+func (d *documents) page(c echo.Context) error     { return errNotFound }
+func (d *documents) file(c echo.Context) error     { return errNotFound }
 func (d *documents) specification(c echo.Context) error {
 	return c.Blob(http.StatusOK, "application/yaml", Specification)
 }

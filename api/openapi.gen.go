@@ -798,7 +798,7 @@ type Credential struct {
 	ID        ID        `json:"id"`
 	IsSecret  bool      `json:"is_secret,omitempty,omitzero"`
 
-	// Key The credential field
+	// Key The credential field, with `FIELD`.
 	Key    string           `json:"key,omitempty,omitzero"`
 	Status CredentialStatus `json:"status"`
 	Type   CredentialType   `json:"type"`
