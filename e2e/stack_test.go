@@ -25,6 +25,7 @@ import (
 	"kontoflow/internal/temporalclient"
 	"kontoflow/internal/testground"
 	"kontoflow/models"
+	"kontoflow/providers/xs2a"
 	"kontoflow/sandbox"
 	"kontoflow/vault"
 	"kontoflow/worker"
@@ -54,6 +55,8 @@ type stack struct {
 	secret   string
 	logs     *journal
 
+	bankOptions   sandbox.Options
+	adapter       xs2a.Options
 	workerOptions worker.Options
 }
 
@@ -67,13 +70,26 @@ func withChallengeTimeout(d time.Duration) option {
 	return func(s *stack) { s.workerOptions.ChallengeTimeout = d }
 }
 
+// withAdapter sets how patient the adapter is with a bank.
+func withAdapter(o xs2a.Options) option { return func(s *stack) { s.adapter = o } }
+
+// withBankClock lets the worker live in the bank's days: sandbox.Bank.Advance moves both.
+func withBankClock() option {
+	return func(s *stack) { s.workerOptions.Now = func() time.Time { return s.bank.Now() } }
+}
+
 func newStack(t *testing.T, options ...option) *stack {
 	t.Helper()
 	ctx := t.Context()
-	s := &stack{t: t, queue: "test-" + uuid.NewString(), logs: &journal{}}
+	s := &stack{t: t, queue: "test-" + uuid.NewString(), logs: &journal{},
+		bankOptions:   sandbox.Options{Password: password, TAN: tan, Slow: time.Second},
+		workerOptions: worker.Options{ChallengeTimeout: 10 * time.Minute, SweepAfter: time.Second}}
+	for _, o := range options {
+		o(s)
+	}
 	logger := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
-	s.bank = sandbox.New(sandbox.Options{Password: password, TAN: tan})
+	s.bank = sandbox.New(s.bankOptions)
 	bank := httptest.NewServer(s.bank.Handler())
 	t.Cleanup(bank.Close)
 	s.bankURL = bank.URL
@@ -103,14 +119,20 @@ func newStack(t *testing.T, options ...option) *stack {
 	t.Cleanup(server.Close)
 	handler = server.Handler()
 
-	s.workerOptions = worker.Options{Client: s.temporal, Store: s.store, TaskQueue: s.queue, PublicURL: s.api.URL,
-		ChallengeTimeout: 10 * time.Minute, Logger: logger, SweepAfter: time.Second}
-	for _, o := range options {
-		o(s)
-	}
+	o := &s.workerOptions
+	o.Client, o.Store, o.TaskQueue, o.PublicURL, o.Logger = s.temporal, s.store, s.queue, s.api.URL, logger
+	s.adapter.Logger, s.adapter.Now = logger, o.Now
+	o.Providers = worker.Adapters(s.adapter)
 	s.startWorker()
 	t.Cleanup(func() { s.worker.Stop() })
 	return s
+}
+
+// in is the stack for a subtest: what fails there fails that one.
+func (s *stack) in(t *testing.T) *stack {
+	view := *s
+	view.t = t
+	return &view
 }
 
 func (s *stack) startWorker() {

@@ -73,7 +73,8 @@ type Options struct {
 	PublicURL        string
 	ChallengeTimeout time.Duration
 	Logger           *slog.Logger                  // nil: slog's default
-	Providers        map[string]providers.Provider // nil: all adapters there are
+	Providers        map[string]providers.Provider // nil: Adapters
+	Now              func() time.Time              // the banks' day; nil: time.Now. Deadlines do not follow it
 	Interceptors     []interceptor.WorkerInterceptor
 	SweepAfter       time.Duration // how old something lost is before it is repaired; 0: 10 s
 }
@@ -86,8 +87,8 @@ type Worker struct {
 }
 
 // Adapters are the bank protocols that Kontoflow speaks, by Connection.Protocol.
-func Adapters(logger *slog.Logger) map[string]providers.Provider {
-	return map[string]providers.Provider{"XS2A": xs2a.New(xs2a.Options{Logger: logger})}
+func Adapters(forXS2A xs2a.Options) map[string]providers.Provider {
+	return map[string]providers.Provider{"XS2A": xs2a.New(forXS2A)}
 }
 
 // Start begins to work.
@@ -96,7 +97,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		o.Logger = slog.Default()
 	}
 	if o.Providers == nil {
-		o.Providers = Adapters(o.Logger)
+		o.Providers = Adapters(xs2a.Options{Logger: o.Logger, Now: o.Now})
 	}
 	if o.SweepAfter == 0 {
 		o.SweepAfter = 10 * time.Second
@@ -115,6 +116,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		Providers:        o.Providers,
 		CallbackURL:      strings.TrimSuffix(o.PublicURL, "/") + "/callback/redirect",
 		ChallengeTimeout: o.ChallengeTimeout,
+		Now:              o.Now,
 		Log:              o.Logger,
 	})
 	if err := w.Start(); err != nil {
