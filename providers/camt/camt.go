@@ -25,12 +25,11 @@ import (
 type Report struct {
 	Entries  []providers.Entry
 	Balances []providers.Balance
-	Covered  providers.Window // zero ends: the message does not say
 }
 
 // Bounds of a message.
 const (
-	maxEntries  = 500_000
+	maxEntries  = 200_000
 	maxBalances = 50
 	maxDetails  = 10_000 // transactions that one entry stands for
 	maxDepth    = 64
@@ -68,13 +67,6 @@ func Read(r io.Reader, currency string) (*Report, error) {
 			switch e.Name.Local {
 			case "BkToCstmrAcctRpt", "BkToCstmrStmt", "BkToCstmrDbtCdtNtfctn":
 				known = true
-			case "FrToDt":
-				var period period
-				if err := d.DecodeElement(&period, &e); err != nil {
-					return nil, broken(err)
-				}
-				depth--
-				report.cover(period)
 			case "Bal":
 				var b balance
 				if err := d.DecodeElement(&b, &e); err != nil {
@@ -134,22 +126,6 @@ func charset(label string, input io.Reader) (io.Reader, error) {
 		return nil, errCharset
 	}
 	return encoding.NewDecoder().Reader(input), nil
-}
-
-type period struct {
-	From    string `xml:"FrDtTm"`
-	To      string `xml:"ToDtTm"`
-	FromDay string `xml:"FrDt"`
-	ToDay   string `xml:"ToDt"`
-}
-
-// cover widens the window to the statement's period.
-func (r *Report) cover(p period) {
-	from, to := lenient.Date(p.From+p.FromDay), lenient.Date(p.To+p.ToDay)
-	if !from.IsZero() && (r.Covered.From.IsZero() || from < r.Covered.From) {
-		r.Covered.From = from
-	}
-	r.Covered.To = max(r.Covered.To, to)
 }
 
 // The elements below hold only what is used; everything else is skipped by the decoder.

@@ -27,7 +27,7 @@ import (
 const (
 	maxImage       = 256 << 10 // bytes of a photoTAN picture
 	maxImageSide   = 4096      // pixels
-	defaultPolling = 5 * time.Second
+	defaultPolling = 2 * time.Second
 )
 
 // ask opens a question to the customer.

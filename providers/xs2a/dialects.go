@@ -15,7 +15,7 @@ type dialect struct {
 	tokenHeader     string        // header of the pre-step token instead of Authorization
 	scopeParameter  string        // name of the authorization request's scope parameter; "": scope
 	pollConsent     bool          // the authorisation's status cannot be read: ask the consent's
-	pollEvery       time.Duration // decoupled: between two questions; 0: 5 s
+	pollEvery       time.Duration // decoupled: between two questions, where the bank does not say; 0: 2 s
 	historyDays     int           // how far back a read may ask; 0: no limit known
 }
 

@@ -2,6 +2,7 @@ package xs2a
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -233,13 +234,27 @@ func unreachable(doing string, err error) error {
 		err = wrapped.Err // its text has the URL
 	}
 	var network net.Error
+	var operation *net.OpError
+	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	kind := providers.Transient
 	switch {
 	case errors.Is(err, context.Canceled):
 		err = context.Canceled
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		err = errors.New("no answer in time")
+	case errors.As(err, &certificate):
+		err, kind = errors.New("the bank's certificate is not trusted"), providers.Rejected
+	case errors.As(err, &name):
+		err = errors.New("the bank's host name is not known")
+	case errors.As(err, &operation):
+		err = fmt.Errorf("%s: %w", operation.Op, operation.Err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		err = io.ErrUnexpectedEOF
+	default: // what the bank sent is no HTTP; the error quotes it
+		err = fmt.Errorf("no HTTP (%T)", err)
 	}
-	return &providers.Error{Kind: providers.Transient, Code: providers.CodeTemporary, Err: fmt.Errorf("%s: %w", doing, err)}
+	return &providers.Error{Kind: kind, Code: providers.CodeTemporary, Err: fmt.Errorf("%s: %w", doing, err)}
 }
 
 // unreadable classifies an answer that makes no sense. One that breaks off may be whole the next time.

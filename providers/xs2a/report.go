@@ -20,7 +20,7 @@ type report struct {
 }
 
 // maxEntries bounds a page beside its size in bytes.
-const maxEntries = 500_000
+const maxEntries = 200_000
 
 var errTooMany = errors.New("there are too many entries")
 

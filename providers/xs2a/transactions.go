@@ -32,6 +32,7 @@ type cursor struct {
 	Page   int        `json:"page"`
 	Both   bool       `json:"both,omitempty"`   // pending entries were asked for
 	Closed bool       `json:"closed,omitempty"` // the caller named the end of the window
+	Oldest plain.Date `json:"oldest,omitempty"` // booked entry seen so far
 }
 
 func (c cursor) String() string {
@@ -134,19 +135,17 @@ func (t *talk) page(ctx context.Context, account providers.Account, at cursor, u
 		return providers.Page{}, t.judgeRead(err)
 	}
 	defer r.body.Close()
-	page := providers.Page{Covered: providers.Window{From: at.From, To: at.To}}
+	var page providers.Page
 	if r.status == http.StatusNoContent {
-		page.PendingCovered = at.Both
-		return page, nil
+		return t.last(page, at), nil
 	}
 	if isXML(r.media) {
 		statements, err := camt.Read(r.body, account.Currency)
 		if err != nil {
 			return providers.Page{}, unreadable(doing, err)
 		}
-		// A camt.052 is a report of booked and, where asked for, pending entries; it has no pages.
-		page.Entries, page.Balances, page.PendingCovered = statements.Entries, statements.Balances, at.Both
-		return page, nil
+		page.Entries, page.Balances = statements.Entries, statements.Balances
+		return t.last(page, at), nil
 	}
 	body := io.Reader(r.body)
 	if !strings.HasSuffix(r.media, "json") {
@@ -165,6 +164,7 @@ func (t *talk) page(ctx context.Context, account providers.Account, at cursor, u
 		return providers.Page{}, unreadable(doing, err)
 	}
 	page.Entries, page.Balances = said.entries, said.balances
+	at.see(page.Entries)
 	switch {
 	case said.download != "":
 		download, err := t.bank.resolve(said.download)
@@ -184,7 +184,33 @@ func (t *talk) page(ctx context.Context, account providers.Account, at cursor, u
 		at.Link, at.Page = next.RequestURI(), at.Page+1
 		page.Next = at.String()
 	default:
-		page.PendingCovered = at.Both
+		return t.last(page, at), nil
 	}
 	return page, nil
+}
+
+// last completes the last page. Pending entries are complete where they were asked for: a list that is not there is
+// empty.
+func (t *talk) last(page providers.Page, at cursor) providers.Page {
+	at.see(page.Entries)
+	page.PendingCovered = at.Both
+	page.Covered = providers.Window{From: at.From, To: at.To}
+	// A bank that goes back less far than it was asked for says nothing about it. What it shows to everybody was
+	// covered; before that, only as far back as its oldest entry.
+	if sure := t.today().AddDays(-always); at.From < sure {
+		page.Covered.From = min(sure, at.To)
+		if !at.Oldest.IsZero() && at.Oldest < page.Covered.From {
+			page.Covered.From = max(at.From, at.Oldest)
+		}
+	}
+	return page
+}
+
+// see keeps the day of the oldest booked entry.
+func (c *cursor) see(entries []providers.Entry) {
+	for i := range entries {
+		if e := &entries[i]; !e.Pending && !e.BookingDate.IsZero() && (c.Oldest.IsZero() || e.BookingDate < c.Oldest) {
+			c.Oldest = e.BookingDate
+		}
+	}
 }
