@@ -6,11 +6,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -73,9 +73,17 @@ func withChallengeTimeout(d time.Duration) option {
 // withAdapter sets how patient the adapter is with a bank.
 func withAdapter(o xs2a.Options) option { return func(s *stack) { s.adapter = o } }
 
-// withBankClock lets the worker live in the bank's days: sandbox.Bank.Advance moves both.
+// withBankClock lets the worker live in the bank's days: sandbox.Bank.Advance moves both. They begin at the last
+// Wednesday's noon, so that no test meets a weekend or midnight by chance.
 func withBankClock() option {
-	return func(s *stack) { s.workerOptions.Now = func() time.Time { return s.bank.Now() } }
+	return func(s *stack) {
+		begun := time.Now()
+		noon := begun.UTC().Truncate(24 * time.Hour).Add(12 * time.Hour)
+		for noon = noon.AddDate(0, 0, -1); noon.Weekday() != time.Wednesday; noon = noon.AddDate(0, 0, -1) {
+		}
+		s.bankOptions.Now = func() time.Time { return noon.Add(time.Since(begun)) }
+		s.workerOptions.Now = func() time.Time { return s.bank.Now() }
+	}
 }
 
 func newStack(t *testing.T, options ...option) *stack {
@@ -341,25 +349,15 @@ func codeOf(sync object) int {
 }
 
 // transactions lists all transactions of the customer.
-func (c *customer) transactions() []any {
+func (c *customer) transactions() []object {
 	c.t.Helper()
-	var all []any
-	for {
-		var page object
-		c.get("/rest/transactions?count=10000&include_pending=true&offset="+itoa(len(all)), &page)
-		rows := page["transactions"].([]any)
-		all = append(all, rows...)
-		if len(rows) < 10000 {
-			return all
-		}
+	const most = 10_000
+	var all []object
+	for offset, more := 0, true; more; offset += most {
+		var page struct{ Transactions []object }
+		c.get(fmt.Sprintf("/rest/transactions?count=%d&include_pending=%t&offset=%d", most, offset == 0, offset), &page)
+		all = append(all, page.Transactions...)
+		more = len(page.Transactions) >= most
 	}
-}
-
-func itoa(n int) string { return strings.TrimSpace(string(must(json.Marshal(n)))) }
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
+	return all
 }
