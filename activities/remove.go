@@ -32,6 +32,17 @@ func (a *Activities) RevokeConsent(ctx context.Context, access uuid.UUID) error 
 	return failure(provider.Revoke(ctx, conversation))
 }
 
+// RevokeEndedConsent is RevokeConsent for an access that stays. Where a consent is in force again, there is nothing to do.
+func (a *Activities) RevokeEndedConsent(ctx context.Context, access uuid.UUID) error {
+	switch _, err := a.Store.ValidConsent(ctx, access); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, models.ErrNotFound):
+		return failure(err)
+	}
+	return a.RevokeConsent(ctx, access)
+}
+
 // DeleteAccess deletes a deleted access's rows, and with the last one its deleted user's.
 func (a *Activities) DeleteAccess(ctx context.Context, access uuid.UUID) error {
 	return failure(a.Store.DeleteAccess(ctx, access))

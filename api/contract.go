@@ -33,6 +33,7 @@ const maxBody = 1 << 20
 
 // A contract holds requests against openapi.yaml: who may call, with which parameters and which body.
 type contract struct {
+	document   *openapi3.T
 	operations map[string]*operation // by method and Echo path
 }
 
@@ -51,7 +52,7 @@ func newContract() (*contract, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read openapi.yaml: %w", err)
 	}
-	k := &contract{operations: make(map[string]*operation)}
+	k := &contract{document: document, operations: make(map[string]*operation)}
 	for path, item := range document.Paths.Map() {
 		for method, described := range item.Operations() {
 			o := &operation{route: &routers.Route{Spec: document, Path: path, PathItem: item, Method: method, Operation: described}}

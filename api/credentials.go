@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"kontoflow/models"
+	"kontoflow/workflows"
 )
 
 // ListCredentials lists what is stored of the customer's credentials, and the bank's consents
@@ -88,7 +89,32 @@ func wireGrant(consent models.Consent) Credential {
 	return wire
 }
 
-// revokeConsent ends a consent here at once, and lets a workflow end it at the bank.
+// revokeConsent ends a consent here at once, and lets a workflow end it at the bank. There is no row that a sweep would
+// find, so where the workflow cannot be started the caller is told to come again.
 func (s *Server) revokeConsent(c echo.Context, access models.Access, id uuid.UUID) error {
-	return errNotFound
+	ctx := c.Request().Context()
+	var consent models.Consent
+	err := s.store.Transact(ctx, func(tx *gorm.DB) error {
+		result := tx.Limit(1).Find(&consent, "id = ? AND access_id = ?", id, access.ID)
+		if result.Error != nil || result.RowsAffected == 0 || consent.Status != "VALID" {
+			return result.Error
+		}
+		consent.Status = "REVOKED"
+		if err := models.EndConsent(tx, access.ID, consent.Status); err != nil {
+			return err
+		}
+		return tx.Model(&access).Update("status", models.AccessNeedsAuth).Error
+	})
+	switch {
+	case err != nil:
+		return fmt.Errorf("revoke the consent: %w", err)
+	case consent.ID != id:
+		return errNotFound
+	}
+	if consent.Status == "REVOKED" {
+		if err := workflows.StartRevocation(ctx, s.temporal, s.taskQueue, access.ID, consent.ID); err != nil {
+			return &problem{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
+		}
+	}
+	return c.JSON(http.StatusOK, wireGrant(consent))
 }

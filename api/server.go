@@ -46,7 +46,7 @@ type Server struct {
 	contract  *contract
 	passwords passwords
 	changes   *changes
-	documents *documents
+	docs      *documentation
 	echo      *echo.Echo
 	close     context.CancelFunc
 }
@@ -59,8 +59,12 @@ func New(o Options) *Server {
 	if err != nil {
 		panic(err) // it is embedded: a test of this package would not have passed
 	}
+	docs, err := newDocumentation(contract.document)
+	if err != nil {
+		panic(err)
+	}
 	s := &Server{store: o.Store, temporal: o.Temporal, taskQueue: o.TaskQueue, publicURL: strings.TrimSuffix(o.PublicURL, "/"),
-		log: o.Logger, contract: contract, passwords: newPasswords(), documents: newDocuments()}
+		log: o.Logger, contract: contract, docs: docs, passwords: newPasswords()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -73,10 +77,9 @@ func New(o Options) *Server {
 	s.echo.Use(s.identify, s.record(newMeasures(o.Metrics)), s.recover, s.bound, s.guard)
 	RegisterHandlers(s.echo, s)
 	s.echo.GET(CallbackPath, s.returnFromBank)
-	s.echo.GET("/", s.documents.redirect)
-	s.echo.GET("/docs", s.documents.page)
-	s.echo.GET("/docs/:file", s.documents.file)
-	s.echo.GET("/openapi.yaml", s.documents.specification)
+	s.echo.GET("/", s.docs.home)
+	s.echo.GET("/docs", s.docs.show)
+	s.echo.GET("/openapi.yaml", s.docs.specification)
 	s.echo.GET("/health", s.health)
 	s.echo.GET("/ready", s.ready)
 	return s

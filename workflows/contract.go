@@ -23,6 +23,7 @@ import (
 func Register(w worker.WorkflowRegistry) {
 	w.RegisterWorkflow(Synchronization)
 	w.RegisterWorkflow(RemoveAccess)
+	w.RegisterWorkflow(RevokeConsent)
 }
 
 // AnsweredSignal tells a synchronization that the customer's answer to a challenge is stored.
@@ -96,6 +97,19 @@ func StartRemoval(ctx context.Context, c client.Client, taskQueue string, access
 		TypedSearchAttributes:    temporal.NewSearchAttributes(accessID.ValueSet(access.String())),
 	}, RemoveAccess, access)
 	return wrap(err, "start the removal's workflow")
+}
+
+// StartRevocation starts ending a consent at its bank. Starting twice is harmless.
+func StartRevocation(ctx context.Context, c client.Client, taskQueue string, access, consent uuid.UUID) error {
+	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                       "revoke-" + consent.String(),
+		TaskQueue:                taskQueue,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		Priority:                 temporal.Priority{PriorityKey: priorityAutomatic},
+		StaticSummary:            "revocation of a consent",
+		TypedSearchAttributes:    temporal.NewSearchAttributes(accessID.ValueSet(access.String())),
+	}, RevokeConsent, access)
+	return wrap(err, "start the revocation's workflow")
 }
 
 func words(scope []string) string { return strings.ToLower(strings.Join(scope, " and ")) }

@@ -17,3 +17,10 @@ func RemoveAccess(ctx workflow.Context, access uuid.UUID) error {
 	detail(ctx, "deleting what is stored")
 	return workflow.ExecuteActivity(finishing.options(ctx, "delete what is stored"), a.DeleteAccess, access).Get(ctx, nil)
 }
+
+// RevokeConsent ends a consent at the bank that the client revoked, while the access stays. The customer may have given
+// a new one in the meantime: that one stays too.
+func RevokeConsent(ctx workflow.Context, access uuid.UUID) error {
+	detail(ctx, "revoking the consent at the bank")
+	return workflow.ExecuteActivity(revocation.options(ctx, "revoke the consent at the bank"), a.RevokeEndedConsent, access).Get(ctx, nil)
+}
