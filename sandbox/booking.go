@@ -35,6 +35,8 @@ type kind struct {
 	foreign     string // currency that is paid in
 	twin        bool   // comes in identical pairs
 	rare        uint64 // only every so many times that it is drawn; 0: each time
+	iban        string // of account
+	creditorID  string // of creditor
 	percentLess int64  // a reservation: by how much less is booked; 100: never
 }
 
@@ -91,11 +93,27 @@ var (
 )
 
 func init() {
+	for _, kinds := range [][]kind{monthly, others, payIns, bills} {
+		for i := range kinds {
+			kinds[i].identify()
+		}
+	}
+	bulk.identify()
 	for i := range purchases {
 		purchases[i].text, purchases[i].code, purchases[i].gvc = "KARTENZAHLUNG", "PMNT-CCRD-POSD", "106"
 	}
 	for _, k := range []*kind{&hotel, &fuel} {
 		k.text, k.code, k.gvc = "KARTENZAHLUNG", "PMNT-CCRD-POSD", "106"
+	}
+}
+
+// identify writes down the numbers of the other side.
+func (k *kind) identify() {
+	if k.account != 0 {
+		k.iban = germanIBAN("90090099", digits(k.account, 10))
+	}
+	if k.creditor != 0 {
+		k.creditorID = creditorID(k.creditor)
 	}
 }
 
@@ -323,7 +341,7 @@ func (a *account) describe(b *booking, reform int) Entry {
 		BookingText: k.text,
 		Code:        k.code,
 		GVC:         k.gvc,
-		Primanota:   fmt.Sprintf("%04d", 9200+at(b.key, drawText)%100),
+		Primanota:   digits(9200+at(b.key, drawText)%100, 4),
 	}
 	y, m, d := b.day.Time().Date()
 	bought := b.day
@@ -334,13 +352,12 @@ func (a *account) describe(b *booking, reform int) Entry {
 	e.PurchaseDate = bought
 	e.Remittance = fill(k.remittance, y, m, bought, b.key, a.key)
 	if k.account != 0 {
-		e.IBAN = germanIBAN("90090099", fmt.Sprintf("%010d", k.account))
-		e.BIC = "DEMODE99XXX"
+		e.IBAN, e.BIC = k.iban, "DEMODE99XXX"
 	}
 	if k.creditor != 0 {
-		e.CreditorID = creditorID(k.creditor)
-		e.MandateID = fmt.Sprintf("M-%d-%06d", k.creditor, a.key%1_000_000)
-		e.EndToEndID = fmt.Sprintf("%012d", at(b.key, drawText, 2)%1_000_000_000_000)
+		e.CreditorID = k.creditorID
+		e.MandateID = "M-" + digits(k.creditor, 3) + "-" + digits(a.key, 6)
+		e.EndToEndID = digits(at(b.key, drawText, 2), 12)
 	} else if k.account != 0 {
 		e.EndToEndID = "NOTPROVIDED"
 	}
@@ -351,11 +368,11 @@ func (a *account) describe(b *booking, reform int) Entry {
 			rate += 1_600
 		}
 		e.ForeignCents = b.cents * rate / 10_000
-		e.Rate = fmt.Sprintf("%d.%04d", rate/10_000, rate%10_000)
+		e.Rate = digits(uint64(rate/10_000), 1) + "." + digits(uint64(rate), 4)
 	}
 	if isPurchase(k) {
 		e.MerchantCode = []string{"5411", "5462", "5912", "5411", "5814", "5542"}[word(k.name)%6]
-		e.Acceptor = fmt.Sprintf("%08d", word(k.name)%100_000_000)
+		e.Acceptor = digits(word(k.name), 8)
 		e.AcceptorTown = "Grünstadt"
 	}
 	if b.pending {
@@ -366,8 +383,8 @@ func (a *account) describe(b *booking, reform int) Entry {
 		e.ValueDate = 0
 		return e
 	}
-	e.ID = fmt.Sprintf("%04d%02d%02d%08d%08d", y, m, d, a.key%100_000_000, b.nth)
-	e.Reference = fmt.Sprintf("%02d%03d%07d%05d", y%100, b.day.Time().YearDay(), a.key/7%10_000_000, b.nth)
+	e.ID = digits(uint64(y*10_000+int(m)*100+d), 8) + digits(a.key, 8) + digits(uint64(b.nth), 8)
+	e.Reference = digits(uint64(y%100*1_000+b.day.Time().YearDay()), 5) + digits(a.key/7, 7) + digits(uint64(b.nth), 5)
 	if reform%2 == 1 {
 		e.reformat()
 	}
@@ -394,6 +411,16 @@ var upper = strings.NewReplacer("Ä", "AE", "Ö", "OE", "Ü", "UE", "ẞ", "SS",
 
 func isPurchase(k *kind) bool { return k.gvc == "106" && k.text == "KARTENZAHLUNG" }
 
+// digits writes the last width decimal digits of n. It runs millions of times, and fmt is slow.
+func digits(n uint64, width int) string {
+	var out [20]byte
+	for i := width - 1; i >= 0; i-- {
+		out[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return string(out[:width])
+}
+
 // fill writes a remittance text.
 func fill(pattern string, year int, month time.Month, bought plain.Date, key, account uint64) string {
 	var line strings.Builder
@@ -406,13 +433,13 @@ func fill(pattern string, year int, month time.Month, bought plain.Date, key, ac
 		i++
 		switch pattern[i] {
 		case 'm':
-			fmt.Fprintf(&line, "%02d", month)
+			line.WriteString(digits(uint64(month), 2))
 		case 'y':
-			fmt.Fprintf(&line, "%d", year)
+			line.WriteString(digits(uint64(year), 4))
 		case 'n':
-			fmt.Fprintf(&line, "%010d", at(key, drawText, 1)%10_000_000_000)
+			line.WriteString(digits(at(key, drawText, 1), 10))
 		case 'c':
-			fmt.Fprintf(&line, "%07d", account%10_000_000)
+			line.WriteString(digits(account, 7))
 		case 'd':
 			line.WriteString(bought.String())
 		}

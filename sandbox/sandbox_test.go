@@ -67,8 +67,8 @@ type reply struct {
 		Accounts     []accountReply `json:"accounts"`
 		CardAccounts []accountReply `json:"cardAccounts"`
 		Balances     []struct {
-			Type   string `json:"balanceType"`
-			Amount struct{ Amount string }
+			Type   string                  `json:"balanceType"`
+			Amount struct{ Amount string } `json:"balanceAmount"`
 		} `json:"balances"`
 		Transactions struct {
 			Booked  []transactionReply `json:"booked"`

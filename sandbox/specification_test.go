@@ -86,6 +86,9 @@ func (v *validator) RoundTrip(r *http.Request) (*http.Response, error) {
 	response.Body = io.NopCloser(bytes.NewReader(answer))
 	require.NotEmpty(v.t, response.Header.Get("X-Request-ID"))
 	require.Equal(v.t, r.Header.Get("X-Request-ID"), response.Header.Get("X-Request-ID"))
+	if response.Header.Get("Content-Type") == "application/xml" {
+		return response, nil // described as a string; kin-openapi reads no XML
+	}
 	require.NoError(v.t, openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: input, Status: response.StatusCode, Header: response.Header,
 		Body: io.NopCloser(bytes.NewReader(answer)), Options: input.Options,
