@@ -109,6 +109,8 @@ func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {
 		registration.Flow, registration.ClientSecret = "PRE_STEP", oauthClientSecret
 		m.Connection.OAuth = registration
 		m.Flows = []string{"REDIRECT", "EMBEDDED_2FA"}
+	case d.approach == decoupled:
+		m.Flows = []string{"DECOUPLED"}
 	case d.approach != "":
 		m.Flows = []string{"REDIRECT"}
 		if d.approach == oauth {
@@ -118,7 +120,7 @@ func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {
 		m.Flows = []string{"EMBEDDED_1FA", "EMBEDDED_2FA", "REDIRECT", "DECOUPLED"}
 		m.Connection.OAuth = registration
 	}
-	if d.preStep || d.approach != "" { // the customer types his PIN only into the bank's own pages
+	if d.preStep || d.approach == redirect || d.approach == oauth { // the customer types his PIN only into the bank's own pages
 		m.Credentials[0].IsOptional = true
 		m.Credentials = m.Credentials[:1]
 	}

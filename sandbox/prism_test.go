@@ -131,6 +131,8 @@ type conversation struct {
 	conv  providers.Conversation
 	late  time.Duration // by how much the adapter's clock is ahead, so that nobody waits for a poll
 	asked []string
+
+	browser *http.Client // nil: an ordinary one
 }
 
 func (d *conversation) run() {
@@ -184,7 +186,7 @@ func (d *conversation) authorize(ctx context.Context, adapter providers.Provider
 		case providers.MethodSelection:
 			answer.MethodID = c.AuthMethods[1].ID
 		case providers.RedirectTo:
-			visitor := sandbox.Visitor{Login: d.conv.Credentials[providers.CredentialLogin], Password: "demo", TAN: "111111"}
+			visitor := sandbox.Visitor{Login: d.conv.Credentials[providers.CredentialLogin], Password: "demo", TAN: "111111", Client: d.browser}
 			back, err := visitor.Approve(ctx, c.Location)
 			require.NoError(t, err)
 			u, err := url.Parse(back)

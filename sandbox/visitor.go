@@ -81,6 +81,10 @@ func (v Visitor) open(ctx context.Context, method, address string, form url.Valu
 		}
 		response, err := client.Do(request)
 		if err != nil {
+			var named *url.Error
+			if errors.As(err, &named) {
+				err = named.Err // without the URL, which is the key to the visit
+			}
 			return visited{}, fmt.Errorf("visit the bank: %w", err)
 		}
 		body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))

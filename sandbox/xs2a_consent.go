@@ -325,7 +325,7 @@ func (k *consent) grant(c *call, customer *customer, chosen []*account) {
 	k.status = valid
 	k.login = customer.login
 	k.lastAction = c.today
-	k.again = customer.persona.again
+	k.again = customer.persona.again && !c.face.dialect.noAuthorisations
 	if !k.recurring {
 		k.ends = c.now.Add(time.Hour)
 	}
