@@ -1,9 +1,11 @@
 package xs2a
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/go-faster/jx"
 
@@ -24,15 +26,24 @@ const maxEntries = 200_000
 
 var errTooMany = errors.New("there are too many entries")
 
-// readReport reads the JSON of a transactions call, ordinary or card, in one pass and without holding the text.
-// It takes a value of any type where a text or an amount belongs: what is of no use is skipped, not refused.
-// currency stands in where an amount has none.
+// readReport reads the JSON of a transactions call, ordinary or card. It takes a value of any type where a text or an
+// amount belongs: what is of no use is skipped, not refused. currency stands in where an amount has none. The caller
+// bounds the body.
 //
-// The reader is jx and not encoding/json: lists of a hundred thousand entries are read in a fraction of the time,
-// and a field of the wrong type costs that field, not the page.
+// The parser is jx and not encoding/json: a page is read in a fraction of the time, and a field of the wrong type
+// costs that field, not the page.
 func readReport(body io.Reader, currency string) (*report, error) {
+	page := pages.Get().(*bytes.Buffer)
+	defer func() {
+		if page.Reset(); page.Cap() <= maxKept {
+			pages.Put(page)
+		}
+	}()
+	if _, err := page.ReadFrom(body); err != nil {
+		return nil, err
+	}
 	r := &reportReader{currency: currency}
-	d := jx.Decode(body, 64<<10)
+	d := jx.DecodeBytes(page.Bytes())
 	if d.Next() != jx.Object {
 		return nil, errors.New("not a JSON object")
 	}
@@ -67,6 +78,12 @@ func readReport(body io.Reader, currency string) (*report, error) {
 	}
 	return &r.report, nil
 }
+
+// pages are buffers for the text of pages; a page is some hundred kilobytes.
+var pages = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxKept is the largest buffer that is kept for the next page.
+const maxKept = 4 << 20
 
 type reportReader struct {
 	report

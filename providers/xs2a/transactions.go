@@ -18,8 +18,8 @@ import (
 
 const (
 	maxPages = 10_000
-	// farBack is how far a read without a beginning asks: dateFrom is mandatory, and no bank goes back further.
-	farBack = 3650
+	// farBack is how far a read without a beginning asks, in days: dateFrom is mandatory, and no bank goes back further.
+	farBack = 20 * 366
 	// always is what every bank shows without asking the customer again (RTS 2018/389, Art. 10a).
 	always = 90
 )
