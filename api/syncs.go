@@ -73,11 +73,16 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 	if err != nil {
 		return fmt.Errorf("store the synchronization: %w", err)
 	}
+	// Read before its workflow moves it: the answer to a start is QUEUED.
+	created, err := s.sync(ctx, callerOf(c).user, sync.AccessID, sync.ID)
 	s.tell(ctx, "start a synchronization", func(ctx context.Context) error {
 		return workflows.Start(ctx, s.temporal, s.taskQueue, models.SyncRef{
 			ID: sync.ID, AccessID: access.ID, BankID: access.BankID, Trigger: sync.Trigger, Scope: sync.Scope})
 	})
-	return s.answerSync(c, http.StatusCreated, sync.AccessID, sync.ID)
+	if err != nil {
+		return err
+	}
+	return c.JSON(http.StatusCreated, created)
 }
 
 func newSynchronization(access models.Access, body NewSync, params CreateSyncParams) (*models.Synchronization, providers.PSU, error) {
