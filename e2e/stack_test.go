@@ -25,6 +25,7 @@ import (
 	"kontoflow/internal/temporalclient"
 	"kontoflow/internal/testground"
 	"kontoflow/models"
+	"kontoflow/providers"
 	"kontoflow/providers/xs2a"
 	"kontoflow/sandbox"
 	"kontoflow/vault"
@@ -55,9 +56,17 @@ type stack struct {
 	secret   string
 	logs     *journal
 
+	keys     string // of the vault
+	runs     *runs
+	canaries *canaries // what must not leak
+
 	bankOptions   sandbox.Options
 	adapter       xs2a.Options
 	workerOptions worker.Options
+	// What a test puts between the parts; nil: nothing.
+	wrapBank    func(http.Handler) http.Handler
+	wrapAdapter func(providers.Provider) providers.Provider
+	workerless  bool // the test has workers of its own
 }
 
 type option func(*stack)
@@ -86,10 +95,13 @@ func withBankClock() option {
 	}
 }
 
+// withoutWorker leaves it to the test to start workers.
+func withoutWorker() option { return func(s *stack) { s.workerless = true } }
+
 func newStack(t *testing.T, options ...option) *stack {
 	t.Helper()
 	ctx := t.Context()
-	s := &stack{t: t, queue: "test-" + uuid.NewString(), logs: &journal{},
+	s := &stack{t: t, queue: "test-" + uuid.NewString(), logs: &journal{}, runs: &runs{}, canaries: &canaries{},
 		bankOptions:   sandbox.Options{Password: password, TAN: tan, Slow: time.Second},
 		workerOptions: worker.Options{ChallengeTimeout: 10 * time.Minute, SweepAfter: time.Second}}
 	for _, o := range options {
@@ -98,13 +110,18 @@ func newStack(t *testing.T, options ...option) *stack {
 	logger := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
 	s.bank = sandbox.New(s.bankOptions)
-	bank := httptest.NewServer(s.bank.Handler())
+	reached := s.bank.Handler()
+	if s.wrapBank != nil {
+		reached = s.wrapBank(reached)
+	}
+	bank := httptest.NewServer(reached)
 	t.Cleanup(bank.Close)
 	s.bankURL = bank.URL
 
-	keys, err := vault.NewKeyset()
+	var err error
+	s.keys, err = vault.NewKeyset()
 	require.NoError(t, err)
-	secrets, err := vault.Open(keys)
+	secrets, err := vault.Open(s.keys)
 	require.NoError(t, err)
 	s.database = testground.Database(t)
 	s.store, err = models.Open(ctx, s.database, secrets)
@@ -115,6 +132,9 @@ func newStack(t *testing.T, options ...option) *stack {
 	tenant, secret, err := s.store.CreateClient(ctx, "e2e")
 	require.NoError(t, err)
 	s.clientID, s.secret = tenant.ID.String(), secret
+	s.canaries.add("the password", password)
+	s.canaries.add("the TAN", tan)
+	s.canaries.add("the client's secret", secret)
 
 	s.temporal, err = temporalclient.Dial(temporalclient.Options{Address: testground.Temporal(t), Logger: logger})
 	require.NoError(t, err)
@@ -130,9 +150,18 @@ func newStack(t *testing.T, options ...option) *stack {
 	o := &s.workerOptions
 	o.Client, o.Store, o.TaskQueue, o.PublicURL, o.Logger = s.temporal, s.store, s.queue, s.api.URL, logger
 	s.adapter.Logger, s.adapter.Now = logger, o.Now
+	o.Interceptors = append(o.Interceptors, s.runs)
 	o.Providers = worker.Adapters(s.adapter)
-	s.startWorker()
-	t.Cleanup(func() { s.worker.Stop() })
+	if s.wrapAdapter != nil {
+		for protocol, adapter := range o.Providers {
+			o.Providers[protocol] = s.wrapAdapter(adapter)
+		}
+	}
+	t.Cleanup(s.requireNoLeaks)
+	if !s.workerless {
+		s.startWorker()
+		t.Cleanup(func() { s.worker.Stop() })
+	}
 	return s
 }
 
@@ -187,6 +216,8 @@ func (s *stack) newCustomer() *customer {
 	c.id = user["user_id"].(string)
 	s.call("POST", "/auth/token", s.basic, object{"grant_type": "client_credentials", "user_id": c.id}, 200, &token)
 	c.bearer = token["access_token"].(string)
+	s.canaries.add("an access token", c.bearer)
+	s.canaries.add("a refresh token", token["refresh_token"].(string))
 	return c
 }
 
