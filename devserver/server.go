@@ -43,12 +43,13 @@ var dynamicConfig = dynamicconfig.StaticClient{
 // front, so there is no gossip between them and nothing of an earlier run to forget.
 func startServer(ctx context.Context, db database, address string) (temporal.Server, error) {
 	listen := map[primitives.ServiceName]string{primitives.FrontendService: address}
-	for _, service := range []primitives.ServiceName{primitives.HistoryService, primitives.MatchingService, primitives.WorkerService} {
-		free, err := freeAddress()
-		if err != nil {
-			return nil, err
-		}
-		listen[service] = free
+	internal := []primitives.ServiceName{primitives.HistoryService, primitives.MatchingService, primitives.WorkerService}
+	free, err := freeAddresses(len(internal))
+	if err != nil {
+		return nil, err
+	}
+	for i, service := range internal {
+		listen[service] = free[i]
 	}
 	services := make(map[string]config.Service)
 	hosts := make(map[primitives.ServiceName]static.Hosts)
@@ -160,13 +161,18 @@ func startUI(uiAddress, temporalAddress, namespace string) (*uiserver.Server, er
 	return ui, nil
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("finding a free port: %w", err)
+// freeAddresses are n different loopback addresses that nobody listens on.
+func freeAddresses(n int) ([]string, error) {
+	var addresses []string
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("finding a free port: %w", err)
+		}
+		defer l.Close() // when all are found
+		addresses = append(addresses, l.Addr().String())
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return addresses, nil
 }
 
 func splitAddress(address string) (host string, port int, err error) {

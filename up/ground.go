@@ -116,14 +116,11 @@ func (g *ground) startTemporal(ctx context.Context, opts groundOptions) error {
 	if err != nil {
 		return err
 	}
-	address, err := freeAddress(opts.TemporalPort)
+	free, err := freeAddresses(opts.TemporalPort, opts.UIPort)
 	if err != nil {
 		return err
 	}
-	ui, err := freeAddress(opts.UIPort)
-	if err != nil {
-		return err
-	}
+	address, ui := free[0], free[1]
 	log, err := openLog(opts.Dir, "temporal")
 	if err != nil {
 		return err
@@ -203,16 +200,20 @@ func findDevServer(ctx context.Context, opts groundOptions) (string, error) {
 	return path, nil
 }
 
-// freeAddress is a loopback address with the preferred port where it is free, else with another one.
-func freeAddress(preferred int) (string, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(preferred)))
-	if err != nil {
-		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			return "", fmt.Errorf("finding a free port: %w", err)
+// freeAddresses are different loopback addresses: with the preferred ports where those are free, else with others.
+func freeAddresses(preferred ...int) ([]string, error) {
+	var addresses []string
+	for _, port := range preferred {
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+				return nil, fmt.Errorf("finding a free port: %w", err)
+			}
 		}
+		defer l.Close() // when all are found
+		addresses = append(addresses, l.Addr().String())
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	return addresses, nil
 }
 
 func openLog(dir, name string) (*os.File, error) {

@@ -81,7 +81,7 @@ func Run(ctx context.Context, opts Options, out io.Writer) (err error) {
 		return err
 	}
 
-	w := walk{api: s.apiURL, client: client, out: out}
+	w := &walk{api: s.apiURL, client: client, out: out}
 	walked := make(chan error, 1)
 	go func() { walked <- w.run(ctx) }()
 	select {
@@ -92,7 +92,7 @@ func Run(ctx context.Context, opts Options, out io.Writer) (err error) {
 	case err := <-s.died:
 		return err
 	}
-	s.printAddresses(out, client)
+	s.printAddresses(out, client, w.sync)
 	if opts.Once {
 		return nil
 	}
@@ -123,14 +123,11 @@ type part struct {
 
 // startParts starts bank, worker and API, each a process of this same binary with its log in dir/log.
 func (s *stack) startParts(ctx context.Context, opts Options) error {
-	api, err := freeAddress(opts.APIPort)
+	free, err := freeAddresses(opts.APIPort, opts.BankPort)
 	if err != nil {
 		return err
 	}
-	bank, err := freeAddress(opts.BankPort)
-	if err != nil {
-		return err
-	}
+	api, bank := free[0], free[1]
 	s.apiURL, s.bankURL = "http://"+api, "http://"+bank
 	keys := opts.VaultKeys
 	if keys == "" {
@@ -311,11 +308,16 @@ func (s *stack) keep(name string, fresh func() (string, error)) (string, error) 
 	return made, os.WriteFile(path, []byte(made), 0o600)
 }
 
-func (s *stack) printAddresses(out io.Writer, client credentials) {
+func (s *stack) printAddresses(out io.Writer, client credentials, sync string) {
+	run := ""
+	if s.ground.TemporalUI != "" {
+		run = s.ground.TemporalUI + "/namespaces/" + namespace + "/workflows/" + sync
+	}
 	lines := [][2]string{
 		{"API", s.apiURL},
 		{"its documentation", s.apiURL + "/docs"},
 		{"Temporal UI", s.ground.TemporalUI},
+		{"the run above", run},
 		{"sandbox bank", s.bankURL},
 		{"API client", client.ID + ":" + client.Secret},
 		{"state and logs", s.dir},

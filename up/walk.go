@@ -20,6 +20,8 @@ type walk struct {
 	client credentials
 	out    io.Writer
 	step   int
+	sync   string   // id of the synchronization that was run
+	names  []string // pairs of an id and the shell variable that it is printed as
 }
 
 type credentials struct {
@@ -48,7 +50,7 @@ func (w *walk) run(ctx context.Context) error {
 	if err := w.call(ctx, "POST", "/auth/user", nil, object{"email": email, "password": "correct horse battery staple"}, &user); err != nil {
 		return err
 	}
-	w.answer("user_id %s", user.ID)
+	w.name("USER", user.ID)
 	var token struct {
 		AccessToken string `json:"access_token"`
 		ExpiresIn   int    `json:"expires_in"`
@@ -56,7 +58,7 @@ func (w *walk) run(ctx context.Context) error {
 	if err := w.call(ctx, "POST", "/auth/token", nil, object{"grant_type": "client_credentials", "user_id": user.ID}, &token); err != nil {
 		return err
 	}
-	w.answer("access_token A…, good for %d s", token.ExpiresIn)
+	w.answer("TOKEN=A…, good for %d s", token.ExpiresIn)
 	bearer := http.Header{"Authorization": {"Bearer " + token.AccessToken}}
 
 	w.title("His bank")
@@ -68,7 +70,7 @@ func (w *walk) run(ctx context.Context) error {
 		return errors.New("the catalog does not know the sandbox bank")
 	}
 	method := banks[0].AccessMethods[0]
-	w.answer("%s, %s; asks for %s", banks[0].Name, method.Type, method.fields())
+	w.name("METHOD", method.ID, banks[0].Name+", "+method.Type+", asks for "+method.fields())
 
 	w.title("An access to it")
 	var access struct {
@@ -81,7 +83,7 @@ func (w *walk) run(ctx context.Context) error {
 	}, &access); err != nil {
 		return err
 	}
-	w.answer("access %s, %s", access.ID, access.Status)
+	w.name("ACCESS", access.ID, access.Status)
 
 	w.title("A synchronization")
 	syncs := "/rest/accesses/" + access.ID + "/syncs"
@@ -91,7 +93,8 @@ func (w *walk) run(ctx context.Context) error {
 	if err := w.call(ctx, "POST", syncs, present, object{"credentials": method.enter(true)}, &s); err != nil {
 		return err
 	}
-	w.answer("sync %s, %s", s.ID, s.Status)
+	w.sync = s.ID
+	w.name("SYNC", s.ID, s.Status)
 
 	for s.Status == "QUEUED" || s.Status == "RUNNING" || s.Status == "AWAIT_AUTH" {
 		after := s.Status
@@ -102,7 +105,8 @@ func (w *walk) run(ctx context.Context) error {
 		case s.Status == after:
 			w.answer("still %s", s.Status)
 		case s.Status == "AWAIT_AUTH" && s.Challenge != nil:
-			w.answer("AWAIT_AUTH: %s", s.Challenge)
+			w.answer("AWAIT_AUTH")
+			w.name("CHALLENGE", s.Challenge.ID, s.Challenge.String())
 			w.title("The customer's answer")
 			answer := syncs + "/" + s.ID + "/challenges/" + s.Challenge.ID + "/response"
 			if err := w.call(ctx, "POST", answer, bearer, s.Challenge.answer(), nil); err != nil {
@@ -210,7 +214,7 @@ func (c *challenge) String() string {
 	if c.Type == "METHOD_SELECTION" {
 		return c.Type
 	}
-	return fmt.Sprintf("%s %s, %s", c.Type, c.Format, shorten(c.Data, 90))
+	return fmt.Sprintf("%s %s: %s", c.Type, c.Format, shorten(c.Data, 90))
 }
 
 func (c *challenge) answer() object {
@@ -269,7 +273,8 @@ func (w *walk) call(ctx context.Context, method, path string, header http.Header
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	fmt.Fprintf(w.out, "     %-4s %s %s\n", method, shorten(path, 160), shorten(string(payload), 120))
+	line := strings.NewReplacer(w.names...).Replace(strings.TrimSpace(path + " " + string(payload)))
+	fmt.Fprintf(w.out, "     %-4s %s\n", method, shorten(line, 150))
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, bare(path), err)
@@ -294,6 +299,12 @@ func (w *walk) call(ctx context.Context, method, path string, header http.Header
 func (w *walk) title(text string) {
 	w.step++
 	fmt.Fprintf(w.out, "\n  %d  %s\n", w.step, text)
+}
+
+// name prints an id that came back, and what else is worth telling; from here on it is printed by its name.
+func (w *walk) name(name, id string, rest ...string) {
+	w.answer("%s", strings.Join(append([]string{name + "=" + id}, rest...), "  "))
+	w.names = append(w.names, id, "$"+name)
 }
 
 func (w *walk) answer(format string, args ...any) {
