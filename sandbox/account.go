@@ -36,6 +36,7 @@ type account struct {
 	pace     pace
 	key      uint64 // its point of the random space
 	broken   string // endpoint that always fails, "" none
+	quirk    quirk
 
 	mu      sync.Mutex
 	summed  plain.Date // last day that is part of sum
@@ -92,7 +93,20 @@ type accountPlan struct {
 	history  int    // days; 0: 400
 	pace     pace
 	broken   string
+	quirk    quirk
 }
+
+// quirk is what a bank does to the ids and dates of its bookings.
+type quirk int
+
+const (
+	noIDs        quirk = iota + 1 // none at all
+	placeholders                  // NOTPROVIDED
+	sharedIDs                     // one for all bookings of a day
+	freshIDs                      // others every day
+	movingDates                   // the booking date moves to the next working day, once it has passed
+	swappedDates                  // booking date and value date in each other's place
+)
 
 // everything is a history without limit.
 const everything = -1
@@ -114,6 +128,7 @@ func (b *Bank) open(login, owner string, plan accountPlan, nth int, before *acco
 		pace:     plan.pace,
 		key:      key,
 		broken:   plan.broken,
+		quirk:    plan.quirk,
 		opening:  int64(mix(key+1)%400_000) + 150_000,
 	}
 	if plan.sameIBAN {

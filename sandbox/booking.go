@@ -326,8 +326,14 @@ type Entry struct {
 	PurchaseDate plain.Date
 }
 
-// describe puts a booking into words. reform is how often the bank has reformatted its history since.
-func (a *account) describe(b *booking, reform int) Entry {
+// edition is how the bank writes its history on a given day.
+type edition struct {
+	today  plain.Date
+	reform int // how often the history was reformatted since
+}
+
+// describe puts a booking into words.
+func (a *account) describe(b *booking, how edition) Entry {
 	k := b.kind
 	day := uint64(b.day)
 	e := Entry{
@@ -385,16 +391,40 @@ func (a *account) describe(b *booking, reform int) Entry {
 	}
 	e.ID = digits(uint64(y*10_000+int(m)*100+d), 8) + digits(a.key, 8) + digits(uint64(b.nth), 8)
 	e.Reference = digits(uint64(y%100*1_000+b.day.Time().YearDay()), 5) + digits(a.key/7, 7) + digits(uint64(b.nth), 5)
-	if reform%2 == 1 {
+	a.twist(&e, b, how.today)
+	if how.reform%2 == 1 {
 		e.reformat()
 	}
 	return e
 }
 
+// twist does to an entry what the account's quirk says.
+func (a *account) twist(e *Entry, b *booking, today plain.Date) {
+	switch a.quirk {
+	case noIDs:
+		e.ID, e.Reference = "", ""
+	case placeholders:
+		e.ID, e.Reference = "NOTPROVIDED", "NONREF"
+	case sharedIDs:
+		e.ID, e.Reference = e.ID[:16], ""
+	case freshIDs:
+		e.ID, e.Reference = digits(at(b.key, uint64(today), uint64(b.nth)), 19), ""
+	case movingDates:
+		if e.BookingDate < today {
+			for e.BookingDate++; !workingDay(e.BookingDate); e.BookingDate++ {
+			}
+		}
+	case swappedDates:
+		e.BookingDate, e.ValueDate = e.ValueDate, e.BookingDate
+	}
+}
+
 // reformat is what happens to a whole history on the night of a bank's new core system: other ids, upper case,
 // no umlauts, remittance with SEPA tags.
 func (e *Entry) reformat() {
-	e.ID = "N" + e.ID
+	if e.ID != "" {
+		e.ID = "N" + e.ID
+	}
 	e.Reference = ""
 	e.Name = upper.Replace(strings.ToUpper(e.Name))
 	tagged := ""

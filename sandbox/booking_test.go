@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -166,6 +167,42 @@ func TestReformatChangesEverythingButTheBookings(t *testing.T) {
 	require.NoError(t, h.bank.Reformat("demo"))
 	back, _ := h.list("2026-01-01")
 	require.Equal(t, before, back)
+}
+
+func TestQuirks(t *testing.T) {
+	t.Parallel()
+	ids := func(entries []transactionReply) (all []string) {
+		for _, e := range entries {
+			all = append(all, e.TransactionID)
+		}
+		return all
+	}
+	for login, holds := range map[string]func(first, later []transactionReply) bool{
+		"noids": func(first, _ []transactionReply) bool { return strings.Join(ids(first), "") == "" },
+		"placeholders": func(first, _ []transactionReply) bool {
+			return !slices.ContainsFunc(ids(first), func(id string) bool { return id != "NOTPROVIDED" })
+		},
+		"sharedids": func(first, _ []transactionReply) bool {
+			return slices.Compact(ids(first))[0] != "" && len(slices.Compact(ids(first))) < len(first)
+		},
+		"freshids": func(first, later []transactionReply) bool {
+			return !slices.ContainsFunc(ids(first), func(id string) bool { return slices.Contains(ids(later), id) })
+		},
+		"movingdates": func(first, later []transactionReply) bool {
+			return first[0].BookingDate == "2026-03-18" && !slices.ContainsFunc(later, func(e transactionReply) bool {
+				return e.BookingDate == "2026-03-18" && e.Remittance == first[0].Remittance
+			})
+		},
+		"swappeddates": func(first, _ []transactionReply) bool {
+			return slices.ContainsFunc(first, func(e transactionReply) bool { return e.BookingDate < e.ValueDate })
+		},
+	} {
+		h := move(t, login)
+		first, _ := h.list("2026-02-01")
+		h.bank.Advance(24 * time.Hour)
+		later, _ := h.list("2026-02-01")
+		require.True(t, holds(first, later), login)
+	}
 }
 
 func TestVolumes(t *testing.T) {

@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -212,4 +214,14 @@ func TestOneBadAccount(t *testing.T) {
 		got = append(got, c.do("GET", account.Links["transactions"].Href+"?bookingStatus=booked&dateFrom=2026-01-01", nil, reading).Status)
 	}
 	require.Equal(t, []int{200, 500, 200}, got)
+}
+
+// The documentation's tables are the ones in the code.
+func TestDocumentationKnowsEverybody(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "docs", "sandbox.md"))
+	require.NoError(t, err)
+	for _, p := range sandbox.Personas {
+		require.Contains(t, string(text), "| `"+p.Login+"` | "+p.Shows+" |")
+	}
 }

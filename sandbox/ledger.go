@@ -19,7 +19,7 @@ func (b *Bank) Ledgers(login string) ([]Ledger, error) {
 		b.mu.Unlock()
 		return nil, ErrNoCustomer
 	}
-	accounts, reform := append([]*account(nil), c.accounts...), c.reform
+	accounts, how := append([]*account(nil), c.accounts...), edition{today: today, reform: c.reform}
 	b.mu.Unlock()
 
 	ledgers := make([]Ledger, len(accounts))
@@ -31,7 +31,7 @@ func (b *Bank) Ledgers(login string) ([]Ledger, error) {
 		}
 		entries := make([]Entry, len(list))
 		for n := range list {
-			entries[n] = a.describe(&list[n], reform)
+			entries[n] = a.describe(&list[n], how)
 		}
 		ledgers[i].Entries = entries
 	}

@@ -91,6 +91,12 @@ var Personas = []Persona{
 		accounts: []accountPlan{{history: 90, pace: pace{holds: true}}}},
 	{Login: "badaccount", Shows: "three accounts; the transactions of the second always fail (500)", methods: []method{smsTAN},
 		accounts: []accountPlan{{history: 90}, {history: 90, broken: "transactions"}, {kind: savings, history: 90}}},
+	{Login: "noids", Shows: "transactions have no id at all", accounts: quirky(noIDs)},
+	{Login: "placeholders", Shows: "every transaction has the id NOTPROVIDED", accounts: quirky(placeholders)},
+	{Login: "sharedids", Shows: "all transactions of a day have the same id", accounts: quirky(sharedIDs)},
+	{Login: "freshids", Shows: "all transactions get another id every day", accounts: quirky(freshIDs)},
+	{Login: "movingdates", Shows: "the booking date of an entry moves to the next working day overnight", accounts: quirky(movingDates)},
+	{Login: "swappeddates", Shows: "booking date and value date stand in each other's place", accounts: quirky(swappedDates)},
 	{Login: "file", Shows: "transactions come as a link to a file", files: true, accounts: one},
 	{Login: "thirty", Shows: "no challenge, one account with exactly 30 transactions", accounts: []accountPlan{{history: 30, pace: pace{once: true}}}},
 	{Login: "thousand", Shows: "no challenge, one account with 1,000 old transactions and one a day since 2026",
@@ -102,6 +108,8 @@ var Personas = []Persona{
 }
 
 var one = []accountPlan{{history: 90}}
+
+func quirky(q quirk) []accountPlan { return []accountPlan{{history: 90, quirk: q}} }
 
 func repeat(n int, plan accountPlan) []accountPlan {
 	plans := make([]accountPlan, n)

@@ -91,6 +91,7 @@ type transactionReply struct {
 	TransactionID     string                            `json:"transactionId"`
 	EntryReference    string                            `json:"entryReference"`
 	BookingDate       string                            `json:"bookingDate"`
+	ValueDate         string                            `json:"valueDate"`
 	TransactionAmount struct{ Amount, Currency string } `json:"transactionAmount"`
 	CreditorName      string                            `json:"creditorName"`
 	Remittance        string                            `json:"remittanceInformationUnstructured"`

@@ -61,7 +61,7 @@ func (w *writer) camtAmount(cents int64, currency string) {
 }
 
 func (w *writer) camtEntry(a *account, b *booking) {
-	e := a.describe(b, w.reform)
+	e := a.describe(b, w.edition)
 	w.raw(`<Ntry>`)
 	if !w.dialect.noIDs {
 		w.tag("NtryRef", e.Reference)

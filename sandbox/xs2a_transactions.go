@@ -52,9 +52,9 @@ func (f *face) transactions(c *call, isCard bool) error {
 		no = refuse(401, "CONSENT_INVALID", "Für die Umsätze ist eine weitere Freigabe nötig.")
 		no.links = links{"startAuthorisation": c.link("/v1/consents/", c.consent.id, "/authorisations")}
 	}
-	reform := 0
+	how := edition{today: c.today}
 	if no == nil {
-		reform = c.customer.reform
+		how.reform = c.customer.reform
 	}
 	b.mu.Unlock()
 	if no != nil {
@@ -66,7 +66,7 @@ func (f *face) transactions(c *call, isCard bool) error {
 	}
 	s.from = max(s.from, a.shown(c.today))
 
-	w := &writer{to: c.w, reform: reform, dialect: f.dialect}
+	w := &writer{to: c.w, edition: how, dialect: f.dialect}
 	switch {
 	case format == "camt.052" || format == "camt.053":
 		c.w.Header().Set("Content-Type", "application/xml")
@@ -218,7 +218,7 @@ func (s *statement) walk(yield func(*booking)) (next string) {
 type writer struct {
 	to      http.ResponseWriter
 	buffer  []byte
-	reform  int
+	edition edition
 	dialect *dialect
 }
 
@@ -335,7 +335,7 @@ func (w *writer) json(c *call, s statement) {
 
 // entry writes one transaction as JSON.
 func (w *writer) entry(a *account, b *booking) {
-	e := a.describe(b, w.reform)
+	e := a.describe(b, w.edition)
 	w.raw(`{"transactionAmount":{"currency":"` + e.Currency + `","amount":"`)
 	w.buffer = appendCents(w.buffer, e.Cents)
 	w.raw(`"}`)
@@ -429,9 +429,9 @@ func (f *face) getTransaction(c *call) error {
 	b := f.bank
 	b.mu.Lock()
 	a, no := c.account(seeTransactions, false)
-	reform := 0
+	how := edition{today: c.today}
 	if no == nil {
-		reform = c.customer.reform
+		how.reform = c.customer.reform
 	}
 	b.mu.Unlock()
 	if no != nil {
@@ -442,10 +442,10 @@ func (f *face) getTransaction(c *call) error {
 		day, err := plain.Parse(id[:4] + "-" + id[4:6] + "-" + id[6:8])
 		if err == nil && day >= a.shown(c.today) && day <= c.today {
 			for _, booking := range a.booked(nil, day) {
-				if e := a.describe(&booking, reform); e.ID != c.r.PathValue("id") {
+				if e := a.describe(&booking, how); e.ID != c.r.PathValue("id") {
 					continue
 				}
-				w := &writer{to: c.w, reform: reform, dialect: f.dialect}
+				w := &writer{to: c.w, edition: how, dialect: f.dialect}
 				c.w.Header().Set("Content-Type", "application/json")
 				w.raw(`{"transactionsDetails":`)
 				w.entry(a, &booking)
