@@ -20,7 +20,7 @@ test: build ## Run all tests, on a PostgreSQL and a Temporal server of their own
 
 .PHONY: bench
 bench: build ## Measure against bare servers: a table of ratios, and bench.json
-	$(GROUND) ./bin/kontoflow bench
+	$(GROUND) go run ./bench
 
 .PHONY: lint
 lint: bin/tools ## Check the code: gofmt, vet, staticcheck, workflowcheck, govulncheck
