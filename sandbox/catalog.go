@@ -94,8 +94,8 @@ func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {
 		ConfigurableConsent:   true,
 		Flows:                 []string{"EMBEDDED_2FA"},
 		Advice: label{
-			DE: "Sandbox: " + d.Shows + ". Anmeldename ist eine Persona (docs/sandbox.md), PIN „demo“, TAN 111111.",
-			EN: "Sandbox: " + d.Shows + ". The login is a persona (docs/sandbox.md), the PIN demo, the TAN 111111.",
+			DE: "Eine Bank zum Ausprobieren. Der Anmeldename ist eine Persona, etwa „demo“; sie stehen auf der Startseite der Bank.",
+			EN: "A bank to try things with (" + d.Shows + "). The login is a persona, such as demo; the bank's front page lists them.",
 		},
 		Credentials: []catalogField{
 			{Key: providers.CredentialLogin, Label: label{"Anmeldename", "Login"}, MinLength: 1, MaxLength: 64},

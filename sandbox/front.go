@@ -1,14 +1,12 @@
 package sandbox
 
-import (
-	"net/http"
-)
+import "net/http"
 
 // frontPage lists the banks and the personas.
-func (b *Bank) frontPage(w http.ResponseWriter, r *http.Request) {
+func (b *Bank) frontPage(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_ = pages.ExecuteTemplate(w, "front.html", map[string]any{
-		"Bank": "Kontoflow", "Title": "Sandbox-Banken", "Error": "", "Banks": dialects, "Personas": Personas, "Now": b.Now().Format("02.01.2006 15:04"),
+		"Bank": "Kontoflow", "Title": "Sandbox banks", "Error": "", "Banks": dialects, "Personas": Personas, "Now": b.Now().Format("2006-01-02 15:04"),
 	})
 }
 

@@ -53,7 +53,6 @@ type page struct {
 	Rights   []string
 	Until    string
 	TAN      bool
-	Wait     bool
 }
 
 type pageAccount struct{ Key, Name, Number string }
