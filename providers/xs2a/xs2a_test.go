@@ -1,0 +1,418 @@
+package xs2a_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/providers"
+	"kontoflow/providers/xs2a"
+	"kontoflow/sandbox"
+)
+
+const (
+	pin = "canary-pin-51c9"
+	tan = "730264"
+)
+
+// ground is a sandbox bank, and the adapter on the bank's clock.
+type ground struct {
+	bank     *sandbox.Bank
+	server   *httptest.Server
+	provider providers.Provider
+}
+
+func newGround(t *testing.T, options xs2a.Options, wrap func(http.Handler) http.Handler) *ground {
+	t.Helper()
+	bank := sandbox.New(sandbox.Options{Password: pin, TAN: tan})
+	handler := bank.Handler()
+	if wrap != nil {
+		handler = wrap(handler)
+	}
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	options.Now = bank.Now
+	return &ground{bank, server, xs2a.New(options)}
+}
+
+// connection is what the sandbox's catalog says about one of its banks.
+func connection(t *testing.T, bank *sandbox.Bank, base, path string) providers.Connection {
+	t.Helper()
+	var catalog struct {
+		Banks []struct {
+			ID            string
+			AccessMethods []struct{ Connection providers.Connection } `json:"access_methods"`
+		}
+	}
+	require.NoError(t, json.Unmarshal(bank.Catalog(base), &catalog))
+	for _, b := range catalog.Banks {
+		if b.ID == sandbox.BankID(path).String() {
+			return b.AccessMethods[0].Connection
+		}
+	}
+	t.Fatalf("no bank %q", path)
+	return providers.Connection{}
+}
+
+func (g *ground) conversation(t *testing.T, path, login string) *providers.Conversation {
+	t.Helper()
+	return conversation(connection(t, g.bank, g.server.URL, path), login)
+}
+
+func conversation(c providers.Connection, login string) *providers.Conversation {
+	return &providers.Conversation{
+		Connection:  c,
+		Credentials: map[string]string{providers.CredentialLogin: login, providers.CredentialPIN: pin},
+		PSU:         providers.PSU{IPAddress: "203.0.113.7", UserAgent: "Mozilla/5.0"},
+		Interactive: true,
+		Consent:     providers.Consent{Recurring: true, PeriodDays: 90},
+		Redirect:    providers.Redirect{URL: "https://kontoflow.test/callback/redirect", State: "s-1"},
+	}
+}
+
+// authorize brings the conversation to its end, and says what the customer was asked.
+func authorize(t *testing.T, p providers.Provider, conv *providers.Conversation) (asked []providers.Challenge, err error) {
+	t.Helper()
+	move := p.Authorize
+	for range 40 {
+		step, err := move(t.Context(), conv)
+		switch {
+		case err != nil && providers.AsError(err).Kind == providers.Transient:
+			continue
+		case err != nil || step.Status == providers.Ready:
+			return asked, err
+		case step.Status != providers.Challenged:
+			continue
+		}
+		asked = append(asked, *step.Challenge)
+		answer := providers.Answer{Value: tan}
+		switch step.Challenge.Type {
+		case providers.MethodSelection:
+			answer = providers.Answer{MethodID: step.Challenge.AuthMethods[0].ID}
+		case providers.RedirectTo:
+			answer = providers.Answer{Query: visit(t, conv, step.Challenge.Location)}
+		}
+		move = func(ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+			return p.Answer(ctx, c, answer)
+		}
+	}
+	t.Fatal("no end")
+	return nil, nil
+}
+
+func visit(t *testing.T, conv *providers.Conversation, location string) map[string]string {
+	t.Helper()
+	address, err := sandbox.Visitor{Login: conv.Credentials[providers.CredentialLogin], Password: pin, TAN: tan}.Approve(t.Context(), location)
+	require.NoError(t, err)
+	back, err := url.Parse(address)
+	require.NoError(t, err)
+	query := map[string]string{}
+	for name := range back.Query() {
+		query[name] = back.Query().Get(name)
+	}
+	return query
+}
+
+// seen is a request that the bank got.
+type seen struct {
+	method, path string
+	header       http.Header
+}
+
+// recorder keeps what the bank got.
+type recorder struct {
+	mu   sync.Mutex
+	seen []seen
+}
+
+func (r *recorder) wrap(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		r.mu.Lock()
+		r.seen = append(r.seen, seen{request.Method, request.URL.Path, request.Header.Clone()})
+		r.mu.Unlock()
+		next.ServeHTTP(w, request)
+	})
+}
+
+func (r *recorder) take() []seen {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.seen
+	r.seen = nil
+	return all
+}
+
+// A synchronization under a valid consent costs one call for the accounts and one for each page: nothing is asked
+// that those answers tell anyway.
+func TestAPlainSynchronizationIsTwoCalls(t *testing.T) {
+	t.Parallel()
+	var calls recorder
+	g := newGround(t, xs2a.Options{}, calls.wrap)
+	conv := g.conversation(t, "demo", "thirty")
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	_, err = g.provider.Accounts(t.Context(), conv)
+	require.NoError(t, err)
+	calls.take()
+
+	conv.Dialog, conv.Resumed = nil, true
+	asked, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	require.Empty(t, asked)
+	accounts, err := g.provider.Accounts(t.Context(), conv)
+	require.NoError(t, err)
+	_, err = g.provider.Transactions(t.Context(), conv, accounts[0], providers.Window{}, "")
+	require.NoError(t, err)
+	var paths []string
+	for _, c := range calls.take() {
+		paths = append(paths, c.method+" "+strings.Replace(c.path, accounts[0].ResourceID, "ID", 1))
+	}
+	require.Equal(t, []string{"GET /demo/v1/accounts", "GET /demo/v1/accounts/ID/transactions"}, paths)
+}
+
+// PSU-IP-Address on a read is what makes it attended (RTS 2018/389, Article 36(5)): it is there when the customer is,
+// and never otherwise.
+func TestTheCustomersPresence(t *testing.T) {
+	t.Parallel()
+	var calls recorder
+	g := newGround(t, xs2a.Options{}, calls.wrap)
+	conv := g.conversation(t, "demo", "thirty")
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	for _, c := range calls.take() {
+		require.Equal(t, "203.0.113.7", c.header.Get("PSU-IP-Address"), c.path)
+		require.Equal(t, "Mozilla/5.0", c.header.Get("PSU-User-Agent"))
+		require.Len(t, c.header.Get("X-Request-ID"), 36)
+	}
+
+	conv.PSU = providers.PSU{}
+	for range 4 {
+		_, err = g.provider.Accounts(t.Context(), conv)
+		require.NoError(t, err)
+	}
+	for _, c := range calls.take() {
+		require.Empty(t, c.header.Get("PSU-IP-Address"))
+		require.NotEmpty(t, c.header.Get("Consent-ID"))
+	}
+	_, err = g.provider.Accounts(t.Context(), conv)
+	require.Equal(t, providers.LimitExceeded, providers.AsError(err).Kind, "the fifth unattended read of the day")
+	require.Positive(t, providers.AsError(err).RetryAfter)
+
+	conv.PSU = providers.PSU{IPAddress: "2001:db8::7"}
+	_, err = g.provider.Accounts(t.Context(), conv)
+	require.NoError(t, err, "the customer is there")
+}
+
+// A consent request has to have an address; where the customer's is not known it is ours.
+func TestAConsentWithoutTheCustomersAddress(t *testing.T) {
+	t.Parallel()
+	var calls recorder
+	g := newGround(t, xs2a.Options{}, calls.wrap)
+	conv := g.conversation(t, "demo", "thirty")
+	conv.PSU = providers.PSU{}
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	for _, c := range calls.take() {
+		if c.method == http.MethodPost && strings.HasSuffix(c.path, "/consents") {
+			require.Equal(t, "127.0.0.1", c.header.Get("PSU-IP-Address"))
+		}
+	}
+}
+
+func TestTheBankShortensTheConsent(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	conv := g.conversation(t, "demo", "exempt")
+	conv.Consent.PeriodDays = 0
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	require.WithinDuration(t, g.bank.Now().AddDate(0, 0, 180), conv.Granted.ValidUntil, 36*time.Hour)
+	require.Equal(t, 4, conv.Granted.FrequencyPerDay)
+}
+
+// A consent that allows less than is wanted now is no good; one that allows more is.
+func TestAConsentIsUsedForWhatItCovers(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	conv := g.conversation(t, "demo", "exempt")
+	conv.Consent.Scopes = []string{"ACCOUNTS"}
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	accounts, err := g.provider.Accounts(t.Context(), conv)
+	require.NoError(t, err)
+	require.Empty(t, accounts[0].Balances)
+	_, err = g.provider.Transactions(t.Context(), conv, accounts[0], providers.Window{}, "")
+	require.Equal(t, providers.NeedsAuthorization, providers.AsError(err).Kind)
+
+	conv.Dialog, conv.Consent.Scopes = nil, nil
+	_, err = authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	require.Equal(t, 2, g.bank.Counters().Consents["exempt"])
+
+	conv.Dialog, conv.Consent.Scopes = nil, []string{"ACCOUNTS", "BALANCES"}
+	_, err = authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	require.Equal(t, 2, g.bank.Counters().Consents["exempt"], "a wider consent is there")
+}
+
+func TestMutualTLS(t *testing.T) {
+	t.Parallel()
+	bank := sandbox.New(sandbox.Options{Password: pin, TAN: tan})
+	server := httptest.NewUnstartedServer(bank.Handler())
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	p := xs2a.New(xs2a.Options{Now: bank.Now})
+
+	conv := conversation(connection(t, bank, server.URL, "mutual"), "demo")
+	_, err := p.Authorize(t.Context(), conv) // Moving
+	require.NoError(t, err)
+	_, err = p.Authorize(t.Context(), conv)
+	require.Equal(t, providers.Rejected, providers.AsError(err).Kind, "the server's certificate is not to be trusted")
+
+	conv.Connection.CAPEM = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	conv.Dialog = nil
+	_, err = authorize(t, p, conv)
+	require.NoError(t, err)
+
+	conv = conversation(conv.Connection, "demo")
+	conv.Connection.TLS = nil
+	_, err = authorize(t, p, conv)
+	require.Equal(t, providers.CodeInternal, providers.AsError(err).Code, "without the client's certificate")
+}
+
+// A token that has expired is renewed without the customer.
+func TestTheTokenIsRefreshed(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"prestep", "oauth", "token"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			g := newGround(t, xs2a.Options{}, nil)
+			conv := g.conversation(t, path, "demo")
+			asked, err := authorize(t, g.provider, conv)
+			require.NoError(t, err)
+			require.Equal(t, providers.RedirectTo, asked[0].Type)
+
+			g.bank.Advance(3 * time.Hour)
+			conv.Interactive, conv.Resumed = false, true
+			_, err = g.provider.Accounts(t.Context(), conv)
+			require.Equal(t, providers.NeedsAuthorization, providers.AsError(err).Kind)
+			asked, err = authorize(t, g.provider, conv)
+			require.NoError(t, err)
+			require.Empty(t, asked)
+			_, err = g.provider.Accounts(t.Context(), conv)
+			require.NoError(t, err)
+
+			conv.Dialog = nil // the next synchronization knows beforehand that the token has expired
+			g.bank.Advance(3 * time.Hour)
+			_, err = authorize(t, g.provider, conv)
+			require.NoError(t, err)
+			_, err = g.provider.Accounts(t.Context(), conv)
+			require.NoError(t, err)
+
+			g.bank.Advance(200 * 24 * time.Hour) // the refresh token is over, too
+			conv.Dialog = nil
+			_, err = authorize(t, g.provider, conv)
+			require.Equal(t, providers.NeedsUser, providers.AsError(err).Kind)
+		})
+	}
+}
+
+// A code is good for one exchange: where its answer is lost, the customer is sent once more.
+func TestALostExchange(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"prestep", "oauth"} {
+		for action, redirects := range map[sandbox.Action]int{sandbox.ActLose: 2, sandbox.ActDrop: 1} {
+			t.Run(path+" "+string(action), func(t *testing.T) {
+				t.Parallel()
+				g := newGround(t, xs2a.Options{}, nil)
+				require.NoError(t, g.bank.Inject(sandbox.Fault{Bank: path, Endpoint: "token", Times: 1, Action: action}))
+				conv := g.conversation(t, path, "demo")
+				asked, err := authorize(t, g.provider, conv)
+				require.NoError(t, err)
+				sent := 0
+				for _, c := range asked {
+					if c.Type == providers.RedirectTo {
+						sent++
+					}
+				}
+				require.Equal(t, redirects, sent)
+				_, err = g.provider.Accounts(t.Context(), conv)
+				require.NoError(t, err)
+			})
+		}
+	}
+}
+
+// Errors and logs carry nobody's data, whatever the bank puts into its answers.
+func TestNothingSecretIsLogged(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	logger := slog.New(slog.NewTextHandler(&lockedWriter{w: &log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	g := newGround(t, xs2a.Options{Logger: logger}, nil)
+	for _, path := range []string{"demo", "encrypted", "oauth", "prestep", "statements"} {
+		conv := g.conversation(t, path, "demo")
+		_, err := authorize(t, g.provider, conv)
+		require.NoError(t, err)
+		accounts, err := g.provider.Accounts(t.Context(), conv)
+		require.NoError(t, err)
+		require.NoError(t, g.bank.Inject(sandbox.Fault{Bank: path, Endpoint: "transactions", Times: 1, Action: sandbox.ActStatus, Status: 400,
+			Code: "Erika Mustermann", Text: accounts[0].IBAN + " " + accounts[0].Owner}))
+		_, err = g.provider.Transactions(t.Context(), conv, accounts[0], providers.Window{}, "")
+		require.Error(t, err)
+		require.Contains(t, providers.AsError(err).Message, accounts[0].IBAN, "the bank's words are for the customer")
+		logger.Error("as the caller would", "error", err)
+		for _, secret := range []string{pin, tan, accounts[0].IBAN, accounts[0].Owner, accounts[0].ResourceID, "Erika", "s-1"} {
+			require.NotContains(t, log.String(), secret)
+		}
+	}
+	require.Contains(t, log.String(), "bank answered", "nothing was logged at all")
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	w  *bytes.Buffer
+}
+
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
+}
+
+// The catalog is the operator's, but its mistakes end in an error that names them, and nothing is sent anywhere.
+func TestABadConnection(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]providers.Connection{
+		"http":                 {URL: "http://bank.example"},
+		"a host like loopback": {URL: "http://127.0.0.1.bank.example"},
+		"no host":              {URL: "https:///xs2a"},
+		"with a password":      {URL: "https://user:geheim@bank.example"},
+		"another scheme":       {URL: "ftp://bank.example"},
+		"unknown dialect":      {URL: "https://bank.example", Dialect: "klingon"},
+		"OAuth over http":      {URL: "https://bank.example", OAuth: &providers.OAuth{TokenURL: "http://bank.example/token"}},
+		"no certificate":       {URL: "https://bank.example", CAPEM: "none"},
+		"no key":               {URL: "https://bank.example", TLS: &providers.KeyPair{CertificatePEM: "x", KeyPEM: "geheim"}},
+		"no signing key":       {URL: "https://bank.example", Signing: &providers.KeyPair{CertificatePEM: "x", KeyPEM: "geheim"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := xs2a.New(xs2a.Options{}).Authorize(t.Context(), conversation(c, "demo"))
+			require.Equal(t, providers.Rejected, providers.AsError(err).Kind)
+			require.Equal(t, providers.CodeInternal, providers.AsError(err).Code)
+			require.NotContains(t, err.Error(), "geheim")
+		})
+	}
+}
