@@ -25,7 +25,7 @@ func (s *Server) CreateAccess(c echo.Context, params CreateAccessParams) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	methodID, err := uuid.Parse(body.AccessMethodID)
+	methodID, err := parseID(body.AccessMethodID)
 	if err != nil {
 		return errNotFound
 	}
@@ -198,7 +198,7 @@ func (s *Server) ForgetSecrets(c echo.Context, accessID AccessID) error {
 
 // access finds one of the user's accesses.
 func (s *Server) access(ctx context.Context, user, id string) (access models.Access, err error) {
-	key, err := uuid.Parse(id)
+	key, err := parseID(id)
 	if err != nil {
 		return access, errNotFound
 	}

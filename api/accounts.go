@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
@@ -51,7 +50,7 @@ func (s *Server) UpdateAccount(c echo.Context, accountID AccountID) error {
 		return err
 	}
 	ctx, who := c.Request().Context(), callerOf(c)
-	id, err := uuid.Parse(accountID)
+	id, err := parseID(accountID)
 	if err != nil {
 		return errNotFound
 	}
@@ -71,7 +70,7 @@ func (s *Server) UpdateAccount(c echo.Context, accountID AccountID) error {
 // (DELETE /rest/accounts/{id}).
 func (s *Server) DeleteAccount(c echo.Context, accountID AccountID) error {
 	ctx := c.Request().Context()
-	id, err := uuid.Parse(accountID)
+	id, err := parseID(accountID)
 	if err != nil {
 		return errNotFound
 	}
@@ -107,7 +106,7 @@ func (s *Server) GetBalance(c echo.Context, accountID AccountID) error {
 }
 
 func (s *Server) account(ctx context.Context, who *caller, id string) (Account, error) {
-	key, err := uuid.Parse(id)
+	key, err := parseID(id)
 	if err != nil {
 		return Account{}, errNotFound
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"kontoflow/internal/openapi"
@@ -120,7 +119,7 @@ func (s *Server) challenge(c echo.Context, accessID, syncID, challengeID string)
 	if err != nil {
 		return challenge, err
 	}
-	id, err := uuid.Parse(challengeID)
+	id, err := parseID(challengeID)
 	if err != nil {
 		return challenge, errNotFound
 	}

@@ -51,7 +51,7 @@ func (s *Server) RevokeCredential(c echo.Context, accessID AccessID, credentialI
 	if err != nil {
 		return err
 	}
-	id, err := uuid.Parse(credentialID)
+	id, err := parseID(credentialID)
 	if err != nil {
 		return errNotFound
 	}

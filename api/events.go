@@ -34,20 +34,19 @@ func (s *Server) StreamSync(c echo.Context, accessID AccessID, syncID SyncID, pa
 	if err != nil {
 		return err
 	}
-
 	stream := http.NewResponseController(c.Response().Writer)
 	c.Response().Header().Set(echo.HeaderContentType, "text/event-stream")
 	c.Response().WriteHeader(http.StatusOK)
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	last, status := params.LastEventID, SyncStatus("")
+	last, status, over := params.LastEventID, SyncStatus(""), false
 	for {
-		// The sync first, its events after it: an event of the state seen is never missing.
-		if sync, err = s.sync(ctx, callerOf(c).user, access, id); err != nil {
-			return s.broken(c, err)
-		}
+		// The events first, the synchronization after them: what belongs to the newest event's state is there by then.
 		events, err := s.events(ctx, id, last)
 		if err != nil {
+			return s.broken(c, err)
+		}
+		if sync, err = s.sync(ctx, callerOf(c).user, access, id); err != nil {
 			return s.broken(c, err)
 		}
 		// Writing to a caller who does not read must not go on for ever.
@@ -72,8 +71,11 @@ func (s *Server) StreamSync(c echo.Context, accessID AccessID, syncID SyncID, pa
 		if err := stream.Flush(); err != nil {
 			return nil
 		}
-		if ended(sync.Status) {
+		if ended(status) || over && len(events) == 0 {
 			return nil
+		}
+		if over = ended(sync.Status); over {
+			continue // for its last events, if there are any
 		}
 		select {
 		case <-changed:

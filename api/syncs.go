@@ -401,12 +401,19 @@ func (s *Server) scanSync(row pgx.Row) (Sync, error) {
 	return y, nil
 }
 
-// parseIDs reads ids from a path. What is no id names nothing.
-func parseIDs(first, second string) (a, b uuid.UUID, err error) {
-	a, err1 := uuid.Parse(first)
-	b, err2 := uuid.Parse(second)
-	if err1 != nil || err2 != nil {
-		return a, b, errNotFound
+// parseID reads an id from a path or a body. What is no id names nothing.
+func parseID(s string) (uuid.UUID, error) {
+	id, err := uuid.Parse(s)
+	if err != nil || len(s) != 36 { // the parser knows other spellings, too
+		return id, errNotFound
 	}
-	return a, b, nil
+	return id, nil
+}
+
+func parseIDs(first, second string) (a, b uuid.UUID, err error) {
+	if a, err = parseID(first); err != nil {
+		return a, b, err
+	}
+	b, err = parseID(second)
+	return a, b, err
 }

@@ -278,6 +278,7 @@ func TestEvents(t *testing.T) {
 	again := u.do("GET", path+"/events", nil, "Last-Event-ID", "3").expect(http.StatusOK)
 	require.NotContains(t, string(again.raw), "QUEUED")
 	require.Contains(t, string(again.raw), `"status":"FAILED"`)
+	require.Empty(t, u.do("GET", path+"/events", nil, "Last-Event-ID", "1000").expect(http.StatusOK).raw, "there is nothing more to say")
 	u.do("GET", path+"/events", nil, "Last-Event-ID", "x").fails(http.StatusBadRequest, 1000, "Last-Event-ID")
 }
 

@@ -22,7 +22,7 @@ import (
 func (s *Server) ListTransactions(c echo.Context, params ListTransactionsParams) error {
 	var accounts []uuid.UUID
 	for i, id := range params.Accounts {
-		account, err := uuid.Parse(id)
+		account, err := parseID(id)
 		if err != nil {
 			return errNotFound
 		}
@@ -35,7 +35,7 @@ func (s *Server) ListTransactions(c echo.Context, params ListTransactionsParams)
 
 // ListAccountTransactions lists transactions of one account (GET /rest/accounts/{id}/transactions).
 func (s *Server) ListAccountTransactions(c echo.Context, accountID AccountID, p ListAccountTransactionsParams) error {
-	account, err := uuid.Parse(accountID)
+	account, err := parseID(accountID)
 	if err != nil {
 		return errNotFound
 	}
@@ -251,7 +251,7 @@ func (s *Server) since(ctx context.Context, q *transactionQuery, user, since str
 		q.arguments["removed"] = day.Time()
 		return nil
 	}
-	id, err := uuid.Parse(since)
+	id, err := parseID(since)
 	if err != nil {
 		return invalid("since", "is neither a day nor a transaction id")
 	}
@@ -278,7 +278,7 @@ func (s *Server) ofSync(ctx context.Context, q *transactionQuery, user, id strin
 	if id == "" {
 		return nil
 	}
-	sync, err := uuid.Parse(id)
+	sync, err := parseID(id)
 	if err != nil {
 		return errNotFound
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 
 	"kontoflow/models"
 )
@@ -49,10 +51,13 @@ func Find(ctx context.Context, store *models.Store, q Query) (banks []models.Ban
 		name := strings.ToLower(strings.TrimSpace(q.Search))
 		code := likeEscape(strings.ToUpper(strings.ReplaceAll(q.Search, " ", ""))) + "%"
 		begins, contains := likeEscape(name)+"%", "%"+likeEscape(name)+"%"
+		// Of fewer than four characters, nothing is left that a typing error could be told by.
+		typed := utf8.RuneCountInString(name) > 3
 		return find.
-			Where("(lower(name) LIKE ? OR ? <% lower(name) OR bank_code LIKE ? OR upper(bic) LIKE ?)", contains, name, code, code).
-			Order(gorm.Expr(`CASE WHEN bank_code LIKE ? OR upper(bic) LIKE ? OR lower(name) LIKE ? THEN 0 WHEN lower(name) LIKE ? THEN 1 ELSE 2 END,
-				word_similarity(?, lower(name)) DESC, length(name), lower(name), id`, code, code, begins, contains, name)).
+			Where("(lower(name) LIKE ? OR ? AND ? <% lower(name) OR bank_code LIKE ? OR upper(bic) LIKE ?)", contains, typed, name, code, code).
+			Order(clause.OrderBy{Expression: gorm.Expr(`CASE WHEN bank_code LIKE ? OR upper(bic) LIKE ? OR lower(name) LIKE ? THEN 0
+				WHEN lower(name) LIKE ? THEN 1 ELSE 2 END, word_similarity(?, lower(name)) DESC, length(name), lower(name), id`,
+				code, code, begins, contains, name)}).
 			Find(&banks).Error
 	})
 	if err != nil {

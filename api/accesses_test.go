@@ -1,0 +1,91 @@
+package api_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/models"
+)
+
+func TestAccesses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.tenant().user()
+	r := u.do("POST", "/rest/accesses?embed=provider,access_method", map[string]any{"access_method_id": methodID, "save_credentials": true,
+		"credentials": map[string]string{"login": "jane", "pin": "12345"},
+		"consent":     map[string]any{"recurring": true, "period": 90, "scopes": []string{"ACCOUNTS", "TRANSACTIONS"}, "expires_at": "2020-01-01T00:00:00.000Z"}},
+		"Accept-Language", "de-AT,de;q=0.9").expect(http.StatusCreated)
+	id := r.body["id"].(string)
+	require.Equal(t, bankID, r.body["provider_id"])
+	require.Equal(t, "NEW", r.body["status"])
+	require.Equal(t, "Sparkasse Musterstadt", r.at("provider", "name"))
+	require.Equal(t, "Bitte anmelden", r.at("access_method", "advice"))
+	require.JSONEq(t, `{"recurring":true,"period":90,"scopes":["ACCOUNTS","TRANSACTIONS"]}`, string(mustJSON(t, r.at("consent"))))
+	require.JSONEq(t, `{"enabled":false,"reason":"DISABLED"}`, string(mustJSON(t, r.at("auto_sync"))))
+	require.NotContains(t, string(r.raw), "12345")
+	require.NotContains(t, string(r.raw), "xs2a.bank.example", "where the bank is, is the operator's business")
+
+	plain := u.do("GET", "/rest/accesses/"+id, nil).expect(http.StatusOK)
+	require.NotContains(t, plain.body, "provider")
+	require.NotContains(t, plain.body, "access_method")
+	second := u.access()
+	list := u.do("GET", "/rest/accesses?embed=access_method", nil).expect(http.StatusOK).at("accesses").([]any)
+	require.Len(t, list, 2)
+	require.Equal(t, id, list[0].(map[string]any)["id"])
+	require.Contains(t, list[1], "access_method")
+	require.JSONEq(t, `{"recurring":true,"scopes":["ACCOUNTS","BALANCES","TRANSACTIONS"]}`, string(mustJSON(t, list[1].(map[string]any)["consent"])))
+	require.JSONEq(t, `{"enabled":false,"reason":"NO_STORED_SECRETS"}`, string(mustJSON(t, list[1].(map[string]any)["auto_sync"])))
+	_ = second
+
+	r = u.do("POST", "/rest/accesses/"+id+"/remove_pin", nil).expect(http.StatusOK)
+	require.Equal(t, "NO_STORED_SECRETS", r.at("auto_sync", "reason"))
+	require.Equal(t, false, r.body["save_credentials"])
+	stored, err := w.store.StoredCredentials(t.Context(), uuid.MustParse(id))
+	require.NoError(t, err)
+	require.Len(t, stored, 1)
+	require.Equal(t, "login", stored[0].Key)
+}
+
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.tenant().user()
+	r := u.do("POST", "/rest/accesses", map[string]any{"access_method_id": methodID, "save_credentials": true,
+		"credentials": map[string]string{"login": "jane", "pin": "12345"}}).expect(http.StatusCreated)
+	access := r.body["id"].(string)
+	path := "/rest/accesses/" + access + "/credentials"
+	consent := models.Consent{ID: models.NewID(), AccessID: uuid.MustParse(access), Status: "VALID", CreatedAt: time.Now()}
+	until := time.Now().Add(90 * 24 * time.Hour)
+	consent.ValidUntil = &until
+	require.NoError(t, w.store.DB.Create(&consent).Error)
+	require.Equal(t, until.UTC().Format("2006-01-02T15:04:05.000Z"), u.do("GET", "/rest/accesses/"+access, nil).at("consent", "expires_at"))
+
+	r = u.do("GET", path, nil).expect(http.StatusOK)
+	require.NotContains(t, string(r.raw), "12345")
+	require.NotContains(t, string(r.raw), "jane")
+	ids := make(map[any]string)
+	for _, item := range r.at("credentials").([]any) {
+		credential := item.(map[string]any)
+		require.Equal(t, "ACTIVE", credential["status"])
+		if credential["type"] == "CONSENT" {
+			ids["consent"] = credential["id"].(string)
+		} else {
+			ids[credential["key"]] = credential["id"].(string)
+		}
+	}
+	require.Len(t, ids, 3)
+
+	revoke := map[string]any{"status": "REVOKED"}
+	require.Equal(t, "REVOKED", u.do("PATCH", path+"/"+ids["pin"], revoke).expect(http.StatusOK).body["status"])
+	u.do("PATCH", path+"/"+ids["pin"], revoke).fails(http.StatusNotFound, 1002)
+	require.Equal(t, "REVOKED", u.do("PATCH", path+"/"+ids["consent"], revoke).expect(http.StatusOK).body["status"])
+	u.do("PATCH", path+"/"+ids["consent"], revoke).expect(http.StatusOK)
+	_, err := w.temporal.DescribeWorkflowExecution(t.Context(), "revoke-"+ids["consent"], "")
+	require.NoError(t, err, "the bank will be told")
+	require.Equal(t, "NEEDS_AUTH", u.do("GET", "/rest/accesses/"+access, nil).body["status"])
+	u.do("POST", "/rest/accesses/"+access+"/syncs", nil).fails(http.StatusBadRequest, 1011, "credentials.pin")
+}
