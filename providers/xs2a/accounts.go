@@ -216,13 +216,10 @@ func (f *found) kind() providers.AccountType {
 	case says("paypal"):
 		return providers.PayPal
 	}
-	switch f.CashAccountType {
-	case "CACC", "TRAN", "CASH", "SLRY":
+	switch {
+	case f.CashAccountType == "CACC", f.CashAccountType == "TRAN", f.CashAccountType == "CASH", f.CashAccountType == "SLRY",
+		f.IBAN != "" && says("giro", "konto", "current", "checking"):
 		return providers.Giro
-	case "":
-		if f.IBAN != "" && says("giro", "konto", "current", "checking") {
-			return providers.Giro
-		}
 	}
 	return providers.Unknown
 }

@@ -150,7 +150,7 @@ func (t *talk) next(ctx context.Context) (providers.Step, error) {
 		}
 		return providers.Step{Status: providers.Ready}, nil
 	}
-	if d.Position.empty() && l.ConsentID != "" && !withoutToken {
+	if d.fresh() && l.ConsentID != "" && !withoutToken {
 		return t.review(ctx)
 	}
 	if !t.conv.Interactive {
@@ -159,7 +159,7 @@ func (t *talk) next(ctx context.Context) (providers.Step, error) {
 	if withoutToken {
 		return t.askOAuth(ctx, "", true)
 	}
-	if d.Position.empty() {
+	if d.fresh() {
 		return t.announce(createConsent), nil
 	}
 	return t.follow(ctx)

@@ -112,7 +112,7 @@ func (t *talk) postConsent(ctx context.Context, requestID string) error {
 	}
 	t.lasting.forgetConsent()
 	t.lasting.ConsentID, t.lasting.ConsentStatus, t.lasting.Asked = string(a.ConsentID), string(a.ConsentStatus), asked
-	t.dialog.Position, t.dialog.Start = position{}, nil
+	t.dialog.Begun, t.dialog.Position, t.dialog.Start = true, position{}, nil
 	t.arrive(&a, r)
 	if t.lasting.ConsentStatus == "valid" {
 		t.lasting.ConsentStatus = "received" // until it was read

@@ -67,7 +67,6 @@ var byCode = map[string]verdict{
 	"PSU_BLOCKED":            {providers.NeedsUser, providers.CodeAccessBlocked},
 	"PASSWORD_EXPIRED":       {providers.NeedsUser, providers.CodePINChange},
 	"ACCESS_EXCEEDED":        {providers.LimitExceeded, providers.CodeTemporary},
-	"SERVICE_UNAVAILABLE":    {providers.BankDown, providers.CodeMaintenance},
 	"SCA_METHOD_BLOCKED":     {providers.NeedsUser, providers.CodeTANBlocked},
 	"CERTIFICATE_INVALID":    {providers.Rejected, providers.CodeInternal},
 	"CERTIFICATE_EXPIRED":    {providers.Rejected, providers.CodeInternal},

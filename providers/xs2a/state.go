@@ -35,6 +35,8 @@ type dialog struct {
 	About *announcement `json:"about,omitempty"`
 	// Ask is the question that is open at the customer.
 	Ask *question `json:"ask,omitempty"`
+	// Begun says that the consent of this dialog was created.
+	Begun bool `json:"begun,omitempty"`
 	// ForReading says that the authorisation is one that the bank wants before a read, under a valid consent.
 	ForReading bool `json:"for_reading,omitempty"`
 	// RefreshToken says that the bank called the access token expired.
@@ -112,9 +114,12 @@ func (p *position) empty() bool {
 	return len(p.Links) == 0 && p.Authorisation == "" && p.SCAStatus == ""
 }
 
+// fresh reports whether nothing of an authorisation has happened yet.
+func (d *dialog) fresh() bool { return !d.Begun && d.Position.empty() }
+
 // idle reports whether nothing is under way.
 func (d *dialog) idle() bool {
-	return d.About == nil && d.Ask == nil && d.OAuth == nil && d.Position.empty() && !d.ForReading && !d.RefreshToken && d.State == ""
+	return d.About == nil && d.Ask == nil && d.OAuth == nil && d.fresh() && !d.ForReading && !d.RefreshToken && d.State == ""
 }
 
 // consented reports whether the stored consent is valid as far as we know, and covers what is wanted.
