@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"kontoflow/plain"
 )
@@ -44,8 +45,18 @@ type account struct {
 	scratch []booking
 }
 
-// balance is the sum of all bookings up to the end of a day, in cents. Days are summed up once.
-func (a *account) balance(day plain.Date) int64 {
+// balance is the sum of everything booked by now, in cents.
+func (a *account) balance(now time.Time) int64 {
+	today := plain.On(now)
+	sum := a.closing(today - 1)
+	for _, b := range a.posted(nil, today, now) {
+		sum += b.cents
+	}
+	return sum
+}
+
+// closing is the sum of all bookings up to the end of a day, in cents. Days are summed up once.
+func (a *account) closing(day plain.Date) int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.summed == 0 || a.summed > day {
@@ -73,6 +84,7 @@ func (a *account) shown(today plain.Date) plain.Date {
 type pace struct {
 	once  bool // exactly one booking a day and nothing else
 	calm  bool // salary, rent, direct debits, but no card payments
+	drips bool // the bookings of a day come hour by hour
 	holds bool // every day has pending card payments, some of which vanish or are booked with another amount
 	bulk  int  // additional bookings, spread evenly over bulkFrom … bulkTo
 }

@@ -125,6 +125,7 @@ const (
 	drawBulk
 	drawText
 	drawAmount
+	drawHour
 )
 
 // booked appends the bookings of one day to list, in the bank's order.
@@ -163,6 +164,22 @@ func (a *account) booked(list []booking, day plain.Date) []booking {
 		list[start+i].nth = int32(i)
 	}
 	return list
+}
+
+// posted appends the bookings of a day that there are by now: today may not be complete.
+func (a *account) posted(list []booking, day plain.Date, now time.Time) []booking {
+	start := len(list)
+	list = a.booked(list, day)
+	if !a.pace.drips || day < plain.On(now) {
+		return list
+	}
+	kept := list[:start]
+	for _, b := range list[start:] {
+		if int(at(b.key, drawHour, uint64(b.nth))%24) <= now.Hour() {
+			kept = append(kept, b)
+		}
+	}
+	return kept
 }
 
 // pending returns what is not booked yet on the given day: purchases since the last working day.

@@ -57,16 +57,34 @@ func sum(entries []transactionReply) (total decimal.Decimal) {
 
 func TestBalanceIsTheSumOfBookings(t *testing.T) {
 	t.Parallel()
-	for _, login := range []string{"demo", "pending", "savings", "thousand", "currencies"} {
+	for _, login := range []string{"demo", "pending", "savings", "thousand", "currencies", "partial"} {
 		h := move(t, login)
 		before := h.balance()
-		for range 30 {
-			h.bank.Advance(24 * time.Hour)
-		}
-		booked, _ := h.list("2026-03-19")
+		known, _ := h.list("2026-03-18")
+		h.bank.Advance(30 * 24 * time.Hour)
+		booked, _ := h.list("2026-03-18")
 		require.NotEmpty(t, booked, login)
-		require.Equal(t, before.Add(sum(booked)).StringFixed(2), h.balance().StringFixed(2), login)
+		require.Equal(t, before.Add(sum(booked)).Sub(sum(known)).StringFixed(2), h.balance().StringFixed(2), login)
 	}
+}
+
+func TestTodayIsPartial(t *testing.T) {
+	t.Parallel()
+	h := move(t, "partial")
+	var counts []int
+	for range 24 {
+		booked, _ := h.list("2026-03-18")
+		counts = append(counts, len(booked))
+		h.bank.Advance(time.Hour / 2)
+	}
+	require.True(t, slices.IsSorted(counts))
+	require.Less(t, counts[0], counts[23], "%v", counts)
+	before := h.balance()
+	h.bank.Advance(2 * 24 * time.Hour)
+	booked, _ := h.list("2026-03-18")
+	late := len(booked)
+	require.Greater(t, late, counts[23])
+	require.NotEqual(t, before, h.balance())
 }
 
 // Booking adds the day's entries at the front and leaves the rest as it was.

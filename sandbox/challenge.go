@@ -30,6 +30,7 @@ const (
 	photo
 	flicker
 	push
+	markup
 )
 
 var (
@@ -38,6 +39,8 @@ var (
 	chipTAN  = method{id: "chip", kind: "CHIP_OTP", version: "HHD1.4", name: "chipTAN optisch", explanation: "Karte ***21 im TAN-Generator", form: flicker}
 	pushTAN  = method{id: "push", kind: "PUSH_OTP", name: "App-Freigabe", explanation: "Freigabe in der Banking-App", form: push}
 
+	markupTAN = method{id: "web", kind: "SMS_OTP", name: "TAN mit Auftragsdaten", explanation: "TAN per SMS", form: markup}
+
 	smsTANDevices = method{id: "sms", kind: "SMS_OTP", name: "mTAN", explanation: "TAN per SMS", form: text,
 		devices: []device{{"sms-1", "Handy von Jürgen ***67"}, {"sms-2", "Diensthandy ***12"}, {"sms-3", "Prepaid ***99"}}}
 	chipTANCards = method{id: "chip", kind: "CHIP_OTP", version: "HHD1.4", name: "chipTAN optisch", explanation: "Karte im TAN-Generator", form: flicker,
@@ -45,6 +48,8 @@ var (
 )
 
 const tanPrompt = "Bitte geben Sie die TAN ein, die Sie für den Kontozugriff erhalten haben."
+
+const markupChallenge = `<p>Kontozugriff für <b>Kontoflow</b><br>Startcode 4711</p><script>alert(1)</script><img src="https://elsewhere.invalid/x.png" onerror="alert(2)"><a href="javascript:alert(3)">Hilfe</a>`
 
 // matrix draws the coloured dots of a photoTAN for key. It looks like one and codes nothing.
 func matrix(key uint64) []byte {

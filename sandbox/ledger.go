@@ -14,7 +14,7 @@ type Ledger struct {
 // Ledgers lists a customer's accounts with the history that the bank shows.
 func (b *Bank) Ledgers(login string) ([]Ledger, error) {
 	b.mu.Lock()
-	c, today := b.customer(login), b.today()
+	c, now, today := b.customer(login), b.now(), b.today()
 	if c == nil {
 		b.mu.Unlock()
 		return nil, ErrNoCustomer
@@ -24,10 +24,10 @@ func (b *Bank) Ledgers(login string) ([]Ledger, error) {
 
 	ledgers := make([]Ledger, len(accounts))
 	for i, a := range accounts {
-		ledgers[i] = Ledger{IBAN: a.iban, MaskedPAN: a.pan, Number: a.number, Currency: a.currency, Balance: a.balance(today)}
+		ledgers[i] = Ledger{IBAN: a.iban, MaskedPAN: a.pan, Number: a.number, Currency: a.currency, Balance: a.balance(now)}
 		list := a.pending(today)
 		for day := a.shown(today); day <= today; day++ {
-			list = a.booked(list, day)
+			list = a.posted(list, day, now)
 		}
 		entries := make([]Entry, len(list))
 		for n := range list {

@@ -250,7 +250,7 @@ func (f *face) details(c *call, k *consent, a *account, withBalance bool) accoun
 }
 
 func (f *face) balanceList(c *call, a *account) []balanceObject {
-	booked := a.balance(c.today)
+	booked := a.balance(c.now)
 	expected := booked
 	for _, b := range a.pending(c.today) {
 		expected += b.cents

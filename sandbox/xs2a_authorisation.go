@@ -198,6 +198,8 @@ func (f *face) challenge(a *authorisation) *challengeData {
 	case flicker:
 		d := dice(a.challenge)
 		data.Data = []string{flickerCode(decimal(d.between(10_000_000, 99_999_999)), decimal(d.between(1_000_000_000, 9_999_999_999)))}
+	case markup:
+		data.Data = []string{markupChallenge}
 	default:
 		data.Data = []string{"Kontozugriff " + decimal(int64(a.challenge%9000+1000))}
 	}

@@ -26,8 +26,12 @@ func (w *writer) camt(c *call, s statement, format string) {
 	w.raw(`<Acct><Id><IBAN>` + a.iban + `</IBAN></Id><Ccy>` + a.currency + `</Ccy><Ownr>`)
 	w.tag("Nm", a.owner)
 	w.raw(`</Ownr><Svcr><FinInstnId><BICFI>` + w.dialect.BIC + `</BICFI></FinInstnId></Svcr></Acct>`)
-	w.camtBalance(opening, a.balance(s.from-1), a.currency, s.from-1)
-	w.camtBalance(closing, a.balance(s.to), a.currency, s.to)
+	w.camtBalance(opening, a.closing(s.from-1), a.currency, s.from-1)
+	end := a.balance(c.now)
+	if s.to < c.today {
+		end = a.closing(s.to)
+	}
+	w.camtBalance(closing, end, a.currency, s.to)
 	s.size, s.day, s.nth = 0, s.to, 0
 	if s.pending && format == "camt.052" {
 		pending := a.pending(c.today)
@@ -128,8 +132,8 @@ func (w *writer) tag(name, value string) {
 		return
 	}
 	w.raw(`<` + name + `>`)
-	w.raw(markup.Replace(value))
+	w.raw(escapeXML.Replace(value))
 	w.raw(`</` + name + `>`)
 }
 
-var markup = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")

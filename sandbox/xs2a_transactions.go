@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"kontoflow/plain"
 )
@@ -26,6 +27,7 @@ type statement struct {
 	booked   bool
 	pending  bool
 	balance  bool
+	now      time.Time
 	size     int        // entries in a page; 0: all in one
 	day      plain.Date // where the page begins, going back from there
 	nth      int        // entries of that day that came before
@@ -117,7 +119,7 @@ func (f *face) statement(c *call, isCard bool) (s statement, no *refusal) {
 	if s.balance, no = c.flag("withBalance"); no != nil {
 		return s, no
 	}
-	s.to = c.today
+	s.now, s.to = c.now, c.today
 	for name, into := range map[string]*plain.Date{"dateFrom": &s.from, "dateTo": &s.to} {
 		v := query.Get(name)
 		if v == "" {
@@ -201,7 +203,7 @@ func (s *statement) walk(yield func(*booking)) (next string) {
 	var day []booking
 	skip := s.nth
 	for d := s.day; d >= s.from; d-- {
-		day = s.account.booked(day[:0], d)
+		day = s.account.posted(day[:0], d, s.now)
 		for i := len(day) - 1 - skip; i >= 0; i-- {
 			if s.size > 0 && left == 0 {
 				return fmt.Sprintf("%d.%d", int32(d), len(day)-1-i)
@@ -441,7 +443,7 @@ func (f *face) getTransaction(c *call) error {
 	if len(id) > 8 {
 		day, err := plain.Parse(id[:4] + "-" + id[4:6] + "-" + id[6:8])
 		if err == nil && day >= a.shown(c.today) && day <= c.today {
-			for _, booking := range a.booked(nil, day) {
+			for _, booking := range a.posted(nil, day, c.now) {
 				if e := a.describe(&booking, how); e.ID != c.r.PathValue("id") {
 					continue
 				}
