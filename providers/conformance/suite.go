@@ -64,9 +64,22 @@ func Run(t *testing.T, adapter Adapter) {
 		for bank, persona := range adapter.Others {
 			t.Run(bank, func(t *testing.T) {
 				t.Parallel()
-				w := newGround(t, adapter).newWorker(bank, persona)
+				g := newGround(t, adapter)
+				w := g.newWorker(bank, persona)
 				require.NoError(t, w.connect())
 				readsEverything(w)
+				for lost := 1; lost <= w.moves; lost++ {
+					login := fmt.Sprintf("%s+%d", persona, lost)
+					again := g.newWorker(bank, login)
+					again.lose = lost
+					if err := again.connect(); err != nil {
+						// Not every bank lets anybody find out whether a PIN arrived; then it is not sent again.
+						requireKind(t, err, providers.WrongCredentials)
+						require.LessOrEqual(t, g.bank.Counters().Logins[login], 1)
+						continue
+					}
+					readsEverything(again)
+				}
 			})
 		}
 	})

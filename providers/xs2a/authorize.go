@@ -83,7 +83,7 @@ func (t *talk) poll(ctx context.Context) (providers.Step, error) {
 		t.dialog.Ask = nil
 		return t.advance(ctx, providers.Answer{})
 	}
-	ask.PollAfter = max(t.pollEvery(), retryAfter(header, now))
+	ask.PollAfter = max(pollEvery, retryAfter(header, now))
 	ask.NotBefore = now.Add(ask.PollAfter)
 	return providers.Step{Status: providers.Pending, PollAfter: ask.PollAfter}, nil
 }
@@ -358,9 +358,9 @@ func (t *talk) findOut(ctx context.Context, about *announcement) (arrived bool, 
 		// A code or refresh token that is spent is refused, and the authorization starts anew.
 		return false, nil
 	}
-	if t.dialog.Position.Authorisation == "" && about.Step == sendPassword {
-		// The password went along with the start of the authorisation: whether it is there says whether it arrived.
-		id, err := t.lastAuthorisation(ctx)
+	if t.startsWith(about.Step) {
+		// It went along with the start of the authorisation: whether that is there says whether it arrived.
+		id, err := t.lastAuthorisation(ctx, about.Step)
 		if err != nil || id == "" {
 			return false, err
 		}
@@ -384,10 +384,27 @@ func (t *talk) findOut(ctx context.Context, about *announcement) (arrived bool, 
 		if about.Step == sendPassword {
 			return true, t.restart() // it arrived and was right, but the methods or the challenge are lost with the answer
 		}
-	case "":
+	}
+	if status == "" || t.asksConsent() { // a consent's status does not tell whether a password arrived
 		return false, t.unclear(about.Step)
 	}
 	return false, nil
+}
+
+// startsWith reports whether the step is a POST that starts the authorisation.
+func (t *talk) startsWith(what step) bool {
+	p := &t.dialog.Position
+	if _, ok := p.Links.first("updatePsuAuthentication", "updateEncryptedPsuAuthentication", "authoriseTransaction", "confirmation"); ok {
+		return false
+	}
+	_, password := p.Links.first("startAuthorisationWithPsuAuthentication", "startAuthorisationWithEncryptedPsuAuthentication")
+	_, code := p.Links.first("startAuthorisationWithTransactionAuthorisation")
+	return what == sendPassword && password || what == sendTAN && code
+}
+
+// asksConsent reports whether the consent's status stands in for the authorisation's.
+func (t *talk) asksConsent() bool {
+	return t.dialog.Position.Authorisation == "" || t.dialect.pollConsent
 }
 
 // restart begins a fresh authorisation of the same consent.
@@ -536,7 +553,7 @@ func (t *talk) arrive(a *answer, r *reply) {
 // position takes it over.
 func (t *talk) status(ctx context.Context) (string, http.Header, error) {
 	p := &t.dialog.Position
-	if p.Authorisation == "" || t.dialect.pollConsent {
+	if t.asksConsent() {
 		status, header, err := t.consentStatus(ctx)
 		if err != nil {
 			return "", nil, err
@@ -574,14 +591,14 @@ func (t *talk) status(ctx context.Context) (string, http.Header, error) {
 }
 
 // lastAuthorisation is the id of the consent's newest authorisation; "" there is none.
-func (t *talk) lastAuthorisation(ctx context.Context) (string, error) {
+func (t *talk) lastAuthorisation(ctx context.Context, what step) (string, error) {
 	var a struct {
 		IDs many[text] `json:"authorisationIds"`
 	}
 	_, err := t.json(ctx, call{doing: "list the authorisations", method: http.MethodGet, of: aboutConsent,
 		url: t.bank.path("v1", "consents", url.PathEscape(t.lasting.ConsentID), "authorisations")}, &a)
 	if err != nil {
-		return "", t.orUnclear(err, sendPassword)
+		return "", t.orUnclear(err, what)
 	}
 	if len(a.IDs) == 0 {
 		return "", nil

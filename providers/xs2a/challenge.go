@@ -25,10 +25,12 @@ import (
 )
 
 const (
-	maxImage       = 256 << 10 // bytes of a photoTAN picture
-	maxImageSide   = 4096      // pixels
-	defaultPolling = 2 * time.Second
+	maxImage     = 256 << 10 // bytes of a photoTAN picture
+	maxImageSide = 4096      // pixels
 )
+
+// pollEvery is the pace of a decoupled authorisation where the bank names none with Retry-After.
+const pollEvery = 2 * time.Second
 
 // ask opens a question to the customer.
 func (t *talk) ask(q question) providers.Step {
@@ -138,19 +140,11 @@ func (t *talk) askDecoupled() providers.Step {
 	if p.Chosen != nil {
 		said = orElse(said, string(p.Chosen.Explanation))
 	}
-	every := t.pollEvery()
 	return t.ask(question{
 		Challenge: providers.Challenge{Type: providers.Decoupled,
 			Message: orElse(plainText(said, maxMessage), "Please confirm in your bank's app.")},
-		PollAfter: every, NotBefore: t.options.Now().Add(every),
+		PollAfter: pollEvery, NotBefore: t.options.Now().Add(pollEvery),
 	})
-}
-
-func (t *talk) pollEvery() time.Duration {
-	if t.dialect.pollEvery > 0 {
-		return t.dialect.pollEvery
-	}
-	return defaultPolling
 }
 
 // picture makes a data URI of a small PNG, JPEG or GIF, and refuses everything else.

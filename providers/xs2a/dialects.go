@@ -1,22 +1,17 @@
 package xs2a
 
-import "time"
-
 // A dialect is what a group of banks does otherwise than the Implementation Guidelines say. Links and statuses
 // drive the client; a row here holds only what they cannot tell.
 type dialect struct {
 	access          accessStyle
-	onlyRecurring   bool          // one-off consents are refused
-	maxDays         int           // longest consent that may be asked for; 0: "as long as you let us"
-	bookingStatus   string        // of transaction reads; "": both
-	accept          string        // of transaction reads; "": JSON, else camt
-	psuIDType       string        // PSU-ID-Type where the catalog names none
-	encryptPassword string        // where the certificate is that the password is encrypted for
-	tokenHeader     string        // header of the pre-step token instead of Authorization
-	scopeParameter  string        // name of the authorization request's scope parameter; "": scope
-	pollConsent     bool          // the authorisation's status cannot be read: ask the consent's
-	pollEvery       time.Duration // decoupled: between two questions, where the bank does not say; 0: 2 s
-	historyDays     int           // how far back a read may ask; 0: no limit known
+	onlyRecurring   bool   // one-off consents are refused
+	maxDays         int    // longest consent that may be asked for; 0: "as long as you let us"
+	bookingStatus   string // of transaction reads; "": both
+	accept          string // of transaction reads; "": JSON, else camt
+	psuIDType       string // PSU-ID-Type where the catalog names none
+	encryptPassword string // where the certificate is that the password is encrypted for
+	tokenHeader     string // header of the pre-step token instead of Authorization
+	pollConsent     bool   // the authorisation's status cannot be read: ask the consent's
 }
 
 // accessStyle is how a consent for all accounts is asked for.

@@ -54,15 +54,9 @@ func (t *talk) askOAuth(ctx context.Context, link string, first bool) (providers
 	if t.dialog.State == "" {
 		t.dialog.State = redirect.State
 	}
-	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier)}
-	config := oauth2.Config{ClientID: registration.ClientID, RedirectURL: redirect.URL,
+	config := oauth2.Config{ClientID: registration.ClientID, RedirectURL: redirect.URL, Scopes: []string{scope},
 		Endpoint: oauth2.Endpoint{AuthURL: server.authorize}}
-	if t.dialect.scopeParameter == "" {
-		config.Scopes = []string{scope}
-	} else {
-		options = append(options, oauth2.SetAuthURLParam(t.dialect.scopeParameter, scope))
-	}
-	return t.askRedirect(config.AuthCodeURL(t.dialog.State, options...))
+	return t.askRedirect(config.AuthCodeURL(t.dialog.State, oauth2.S256ChallengeOption(verifier)))
 }
 
 // authorizationServer are the addresses of a bank's authorization server.

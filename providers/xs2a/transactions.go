@@ -91,10 +91,8 @@ func (t *talk) bound(at *cursor) {
 		at.To, at.Closed = today, false
 	}
 	back := farBack
-	for _, limit := range []int{t.conv.Connection.HistoryDays, t.dialect.historyDays} {
-		if limit > 0 {
-			back = min(back, limit)
-		}
+	if limit := t.conv.Connection.HistoryDays; limit > 0 {
+		back = min(back, limit)
 	}
 	at.From = max(at.From, today.AddDays(-back))
 	at.From = min(at.From, at.To)
@@ -127,8 +125,11 @@ func (t *talk) page(ctx context.Context, account providers.Account, at cursor, u
 	}
 	t.reading(&c)
 	r, err := t.send(ctx, c)
-	if refused, ok := asRefusal(err); ok && refused.status == http.StatusNotAcceptable && c.accept == acceptBoth {
-		c.accept, c.requestID = acceptXML, "" // some want to hear of one type only
+	for _, one := range []string{acceptJSON, acceptXML} { // some banks want to hear of one type only
+		if refused, ok := asRefusal(err); !ok || refused.status != http.StatusNotAcceptable || t.dialect.accept != "" || account.Card {
+			break
+		}
+		c.accept, c.requestID = one, ""
 		r, err = t.send(ctx, c)
 	}
 	if err != nil {

@@ -392,6 +392,34 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
+// Where a bank says itself what it cannot do, no dialect is needed.
+func TestThePlainDialectCopes(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	for path, persona := range map[string]string{"recurring": "demo", "statements": "demo", "apikey": "exempt"} {
+		conv := g.conversation(t, path, persona)
+		conv.Connection.Dialect = ""
+		_, err := authorize(t, g.provider, conv)
+		require.NoError(t, err, path)
+		accounts, err := g.provider.Accounts(t.Context(), conv)
+		require.NoError(t, err, path)
+		page, err := g.provider.Transactions(t.Context(), conv, accounts[0], providers.Window{}, "")
+		require.NoError(t, err, path)
+		require.NotEmpty(t, page.Entries, path)
+	}
+}
+
+func TestOneOffConsents(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	for _, path := range []string{"demo", "recurring"} { // the latter has recurring ones only
+		conv := g.conversation(t, path, "exempt")
+		conv.Consent = providers.Consent{}
+		_, err := authorize(t, g.provider, conv)
+		require.NoError(t, err, path)
+	}
+}
+
 // The catalog is the operator's, but its mistakes end in an error that names them, and nothing is sent anywhere.
 func TestABadConnection(t *testing.T) {
 	t.Parallel()
