@@ -61,15 +61,17 @@ func Run(t *testing.T, adapter Adapter) {
 
 	t.Run("banks that deviate", func(t *testing.T) {
 		t.Parallel()
+		shared := newGround(t, adapter)
 		for bank, persona := range adapter.Others {
 			t.Run(bank, func(t *testing.T) {
 				t.Parallel()
-				g := newGround(t, adapter)
+				g := shared.under(t)
+				persona := persona + "+" + bank
 				w := g.newWorker(bank, persona)
 				require.NoError(t, w.connect())
 				readsEverything(w)
 				for lost := 1; lost <= w.moves; lost++ {
-					login := fmt.Sprintf("%s+%d", persona, lost)
+					login := fmt.Sprintf("%s-%d", persona, lost)
 					again := g.newWorker(bank, login)
 					again.lose = lost
 					if err := again.connect(); err != nil {
@@ -86,13 +88,14 @@ func Run(t *testing.T, adapter Adapter) {
 
 	t.Run("whichever move is lost, the outcome is the same", func(t *testing.T) {
 		t.Parallel()
+		shared := newGround(t, adapter)
 		for _, way := range ways {
 			if !can(way.persona) || way.persona == "slow" {
 				continue
 			}
 			t.Run(way.persona, func(t *testing.T) {
 				t.Parallel()
-				g := newGround(t, adapter)
+				g := shared.under(t)
 				undisturbed := g.newWorker(adapter.Bank, way.persona+"+0")
 				way.walk(undisturbed)
 				for lost := 1; lost <= undisturbed.moves; lost++ {
@@ -106,6 +109,7 @@ func Run(t *testing.T, adapter Adapter) {
 
 	t.Run("whichever call fails, the outcome is the same", func(t *testing.T) {
 		t.Parallel()
+		shared := newGround(t, adapter)
 		for _, action := range []sandbox.Action{sandbox.ActLose, sandbox.ActDrop} {
 			for _, way := range ways {
 				if !can(way.persona) || way.ends != nil || way.persona == "slow" || way.persona == "flaky" {
@@ -113,11 +117,11 @@ func Run(t *testing.T, adapter Adapter) {
 				}
 				t.Run(string(action)+" "+way.persona, func(t *testing.T) {
 					t.Parallel()
-					g := newGround(t, adapter)
-					undisturbed := g.newWorker(adapter.Bank, way.persona)
-					way.walk(undisturbed)
-					for endpoint := range g.bank.Counters().ByLogin[way.persona] {
-						w := g.newWorker(adapter.Bank, way.persona+"+"+strings.ReplaceAll(endpoint, ".", "-"))
+					g := shared.under(t)
+					undisturbed := fmt.Sprintf("%s+%s", way.persona, action)
+					way.walk(g.newWorker(adapter.Bank, undisturbed))
+					for endpoint := range g.bank.Counters().ByLogin[undisturbed] {
+						w := g.newWorker(adapter.Bank, undisturbed+"-"+strings.ReplaceAll(endpoint, ".", "-"))
 						login := w.conv.Credentials[providers.CredentialLogin]
 						require.NoError(t, g.bank.Inject(sandbox.Fault{Login: login, Endpoint: endpoint, Times: 1, Action: action}))
 						way.walk(w)
