@@ -32,7 +32,7 @@ const (
 type door string
 
 const (
-	open      door = "" // any other than this stays closed
+	open      door = ""
 	wrongPIN  door = "wrong PIN"
 	locked    door = "locked"
 	changePIN door = "PIN change"

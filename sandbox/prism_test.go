@@ -296,13 +296,17 @@ func prismBinary(t *testing.T) string {
 	if err != nil {
 		t.Skip("Prism is not installed, and neither is npm")
 	}
-	require.NoError(t, os.MkdirAll(home, 0o700))
+	require.NoError(t, os.MkdirAll(filepath.Dir(home), 0o700))
+	fresh, err := os.MkdirTemp(filepath.Dir(home), "prism-")
+	require.NoError(t, err)
+	defer os.RemoveAll(fresh) // what is whole was moved away
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, npm, "install", "--no-audit", "--no-fund", "--prefix", home, "@stoplight/prism-cli@"+prismVersion).CombinedOutput()
+	out, err := exec.CommandContext(ctx, npm, "install", "--no-audit", "--no-fund", "--prefix", fresh, "@stoplight/prism-cli@"+prismVersion).CombinedOutput()
 	if err != nil {
 		t.Skipf("Prism cannot be installed: %v\n%s", err, out)
 	}
+	require.NoError(t, os.Rename(fresh, home))
 	return binary
 }
 
