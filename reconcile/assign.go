@@ -19,13 +19,13 @@ func (m *matcher) assignSameAmounts() {
 		_, ok := m.scoreSameAmount(s, e)
 		return ok
 	}
-	m.pair(ByAssignment, true, func(f *Facts, dst []key) []key {
+	m.pair(ByAssignment, uniqueOfRest, func(f *Facts, dst []key) []key {
 		if f.EndToEnd != 0 {
 			dst = append(dst, key{f.EndToEnd, f.money()})
 		}
 		return dst
 	}, believable)
-	m.pair(ByAssignment, true, func(f *Facts, dst []key) []key {
+	m.pair(ByAssignment, uniqueOfRest, func(f *Facts, dst []key) []key {
 		var text uint64
 		for _, word := range f.Sketch {
 			text = mix(text ^ word)

@@ -108,9 +108,16 @@ const (
 func Match(stored []Stored, sent []Facts, w Window) Plan {
 	m := newMatcher(stored, sent, w)
 	m.pairSameWords()
-	m.pairIDs()
-	m.pairFingerprints()
-	m.assignSameAmounts()
+	if m.lasting = m.idsLast(); m.lasting {
+		m.pairIDs(m.sureID)
+		m.pairFingerprints()
+		m.assignSameAmounts()
+		m.pairIDs(m.likelyID)
+	} else {
+		m.pairFingerprints()
+		m.pairIDs(m.sureID)
+		m.assignSameAmounts()
+	}
 	m.assignPending()
 	return m.plan()
 }
@@ -120,6 +127,8 @@ type matcher struct {
 	sent   []Facts
 	window Window
 	reach  reach
+
+	lasting bool // ids stay with their transactions
 
 	storedFor []int32 // per sent entry: index of its stored row, or -1
 	sentFor   []int32 // per stored row: index of its sent entry, or -1
@@ -167,7 +176,7 @@ func (m *matcher) match(s, e int32, step Step) {
 	m.sentFor[s], m.storedFor[e], m.steps[e] = e, s, step
 }
 
-type key [2]uint64
+type key = [2]uint64
 
 type keyed struct {
 	key   key
@@ -175,13 +184,21 @@ type keyed struct {
 	rank  int32
 }
 
-// pair matches unmatched rows and entries of the same key, in canonical order, as far as both sides reach; only keys
-// that stand on one row and one entry if unique. keys appends a row's keys to dst; believable may refuse a pair.
-func (m *matcher) pair(step Step, unique bool, keys func(f *Facts, dst []key) []key, believable func(s, e int32) bool) {
+// scope is what pair does with several rows or entries of one key.
+type scope uint8
+
+const (
+	counted      scope = iota // the first row gets the first entry, in canonical order, and so on
+	uniqueOfRest              // nothing, but those that have been matched before do not count
+	uniqueOfAll               // nothing
+)
+
+// pair matches unmatched rows and entries of the same key. keys appends a row's keys to dst; believable may refuse a pair.
+func (m *matcher) pair(step Step, scope scope, keys func(f *Facts, dst []key) []key, believable func(s, e int32) bool) {
 	all := m.keyed[:0]
 	var buf [2]key
 	for rank, s := range m.storedOrder {
-		if m.sentFor[s] < 0 {
+		if m.sentFor[s] < 0 || scope == uniqueOfAll {
 			for _, k := range keys(&m.stored[s].Facts, buf[:0]) {
 				all = append(all, keyed{k, s, int32(rank)})
 			}
@@ -189,7 +206,7 @@ func (m *matcher) pair(step Step, unique bool, keys func(f *Facts, dst []key) []
 	}
 	rows := len(all)
 	for rank, e := range m.sentOrder {
-		if m.storedFor[e] < 0 {
+		if m.storedFor[e] < 0 || scope == uniqueOfAll {
 			for _, k := range keys(&m.sent[e], buf[:0]) {
 				all = append(all, keyed{k, ^e, int32(rank)})
 			}
@@ -221,7 +238,7 @@ func (m *matcher) pair(step Step, unique bool, keys func(f *Facts, dst []key) []
 		}
 		rows, entries := all[start:split], all[split:end]
 		start = end
-		if unique && (len(rows) != 1 || len(entries) != 1) {
+		if scope != counted && (len(rows) != 1 || len(entries) != 1) {
 			continue
 		}
 		for i := 0; i < len(rows) && i < len(entries); i++ {
@@ -234,23 +251,48 @@ func (m *matcher) pair(step Step, unique bool, keys func(f *Facts, dst []key) []
 	}
 }
 
-// pairSameWords: the bank repeats itself. Most of every read ends here.
+// pairSameWords: the bank repeats itself, to the letter or nearly so. Most of every read ends here.
 func (m *matcher) pairSameWords() {
-	m.pair(BySameWords, false, func(f *Facts, dst []key) []key {
+	m.pair(BySameWords, counted, func(f *Facts, dst []key) []key {
 		return append(dst, key{mix(f.Print[0] ^ f.Content), mix(f.Print[1]^f.IDs[0]) ^ f.IDs[1]})
+	}, nil)
+	m.pair(BySameWords, counted, func(f *Facts, dst []key) []key {
+		if f.IDs == [2]uint64{} {
+			return dst
+		}
+		return append(dst, key{f.Print[0], mix(f.Print[1]^f.IDs[0]) ^ f.IDs[1]})
 	}, nil)
 }
 
+// idsLast reports whether this bank's ids stay with their transactions. Some number the lines of every answer, and a
+// payment that looks like yesterday's then carries yesterday's id: unless equal fingerprints have the same ids much
+// oftener than others, fingerprints go first.
+func (m *matcher) idsLast() bool {
+	confirmed, contradicted := 0, 0
+	for e := range m.sent {
+		if m.storedFor[e] >= 0 && m.sent[e].IDs != [2]uint64{} {
+			confirmed++
+		}
+	}
+	m.pair(ByNothing, counted, fingerprint, func(s, e int32) bool {
+		f, g := &m.stored[s].Facts, &m.sent[e]
+		if f.IDs != [2]uint64{} && g.IDs != [2]uint64{} && !shareID(f, g) {
+			contradicted++
+		}
+		return false
+	})
+	return confirmed >= 4*contradicted
+}
+
 // pairIDs: transaction id against transaction id first; then any of a row's ids, since banks move them between the fields.
-func (m *matcher) pairIDs() {
-	believable := func(s, e int32) bool { return believableID(&m.stored[s], &m.sent[e], &m.window) }
-	m.pair(ByID, true, func(f *Facts, dst []key) []key {
+func (m *matcher) pairIDs(believable func(s, e int32) bool) {
+	m.pair(ByID, uniqueOfAll, func(f *Facts, dst []key) []key {
 		if f.IDs[0] != 0 {
 			dst = append(dst, key{f.IDs[0]})
 		}
 		return dst
 	}, believable)
-	m.pair(ByID, true, func(f *Facts, dst []key) []key {
+	m.pair(ByID, uniqueOfAll, func(f *Facts, dst []key) []key {
 		if f.IDs[0] != 0 {
 			dst = append(dst, key{f.IDs[0]})
 		}
@@ -263,15 +305,17 @@ func (m *matcher) pairIDs() {
 
 // pairFingerprints: booked to booked and pending to pending first, then across.
 func (m *matcher) pairFingerprints() {
-	m.pair(ByFingerprint, false, func(f *Facts, dst []key) []key {
-		k := key(f.Print)
+	m.pair(ByFingerprint, counted, func(f *Facts, dst []key) []key {
+		k := f.Print
 		if f.Pending {
 			k[0] = ^k[0]
 		}
 		return append(dst, k)
 	}, nil)
-	m.pair(ByFingerprint, false, func(f *Facts, dst []key) []key { return append(dst, key(f.Print)) }, nil)
+	m.pair(ByFingerprint, counted, fingerprint, nil)
 }
+
+func fingerprint(f *Facts, dst []key) []key { return append(dst, f.Print) }
 
 func (m *matcher) plan() Plan {
 	p := Plan{Sent: make([]Outcome, len(m.sent))}
@@ -300,7 +344,7 @@ func (m *matcher) plan() Plan {
 		switch {
 		case row.State != Live:
 		case row.Facts.Pending:
-			if m.sentFor[s] < 0 && m.window.Complete && m.window.PendingComplete {
+			if m.sentFor[s] < 0 && m.reach.pending {
 				p.Removed = append(p.Removed, s)
 			}
 		case m.reach.covers(&row.Facts):
@@ -323,15 +367,16 @@ func (m *matcher) plan() Plan {
 	return p
 }
 
-// reach knows which stored rows the bank had to send.
+// reach knows which stored rows belong to what was read.
 type reach struct {
 	complete bool
-	from, to plain.Date // closed
-	open     bool       // the answer went on to today and beyond
+	pending  bool       // the pending set is complete as well
+	from, to plain.Date // closed; to is before today
+	open     bool       // the answer goes on to today and beyond
 }
 
 func newReach(sent []Facts, w Window) reach {
-	r := reach{complete: w.Complete, from: w.From, to: min(w.To, w.Today-1), open: w.To >= w.Today}
+	r := reach{complete: w.Complete, pending: w.Complete && w.PendingComplete, from: w.From, to: min(w.To, w.Today-1), open: w.To >= w.Today}
 	if r.from == 0 { // as far back as the bank gave: what is older than its oldest entry it may not have looked at
 		for i := range sent {
 			if d := sent[i].Date(); d != 0 && !sent[i].Pending && (r.from == 0 || d < r.from) {
@@ -343,14 +388,22 @@ func newReach(sent []Facts, w Window) reach {
 	return r
 }
 
-// asked: the answer held the row if the bank still has it, though perhaps not yet (today) or no longer (pending).
+// asked: the read is about the row, whichever date the bank chooses by.
 func (r reach) asked(f *Facts) bool {
-	inside := func(d plain.Date) bool { return d == 0 || d >= r.from && (r.open || d <= r.to) }
-	return r.complete && (f.Pending || inside(f.Booked) && inside(f.Valued))
+	inside := func(d plain.Date) bool { return d != 0 && d >= r.from && (r.open || d <= r.to) }
+	if f.Pending {
+		return r.pending
+	}
+	return f.Date() == 0 || inside(f.Booked) || inside(f.Valued)
 }
 
-// covers: both dates count, since the bank may have chosen by the one that we take for the other.
+// resent: this read, or the one that repeats it, holds the row if the bank still has it.
+func (r reach) resent(f *Facts) bool {
+	inside := func(d plain.Date) bool { return d == 0 || d >= r.from && (r.open || d <= r.to) }
+	return inside(f.Booked) && inside(f.Valued)
+}
+
+// covers: this read holds the row, or the bank has withdrawn it.
 func (r reach) covers(f *Facts) bool {
-	inside := func(d plain.Date) bool { return d == 0 || d >= r.from && d <= r.to }
-	return r.complete && f.Date() != 0 && inside(f.Booked) && inside(f.Valued)
+	return r.complete && r.resent(f) && f.Date() != 0 && f.Booked <= r.to && f.Valued <= r.to
 }

@@ -32,11 +32,11 @@ func tidy(e *providers.Entry) {
 	for _, text := range [...]*string{
 		&e.TransactionID, &e.EntryReference, &party.Name, &party.IBAN, &party.AccountNumber, &party.BIC, &party.BankCode,
 		&party.BankName, &e.BookingText, &e.BookingKey, &e.PrimanotaCode, &e.EndToEndID, &e.MandateID, &e.CreditorID,
-		&e.CustomerReference, &e.PurposeCode, &e.Currency, &e.OriginalCurrency,
+		&e.CustomerReference, &e.PurposeCode,
 	} {
 		*text = clean(*text, maxName)
 	}
-	e.Currency, e.OriginalCurrency = strings.ToUpper(e.Currency), strings.ToUpper(e.OriginalCurrency)
+	e.Currency, e.OriginalCurrency = currency(e.Currency), currency(e.OriginalCurrency)
 	if e.AdditionalInfo != nil {
 		info := make(map[string]string, len(e.AdditionalInfo))
 		for _, name := range slices.Sorted(maps.Keys(e.AdditionalInfo)) {
@@ -203,6 +203,23 @@ func millionths(amount decimal.Decimal) int64 {
 		n /= 10
 	}
 	return n
+}
+
+// currency is an ISO 4217 code, or nothing.
+func currency(s string) string {
+	if len(s) == 3 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z' && s[2] >= 'A' && s[2] <= 'Z' {
+		return s
+	}
+	letters := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z':
+			return r
+		}
+		return -1
+	}, s)
+	return letters[:min(3, len(letters))]
 }
 
 func code(currency string) (c [3]byte) {

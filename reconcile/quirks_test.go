@@ -108,8 +108,9 @@ func TestQuirk04ChangingID(t *testing.T) {
 
 	// The id may also move to the other field.
 	rent.EntryReference = "two"
-	rent.Counterparty.Name, rent.Remittance = "HV", nil
-	plan = a.read(complete(day(1), day(12), 4), rent)
+	rent.Counterparty.Name, rent.Remittance = "Hausverwaltung", []string{"Miete Haus 2"}
+	rent.BookingDate = day(18)
+	plan = a.read(complete(day(1), day(19), 4), rent)
 	sees(t, plan, 0)
 	require.Equal(t, reconcile.ByID, plan.Sent[0].Step)
 }

@@ -19,6 +19,7 @@ const (
 
 	// What a pair has to reach, by what a mistake would cost.
 	believed     = -200 // the bank had to send the row and did not: amount and date say it is this one
+	possible     = 0
 	likely       = 300
 	hardlyElse   = 500
 	beyondDoubt  = 700 // nobody would send the row's own entry again
@@ -28,6 +29,7 @@ const (
 	daysSameID   = 31
 	cardPercent  = 25  // tips, exchange rates, deposits
 	holdAlike    = 850 // a hold (fuel pump, hotel) is another amount altogether: only its text can tell
+	alikeWithID  = 700
 	sameWordsish = 800
 )
 
@@ -105,7 +107,7 @@ func agree(a, b uint64, same int32) int32 {
 func (m *matcher) resemblance(s *Stored, e *Facts) (score, alike, days int32) {
 	alike, days = similarity(&s.Facts.Sketch, &e.Sketch), daysApart(s, e, &m.window)
 	score = alike + perDay*days + agree(s.Facts.EndToEnd, e.EndToEnd, sameEndToEnd) + agree(s.Facts.Party, e.Party, sameParty)
-	if shareID(&s.Facts, e) {
+	if m.lasting && shareID(&s.Facts, e) {
 		score += sameID
 	}
 	if s.Facts.Pending == e.Pending {
@@ -125,29 +127,33 @@ func (m *matcher) scoreSameAmount(si, ei int32) (int32, bool) {
 	}
 	score, _, days := m.resemblance(s, e)
 	limit := int32(daysBooked)
-	if s.Facts.Pending || e.Pending || s.Facts.EndToEnd != 0 && s.Facts.EndToEnd == e.EndToEnd || shareID(&s.Facts, e) {
+	if s.Facts.Pending || e.Pending || s.Facts.EndToEnd != 0 && s.Facts.EndToEnd == e.EndToEnd || m.lasting && shareID(&s.Facts, e) {
 		limit = daysPending
 	}
-	return score, days <= limit && score >= m.required(s, e)
+	return score, days <= limit && score >= m.required(s, e) && m.free(s, e)
 }
 
 // required is the score from which a pair of the same amount is believed.
 func (m *matcher) required(s *Stored, e *Facts) int32 {
 	switch {
-	case s.State == Deleted: // a mistake would hide an entry that the user has never seen
+	case s.State == Deleted && (e.Date() > m.window.Known || !m.reach.asked(&s.Facts)): // a mistake would hide a new entry
 		return hardlyElse
+	case s.State == Deleted:
+		return possible
 	case e.Pending && !s.Facts.Pending: // bookings are not taken back to pending
 		return hardlyElse
 	case s.State == Removed && s.Facts.Pending: // it vanished, and its booking came later
 		return likely
 	case s.State == Removed:
 		return beyondDoubt
-	case m.reach.asked(&s.Facts):
+	case m.reach.asked(&s.Facts) && m.reach.complete:
 		return believed
+	case m.reach.asked(&s.Facts) && e.Date() <= m.window.Known: // its own entry may come yet, but this one is not new
+		return likely
+	case m.reach.asked(&s.Facts):
+		return hardlyElse
 	case s.Facts.Pending:
 		return likely
-	case m.window.Known != 0 && e.Date() > m.window.Known: // days never read before hold what was never stored before
-		return 1 << 20
 	default:
 		return beyondDoubt
 	}
@@ -160,8 +166,8 @@ func (m *matcher) scorePending(si, ei int32) (int32, bool) {
 	if f.Amount == e.Amount && f.Currency == e.Currency {
 		return 0, false // judged before
 	}
-	if e.Pending && !(m.window.Complete && m.window.PendingComplete) {
-		return 0, false // the row's own entry may still be there
+	if !m.reach.pending || e.Pending && !(m.lasting && shareID(f, e)) {
+		return 0, false // the row's own entry may still be there; and pending ones become booked, not other pending ones
 	}
 	score, alike, days := m.resemblance(s, e)
 	if days > daysPending {
@@ -179,12 +185,12 @@ func (m *matcher) scorePending(si, ei int32) (int32, bool) {
 			return 0, false
 		}
 		score -= 8 * int32(percentApart(f.Amount, e.Amount))
-	case e.Pending || alike < holdAlike || days > daysBooked:
+	case alike < holdAlike || days > daysBooked:
 		return 0, false
 	default:
 		score -= 400
 	}
-	if s.State == Live && m.reach.asked(f) {
+	if s.State == Live {
 		return score, score >= likely
 	}
 	return score, score >= hardlyElse
@@ -205,20 +211,41 @@ func percentApart(a, b int64) int64 {
 	return max(a-b, b-a) / (larger / 100)
 }
 
-// believableID asks more of an id than to be the same: banks reuse them.
-func believableID(s *Stored, e *Facts, w *Window) bool {
-	f := &s.Facts
-	if daysApart(s, e, w) > daysSameID {
+// sureID: an id that stands on one row and one entry is believed at once where amount, text and days agree. Banks reuse
+// ids, so where they do not, the id is one reason among others, in assignment.
+func (m *matcher) sureID(si, ei int32) bool {
+	s, e := &m.stored[si], &m.sent[ei]
+	f, days := &s.Facts, daysApart(s, e, &m.window)
+	sameAmount := f.Currency == e.Currency && (f.Amount == e.Amount || f.Amount == -e.Amount)
+	switch {
+	case !sameAmount && !sameForeign(f, e) && !sameForeign(e, f), similarity(&f.Sketch, &e.Sketch) < alikeWithID:
 		return false
-	}
-	sameAmount := f.Currency == e.Currency && (f.Amount == e.Amount || f.Amount == -e.Amount) || sameForeign(f, e) || sameForeign(e, f)
-	switch alike := similarity(&f.Sketch, &e.Sketch); {
-	case sameAmount:
-		return true
 	case f.Pending:
-		return alike >= hardlyElse
+		return days <= daysSameID
 	default:
-		return alike >= sameWordsish && f.Date() == e.Date()
+		return (days == 0 || days <= daysBooked && m.reach.resent(f)) && m.free(s, e)
+	}
+}
+
+// likelyID: what nothing else explains may be a row whose amount the bank has put right.
+func (m *matcher) likelyID(si, ei int32) bool {
+	s, e := &m.stored[si], &m.sent[ei]
+	if s.Facts.Pending {
+		return daysApart(s, e, &m.window) <= daysPending
+	}
+	return s.Facts.Date() == e.Date() && similarity(&s.Facts.Sketch, &e.Sketch) >= sameWordsish && m.free(s, e)
+}
+
+// free reports whether a booked row may be given to an entry of a day that was never read in full. Such days hold what
+// was never stored, however much it looks like something else; the row's own entry comes later in an unfinished read,
+// and never where the bank was not asked about it.
+func (m *matcher) free(s *Stored, e *Facts) bool {
+	switch {
+	case s.Facts.Pending || e.Date() <= m.window.Known || m.reach.complete && m.reach.resent(&s.Facts):
+		return true
+	default:
+		f := &s.Facts
+		return (f.Date() == e.Date() || f.Booked == e.Valued && f.Valued == e.Booked) && m.reach.resent(f)
 	}
 }
 
