@@ -16,8 +16,8 @@ type databaseSettings struct {
 }
 
 type temporalSettings struct {
-	TemporalAddress   string `env:"TEMPORAL_ADDRESS" default:"127.0.0.1:7233" placeholder:"HOST:PORT" help:"Frontend of the Temporal server (${default}). TLS, API keys and profiles come from Temporal's own environment: TEMPORAL_TLS, TEMPORAL_TLS_CLIENT_CERT_PATH, TEMPORAL_TLS_CLIENT_KEY_PATH, TEMPORAL_TLS_SERVER_CA_CERT_PATH, TEMPORAL_API_KEY, TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE."`
-	TemporalNamespace string `env:"TEMPORAL_NAMESPACE" default:"default" placeholder:"NAME" help:"Namespace of the workflows (${default})."`
+	TemporalAddress   string `env:"TEMPORAL_ADDRESS" placeholder:"HOST:PORT" help:"Frontend of the Temporal server (127.0.0.1:7233). TLS, API keys and profiles come from Temporal's own environment: TEMPORAL_TLS, TEMPORAL_TLS_CLIENT_CERT_PATH, TEMPORAL_TLS_CLIENT_KEY_PATH, TEMPORAL_TLS_SERVER_CA_CERT_PATH, TEMPORAL_API_KEY, TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE."`
+	TemporalNamespace string `env:"TEMPORAL_NAMESPACE" placeholder:"NAME" help:"Namespace of the workflows (default)."`
 	TaskQueue         string `env:"TASK_QUEUE" default:"kontoflow" placeholder:"NAME" help:"Task queue of the workflows (${default})."`
 }
 

@@ -47,6 +47,9 @@ func runCommand(g *ground, command []string) (int, error) {
 		"TEMPORAL_ADDRESS="+g.TemporalAddress,
 		"TEMPORAL_NAMESPACE="+namespace,
 	)
+	if g.devServer != "" {
+		cmd.Env = append(cmd.Env, "KONTOFLOW_DEVSERVER="+g.devServer)
+	}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)

@@ -32,8 +32,9 @@ type ground struct {
 	TemporalAddress string
 	TemporalUI      string // address of the UI; empty where the Temporal server is not ours
 
-	postgres *pgserver.Server
-	temporal *child.Process
+	postgres  *pgserver.Server
+	temporal  *child.Process
+	devServer string // the binary that temporal runs
 }
 
 type groundOptions struct {
@@ -112,8 +113,8 @@ func (g *ground) Stop() error {
 }
 
 func (g *ground) startTemporal(ctx context.Context, opts groundOptions) error {
-	binary, err := findDevServer(ctx, opts)
-	if err != nil {
+	var err error
+	if g.devServer, err = findDevServer(ctx, opts); err != nil {
 		return err
 	}
 	free, err := freeAddresses(opts.TemporalPort, opts.UIPort)
@@ -127,7 +128,7 @@ func (g *ground) startTemporal(ctx context.Context, opts groundOptions) error {
 	}
 	defer log.Close()
 
-	cmd := exec.Command(binary, "--address", address, "--ui-address", ui, "--namespace", namespace, "--with-parent")
+	cmd := exec.Command(g.devServer, "--address", address, "--ui-address", ui, "--namespace", namespace, "--with-parent")
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+g.postgres.URL("postgres"))
 	cmd.Stdout, cmd.Stderr = log, log
 	if _, err := cmd.StdinPipe(); err != nil { // closes with us, on every system: no server outlives us to meet the next one
@@ -173,7 +174,7 @@ func (g *ground) awaitTemporal(ctx context.Context, address string) error {
 func findDevServer(ctx context.Context, opts groundOptions) (string, error) {
 	const name = "kontoflow-devserver"
 	if opts.DevServer != "" {
-		return opts.DevServer, nil
+		return filepath.Abs(opts.DevServer)
 	}
 	candidates := []string{filepath.Join("bin", name)}
 	if self, err := os.Executable(); err == nil {
