@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"kontoflow/providers"
@@ -86,7 +87,7 @@ func TestLinksNeverLeaveTheBank(t *testing.T) {
 			conv := hostile{"POST /v1/consents": fmt.Sprintf(created, link(name))}.open(t)
 			conv.Connection.OAuth = &providers.OAuth{Flow: "INTEGRATED", ClientID: "kontoflow"}
 			_, err := run(t, conv)
-			require.Equal(t, providers.Rejected, providers.AsError(err).Kind, "%v", err)
+			requireKind(t, err, providers.Rejected, "%v", err)
 		})
 	}
 	t.Run("the picture", func(t *testing.T) {
@@ -94,7 +95,7 @@ func TestLinksNeverLeaveTheBank(t *testing.T) {
 		conv := hostile{"POST /v1/consents": fmt.Sprintf(`{"consentStatus":"received","consentId":"c-1","challengeData":{"imageLink":"%s/x.png"},
 			"_links":{"startAuthorisationWithTransactionAuthorisation":{"href":"/a"}}}`, elsewhere.URL)}.open(t)
 		_, err := run(t, conv)
-		require.Equal(t, providers.Rejected, providers.AsError(err).Kind)
+		requireKind(t, err, providers.Rejected)
 	})
 	t.Run("reads", func(t *testing.T) {
 		t.Parallel()
@@ -112,10 +113,10 @@ func TestLinksNeverLeaveTheBank(t *testing.T) {
 			} else {
 				_, err = p.Transactions(t.Context(), conv, providers.Account{ResourceID: "a"}, providers.Window{}, "")
 			}
-			require.Equal(t, providers.Rejected, providers.AsError(err).Kind)
+			requireKind(t, err, providers.Rejected)
 		}
 	})
-	t.Cleanup(func() { require.Zero(t, visits.Load(), "somebody else was asked") })
+	t.Cleanup(func() { assert.Zero(t, visits.Load(), "somebody else was asked") })
 }
 
 // The customer's browser may go to another host of the bank's, but only over https (or to a sandbox on this machine).
@@ -129,7 +130,7 @@ func TestWhereTheCustomerIsSent(t *testing.T) {
 			t.Parallel()
 			step, err := run(t, hostile{"POST /v1/consents": fmt.Sprintf(created, fmt.Sprintf(`"scaRedirect":{"href":%q}`, location))}.open(t))
 			if !fine {
-				require.Equal(t, providers.Rejected, providers.AsError(err).Kind)
+				requireKind(t, err, providers.Rejected)
 				return
 			}
 			require.NoError(t, err)
@@ -198,7 +199,7 @@ func TestWhatTheCustomerIsShown(t *testing.T) {
 			t.Parallel()
 			step, err := challenge(t, c.data)
 			if !c.fine {
-				require.Equal(t, providers.Rejected, providers.AsError(err).Kind)
+				requireKind(t, err, providers.Rejected)
 				return
 			}
 			require.NoError(t, err)

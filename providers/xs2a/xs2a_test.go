@@ -207,7 +207,7 @@ func TestTheCustomersPresence(t *testing.T) {
 		require.NotEmpty(t, c.header.Get("Consent-ID"))
 	}
 	_, err = g.provider.Accounts(t.Context(), conv)
-	require.Equal(t, providers.LimitExceeded, providers.AsError(err).Kind, "the fifth unattended read of the day")
+	requireKind(t, err, providers.LimitExceeded, "the fifth unattended read of the day")
 	require.Positive(t, providers.AsError(err).RetryAfter)
 
 	conv.PSU = providers.PSU{IPAddress: "2001:db8::7"}
@@ -254,7 +254,7 @@ func TestAConsentIsUsedForWhatItCovers(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, accounts[0].Balances)
 	_, err = g.provider.Transactions(t.Context(), conv, accounts[0], providers.Window{}, "")
-	require.Equal(t, providers.NeedsAuthorization, providers.AsError(err).Kind)
+	requireKind(t, err, providers.NeedsAuthorization)
 
 	conv.Dialog, conv.Consent.Scopes = nil, nil
 	_, err = authorize(t, g.provider, conv)
@@ -280,7 +280,7 @@ func TestMutualTLS(t *testing.T) {
 	_, err := p.Authorize(t.Context(), conv) // Moving
 	require.NoError(t, err)
 	_, err = p.Authorize(t.Context(), conv)
-	require.Equal(t, providers.Rejected, providers.AsError(err).Kind, "the server's certificate is not to be trusted")
+	requireKind(t, err, providers.Rejected, "the server's certificate is not to be trusted")
 
 	conv.Connection.CAPEM = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
 	conv.Dialog = nil
@@ -308,7 +308,7 @@ func TestTheTokenIsRefreshed(t *testing.T) {
 			g.bank.Advance(3 * time.Hour)
 			conv.Interactive, conv.Resumed = false, true
 			_, err = g.provider.Accounts(t.Context(), conv)
-			require.Equal(t, providers.NeedsAuthorization, providers.AsError(err).Kind)
+			requireKind(t, err, providers.NeedsAuthorization)
 			asked, err = authorize(t, g.provider, conv)
 			require.NoError(t, err)
 			require.Empty(t, asked)
@@ -325,7 +325,7 @@ func TestTheTokenIsRefreshed(t *testing.T) {
 			g.bank.Advance(200 * 24 * time.Hour) // the refresh token is over, too
 			conv.Dialog = nil
 			_, err = authorize(t, g.provider, conv)
-			require.Equal(t, providers.NeedsUser, providers.AsError(err).Kind)
+			requireKind(t, err, providers.NeedsUser)
 		})
 	}
 }
@@ -438,9 +438,15 @@ func TestABadConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, err := xs2a.New(xs2a.Options{}).Authorize(t.Context(), conversation(c, "demo"))
-			require.Equal(t, providers.Rejected, providers.AsError(err).Kind)
+			requireKind(t, err, providers.Rejected)
 			require.Equal(t, providers.CodeInternal, providers.AsError(err).Code)
 			require.NotContains(t, err.Error(), "geheim")
 		})
 	}
+}
+
+func requireKind(t *testing.T, err error, kind providers.Kind, why ...any) {
+	t.Helper()
+	require.Error(t, err, why...)
+	require.Equal(t, kind, providers.AsError(err).Kind, "%v", err)
 }
