@@ -206,6 +206,7 @@ type customer struct {
 	id     string
 	bearer string
 	login  string // at the bank, of the access added last
+	absent bool   // his backend synchronizes without him
 }
 
 func (s *stack) newCustomer() *customer {
@@ -225,8 +226,10 @@ func (s *stack) basic(r *http.Request) { r.SetBasicAuth(s.clientID, s.secret) }
 
 func (c *customer) auth(r *http.Request) {
 	r.Header.Set("Authorization", "Bearer "+c.bearer)
-	r.Header.Set("PSU-IP-Address", "192.0.2.17")
-	r.Header.Set("PSU-User-Agent", "e2e")
+	if !c.absent {
+		r.Header.Set("PSU-IP-Address", "192.0.2.17")
+		r.Header.Set("PSU-User-Agent", "e2e")
+	}
 }
 
 func (c *customer) get(path string, into any) {

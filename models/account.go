@@ -228,6 +228,11 @@ func EndAccount(tx *gorm.DB, sync, account uuid.UUID, failure *SyncError) error 
 
 // countAccounts brings the synchronization's progress in line with its accounts.
 func countAccounts(tx *gorm.DB, sync uuid.UUID) error {
+	// Accounts are read side by side. A statement that waits for the row goes on with the snapshot that it began with,
+	// and would not count what the other one has stored: so the wait comes before it.
+	if err := tx.Exec(`SELECT FROM synchronizations WHERE id = ? FOR UPDATE`, sync).Error; err != nil {
+		return fmt.Errorf("lock the synchronization: %w", err)
+	}
 	err := tx.Exec(`UPDATE synchronizations SET (accounts_total, accounts_done, transactions_added, transactions_modified, transactions_removed) = (
 		SELECT count(*), count(*) FILTER (WHERE status <> 'PENDING'), coalesce(sum(transactions_added), 0),
 		       coalesce(sum(transactions_modified), 0), coalesce(sum(transactions_removed), 0)
