@@ -29,6 +29,7 @@ var ways = []way{
 	{"devices", "METHOD_SELECTION METHOD_SELECTION HHD", nil},
 	{"photo", "PHOTO", nil},
 	{"flicker", "HHD", nil},
+	{"markup", "HTML", nil},
 	{"decoupled", "DECOUPLED", nil},
 	{"redirect", "REDIRECT", nil},
 	{"oauth", "REDIRECT", nil},

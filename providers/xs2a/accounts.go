@@ -259,7 +259,7 @@ func (t *talk) ready() error {
 func (t *talk) read(ctx context.Context, c call, into any) error {
 	t.reading(&c)
 	_, err := t.json(ctx, c, into)
-	return t.judgeRead(err)
+	return t.judgeRead(ctx, c.of, err)
 }
 
 func (t *talk) reading(c *call) {
@@ -269,7 +269,7 @@ func (t *talk) reading(c *call) {
 
 // judgeRead notes why a read wants authorization: an authorisation that the bank offers, a token to be refreshed, or
 // a consent that is over.
-func (t *talk) judgeRead(err error) error {
+func (t *talk) judgeRead(ctx context.Context, of subject, err error) error {
 	r, refused := asRefusal(err)
 	if !refused || r.status != http.StatusUnauthorized && r.fault.Kind != providers.NeedsAuthorization {
 		return err
@@ -282,13 +282,22 @@ func (t *talk) judgeRead(err error) error {
 			return err
 		}
 	}
-	switch {
-	case r.fault.Kind != providers.NeedsAuthorization:
+	if r.fault.Kind != providers.NeedsAuthorization {
 		t.dirty = false
-	case strings.Contains(r.code, "TOKEN") && t.lasting.Token != nil:
-		t.dialog = dialog{RefreshToken: true}
-	default:
-		t.lasting.ConsentStatus, t.dialog = "expired", dialog{}
+		return err
 	}
+	if tokenRefused(r) && t.lasting.Token != nil {
+		t.dialog = dialog{RefreshToken: true}
+		return err
+	}
+	if of == aboutAccount && r.code != "CONSENT_EXPIRED" {
+		if status, _, statusErr := t.consentStatus(ctx); statusErr == nil && status == "valid" {
+			// The consent is good, and does not open this account: asking the customer again would change nothing.
+			t.dirty = false
+			r.fault.Kind = providers.Gone
+			return err
+		}
+	}
+	t.lasting.ConsentStatus, t.dialog = "expired", dialog{}
 	return err
 }

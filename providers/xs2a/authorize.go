@@ -24,6 +24,9 @@ const (
 const lag = 2 * time.Second
 
 func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
+	if step, err := t.renew(ctx); err != nil || step.Status != "" {
+		return step, err
+	}
 	if t.dialog.Ask != nil {
 		return t.asked(), nil // nobody has answered yet: the same question
 	}
@@ -31,6 +34,9 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 }
 
 func (t *talk) answer(ctx context.Context, answer providers.Answer) (providers.Step, error) {
+	if step, err := t.renew(ctx); err != nil || step.Status != "" {
+		return step, err
+	}
 	ask := t.dialog.Ask
 	if ask == nil {
 		return t.advance(ctx, answer) // taken before; the way on needed one more move
@@ -62,6 +68,9 @@ func (t *talk) answer(ctx context.Context, answer providers.Answer) (providers.S
 }
 
 func (t *talk) poll(ctx context.Context) (providers.Step, error) {
+	if step, err := t.renew(ctx); err != nil || step.Status != "" {
+		return step, err
+	}
 	ask := t.dialog.Ask
 	if ask == nil {
 		return t.advance(ctx, providers.Answer{})
@@ -98,8 +107,8 @@ func (t *talk) recover(err error) (providers.Step, error) {
 	t.dirty = true
 	if t.dialog.Restarts++; t.dialog.Restarts <= maxRestarts {
 		switch {
-		case strings.HasPrefix(r.code, "TOKEN_") && t.lasting.Token != nil:
-			t.dialog.About, t.dialog.RefreshToken = nil, true
+		case tokenRefused(r) && t.lasting.Token != nil:
+			t.dialog.RefreshToken = true
 			return moving(), nil
 		case t.lasting.ConsentID != "":
 			t.lasting.forgetConsent()
@@ -108,6 +117,11 @@ func (t *talk) recover(err error) (providers.Step, error) {
 		}
 	}
 	return providers.Step{}, &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeLoginNotPossible, Message: r.fault.Message, Err: r.fault.Err}
+}
+
+// tokenRefused reports whether it was only the token that the bank did not like.
+func tokenRefused(r *refusal) bool {
+	return strings.HasPrefix(r.code, "TOKEN_") || r.code == "INVALID_TOKEN"
 }
 
 // advance carries out what was announced, then goes on until somebody is asked, something has to be announced,
@@ -131,18 +145,33 @@ func (t *talk) advance(ctx context.Context, answer providers.Answer) (providers.
 	return providers.Step{}, nonsense("authorise", "the bank leads in circles")
 }
 
+// renew refreshes an access token that has expired; the refresh token may be good for one use. A token that cannot be
+// refreshed is dropped.
+func (t *talk) renew(ctx context.Context) (providers.Step, error) {
+	l, d := &t.lasting, &t.dialog
+	if d.About != nil && d.About.Step == refreshToken {
+		t.dirty = true
+		if err := t.refreshToken(ctx); err != nil {
+			return providers.Step{}, err
+		}
+		d.About = nil
+	}
+	if l.Token == nil || d.About != nil || !d.RefreshToken && !l.Token.expired(t.options.Now()) {
+		return providers.Step{}, nil
+	}
+	if l.Token.Refresh != "" {
+		return t.announce(refreshToken), nil
+	}
+	l.Token, d.RefreshToken, t.dirty = nil, false, true
+	if t.oauthFlow() != preStep {
+		l.forgetConsent() // its token came with it, and so does the next one
+	}
+	return providers.Step{}, nil
+}
+
 // next takes one step; a step without a status means that the position changed and there is more to do.
 func (t *talk) next(ctx context.Context) (providers.Step, error) {
 	l, d := &t.lasting, &t.dialog
-	if token := l.Token; token != nil && (d.RefreshToken || token.expired(t.options.Now())) {
-		if token.Refresh != "" {
-			return t.announce(refreshToken), nil
-		}
-		l.Token, d.RefreshToken, t.dirty = nil, false, true
-		if t.oauthFlow() != preStep {
-			l.forgetConsent() // its token came with it, and so does the next one
-		}
-	}
 	withoutToken := l.Token == nil && t.oauthFlow() == preStep
 	if !d.ForReading && !withoutToken && l.consented(t.today(), t.conv.Consent) {
 		if !d.idle() {
@@ -316,13 +345,14 @@ func (t *talk) carryOut(ctx context.Context, answer providers.Answer) (sealFirst
 		err = t.sendConfirmation(ctx, about.RequestID, answer.Query)
 	case exchangeCode:
 		err = t.exchangeCode(ctx, answer.Query["code"], repeated)
-	case refreshToken:
-		err = t.refreshToken(ctx)
 	}
-	var refused *refusal
-	if err == nil || errors.As(err, &refused) && refused.status < 500 {
-		t.dialog.About, t.dialog.Ask = nil, nil // the bank has answered
-	} else {
+	refused, _ := asRefusal(err)
+	switch {
+	case refused != nil && tokenRefused(refused): // what was sent was not looked at: it is sent again with a new token
+		t.dialog.About = nil
+	case err == nil, refused != nil && refused.status < 500: // the bank has answered
+		t.dialog.About, t.dialog.Ask = nil, nil
+	default:
 		about.Failed = refused != nil && refused.status != http.StatusGatewayTimeout
 	}
 	return false, err

@@ -135,6 +135,9 @@ func covers(a, b providers.Consent) bool {
 			return false
 		}
 	}
+	if b.Recurring && !a.Recurring {
+		return false
+	}
 	if len(a.Accounts) == 0 {
 		return true
 	}

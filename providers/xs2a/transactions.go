@@ -133,7 +133,7 @@ func (t *talk) page(ctx context.Context, account providers.Account, at cursor, u
 		r, err = t.send(ctx, c)
 	}
 	if err != nil {
-		return providers.Page{}, t.judgeRead(err)
+		return providers.Page{}, t.judgeRead(ctx, aboutAccount, err)
 	}
 	defer r.body.Close()
 	var page providers.Page

@@ -254,7 +254,8 @@ func TestAConsentIsUsedForWhatItCovers(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, accounts[0].Balances)
 	_, err = g.provider.Transactions(t.Context(), conv, accounts[0], providers.Window{}, "")
-	requireKind(t, err, providers.NeedsAuthorization)
+	requireKind(t, err, providers.Gone, "asking the customer again would change nothing")
+	require.Equal(t, providers.CodeNotAuthorized, providers.AsError(err).Code)
 
 	conv.Dialog, conv.Consent.Scopes = nil, nil
 	_, err = authorize(t, g.provider, conv)
@@ -327,6 +328,54 @@ func TestTheTokenIsRefreshed(t *testing.T) {
 			_, err = authorize(t, g.provider, conv)
 			requireKind(t, err, providers.NeedsUser)
 		})
+	}
+}
+
+// A token that expires while the customer looks for his TAN costs neither the TAN nor the customer's patience.
+func TestTheTokenExpiresDuringTheAuthorisation(t *testing.T) {
+	t.Parallel()
+	for _, known := range []bool{true, false} {
+		var calls recorder
+		g := newGround(t, xs2a.Options{}, calls.wrap)
+		conv := g.conversation(t, "prestep", "demo")
+		now := g.bank.Now()
+		if !known { // to the adapter's clock the token is still good
+			g.provider = xs2a.New(xs2a.Options{Now: func() time.Time { return now }})
+		}
+		var step providers.Step
+		var err error
+		for step.Challenge == nil || step.Challenge.Type != providers.Embedded {
+			if step, err = g.provider.Authorize(t.Context(), conv); step.Status == providers.Challenged && step.Challenge.Type == providers.RedirectTo {
+				query := visit(t, conv, step.Challenge.Location)
+				for step.Status != providers.Moving || err != nil {
+					step, err = g.provider.Answer(t.Context(), conv, providers.Answer{Query: query})
+				}
+				step, err = g.provider.Answer(t.Context(), conv, providers.Answer{Query: query})
+			}
+			require.NoError(t, err)
+		}
+		require.NoError(t, g.bank.Inject(sandbox.Fault{Login: "demo", Endpoint: "authorisations.start", Times: 1,
+			Action: sandbox.ActStatus, Status: 401, Code: "TOKEN_EXPIRED"}))
+		if known {
+			g.bank.ClearFaults()
+			g.bank.Advance(61 * time.Minute)
+		}
+		answered := 0
+		for step.Status != providers.Ready {
+			step, err = g.provider.Answer(t.Context(), conv, providers.Answer{Value: tan})
+			require.NoError(t, err)
+			require.NotEqual(t, providers.Challenged, step.Status, "asked again")
+			answered++
+			require.Less(t, answered, 10)
+		}
+		require.Equal(t, 2, g.bank.Counters().TANs["demo"], "one on the bank's page, one here")
+		refreshed := 0
+		for _, c := range calls.take() {
+			if strings.HasSuffix(c.path, "/oauth/token") {
+				refreshed++
+			}
+		}
+		require.Equal(t, 2, refreshed, "once for the code, once for the refresh")
 	}
 }
 
