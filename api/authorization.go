@@ -1,10 +1,10 @@
 package api
 
 import (
-	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -30,7 +30,7 @@ var allScopes = []string{scopeAccounts, scopeBalance, scopeTransactions, scopeAc
 type caller struct {
 	client uuid.UUID
 	user   string
-	family uuid.UUID // of the token
+	family [16]byte // of the token
 	scopes []string
 }
 
@@ -88,25 +88,32 @@ func (s *Server) authorizeClient(c echo.Context) (*caller, error) {
 	return &caller{client: client}, nil
 }
 
+// A bearer is who a token ($1) belongs to, if it is good.
+const (
+	bearerColumns = `t.user_id, t.family, t.scopes`
+	bearerTables  = `tokens t JOIN users u ON u.id = t.user_id AND u.deleted_at IS NULL`
+	bearerIsGood  = `t.hash = $1 AND t.kind = 'ACCESS' AND t.revoked_at IS NULL AND t.expires_at > now()`
+)
+
 func (s *Server) authorizeUser(c echo.Context) (*caller, error) {
 	scheme, token, _ := strings.Cut(c.Request().Header.Get(echo.HeaderAuthorization), " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return nil, errUnauthorized
 	}
-	who, err := s.bearer(c.Request().Context(), token)
+	ctx, hash := c.Request().Context(), models.HashSecret(token)
+	var who caller
+	var err error
+	if c.Path() == syncPath && c.Request().Method == http.MethodGet {
+		err = s.authorizeWithSync(c, &who, hash)
+	} else {
+		err = s.store.Pool.QueryRow(ctx, `SELECT `+bearerColumns+` FROM `+bearerTables+` WHERE `+bearerIsGood, hash).
+			Scan(&who.user, &who.family, &who.scopes)
+	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, errUnauthorized
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the token: %w", err)
 	}
-	return who, nil
-}
-
-func (s *Server) bearer(ctx context.Context, token string) (*caller, error) {
-	var who caller
-	return &who, s.store.Pool.QueryRow(ctx, `
-		SELECT t.user_id, t.family, t.scopes FROM tokens t JOIN users u ON u.id = t.user_id
-		WHERE t.hash = $1 AND t.kind = 'ACCESS' AND t.revoked_at IS NULL AND t.expires_at > now() AND u.deleted_at IS NULL`,
-		models.HashSecret(token)).Scan(&who.user, &who.family, &who.scopes)
+	return &who, nil
 }

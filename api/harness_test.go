@@ -61,7 +61,7 @@ const testCatalog = `{"banks":[
 
 // A world is one API server with a database of its own.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	store    *models.Store
 	url      string
 	temporal client.Client
@@ -70,7 +70,7 @@ type world struct {
 	http     *http.Client
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	keys, err := vault.NewKeyset()
 	require.NoError(t, err)
@@ -174,7 +174,7 @@ func (u *user) sync(access string) string {
 
 // A reply is what the server answered.
 type reply struct {
-	t      *testing.T
+	t      testing.TB
 	status int
 	header http.Header
 	raw    []byte
@@ -287,7 +287,7 @@ func (w *world) ask(sync string, question providers.Challenge) (id, state string
 func idOf(path string) string { return path[strings.LastIndex(path, "/")+1:] }
 
 // contractClient holds every answer of the API against openapi.yaml.
-func contractClient(t *testing.T) *http.Client {
+func contractClient(t testing.TB) *http.Client {
 	t.Helper()
 	return &http.Client{Transport: contractTransport{t}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
@@ -300,7 +300,7 @@ var contractRouter = sync.OnceValues(func() (routers.Router, error) {
 	return legacy.NewRouter(document)
 })
 
-type contractTransport struct{ t *testing.T }
+type contractTransport struct{ t testing.TB }
 
 func (c contractTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := http.DefaultTransport.RoundTrip(r)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/labstack/echo/v4"
 	"gorm.io/gorm"
 
@@ -252,42 +253,64 @@ func (s *Server) ListSyncs(c echo.Context, accessID AccessID, params ListSyncsPa
 
 // GetSync answers a synchronization, at once or when its status changes (GET …/syncs/{id}).
 func (s *Server) GetSync(c echo.Context, accessID AccessID, syncID SyncID, params GetSyncParams) error {
-	ctx := c.Request().Context()
-	access, id, err := parseIDs(accessID, syncID)
-	if err != nil {
-		return err
+	sync, found := c.Get(syncKey).(*Sync) // see authorizeWithSync
+	if !found {
+		return errNotFound
 	}
-	var changed <-chan struct{}
 	if params.Wait > 0 {
-		var unsubscribe func()
-		changed, unsubscribe = s.changes.of(id) // before the first look, so that no change falls in between
-		defer unsubscribe()
+		if params.After == "" {
+			params.After = sync.Status
+		}
+		if err := s.await(c, sync, params.After, time.Duration(params.Wait)*time.Second); err != nil {
+			return err
+		}
 	}
-	sync, err := s.sync(ctx, callerOf(c).user, access, id)
-	if err != nil || params.Wait == 0 {
-		return s.answer(c, sync, err)
-	}
-	if params.After == "" {
-		params.After = sync.Status
-	}
-	deadline := time.NewTimer(time.Duration(params.Wait) * time.Second)
+	return c.JSON(http.StatusOK, sync)
+}
+
+// await brings sync up to date when its status is another one than after, and at the latest after a while.
+func (s *Server) await(c echo.Context, sync *Sync, after SyncStatus, atMost time.Duration) (err error) {
+	changed, unsubscribe := s.changes.of(sync.ID)
+	defer unsubscribe()
+	deadline := time.NewTimer(atMost)
 	defer deadline.Stop()
-	for sync.Status == params.After && !ended(sync.Status) {
+	for ctx := c.Request().Context(); sync.Status == after && !ended(sync.Status); {
+		// It was read before anybody listened, so it is read again before the first wait.
+		if *sync, err = s.sync(ctx, callerOf(c).user, sync.AccessID, sync.ID); err != nil || sync.Status != after {
+			return err
+		}
 		select {
 		case <-changed:
-			if sync, err = s.sync(ctx, callerOf(c).user, access, id); err != nil {
-				return err
-			}
-			continue
 		case <-deadline.C:
+			return nil
 		case <-s.changes.done:
+			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		break
 	}
-	return s.answer(c, sync, nil)
+	return nil
 }
+
+const syncPath = "/rest/accesses/:access_id/syncs/:sync_id"
+
+// authorizeWithSync reads what GetSync will answer in the same query as the token: it is what clients call most. A good
+// token without the synchronization is a row of its own.
+func (s *Server) authorizeWithSync(c echo.Context, who *caller, tokenHash []byte) error {
+	access, id, err := parseIDs(c.Param("access_id"), c.Param("sync_id"))
+	known := err == nil // else the nil UUID, which nothing has
+	row := s.store.Pool.QueryRow(c.Request().Context(), `SELECT `+syncColumns+`, `+bearerColumns+` FROM `+bearerTables+`
+		LEFT JOIN (synchronizations y JOIN accesses a ON a.id = y.access_id AND a.deleted_at IS NULL)
+		  ON y.id = $2 AND y.access_id = $3 AND a.user_id = t.user_id`+openChallenge+` WHERE `+bearerIsGood,
+		tokenHash, [16]byte(id), [16]byte(access))
+	sync, err := s.scanSync(row, &who.user, &who.family, &who.scopes)
+	if err == nil && known && sync.ID != uuid.Nil {
+		c.Set(syncKey, &sync)
+	}
+	return err
+}
+
+const syncKey = "sync"
 
 func ended(status SyncStatus) bool { return models.SyncStatus(status).Ended() }
 
@@ -309,17 +332,16 @@ func (s *Server) CancelSync(c echo.Context, accessID AccessID, syncID SyncID) er
 	return s.answerSync(c, http.StatusOK, access, id)
 }
 
-// selectSync reads synchronizations as the contract shows them, each with its open challenge and its accounts.
-const selectSync = `
-	SELECT y.id, y.access_id, y.status, y.trigger, y.scope, y.created_at, y.started_at, y.ended_at, y.expires_at, y.error,
+// syncColumns are a synchronization as the contract shows it, with its open challenge and its accounts.
+const (
+	syncColumns = `y.id, y.access_id, y.status, y.trigger, y.scope, y.created_at, y.started_at, y.ended_at, y.expires_at, y.error,
 	       y.accounts_total, y.accounts_done, y.transactions_added, y.transactions_modified, y.transactions_removed,
 	       c.id, c.created_at, c.content,
 	       (SELECT json_agg(json_build_object('account_id', w.account_id, 'status', w.status, 'error', w.error) ORDER BY w.position)
-	        FROM synchronization_accounts w WHERE w.sync_id = y.id)
-	FROM synchronizations y
-	JOIN accesses a ON a.id = y.access_id
-	LEFT JOIN challenges c ON c.sync_id = y.id AND c.status = 'OPEN' AND y.status = 'AWAIT_AUTH'
-	`
+	        FROM synchronization_accounts w WHERE w.sync_id = y.id)`
+	openChallenge = ` LEFT JOIN challenges c ON c.sync_id = y.id AND c.status = 'OPEN' AND y.status = 'AWAIT_AUTH' `
+	selectSync    = `SELECT ` + syncColumns + ` FROM synchronizations y JOIN accesses a ON a.id = y.access_id` + openChallenge
+)
 
 // sync reads one synchronization of the user.
 func (s *Server) sync(ctx context.Context, user string, access, id uuid.UUID) (Sync, error) {
@@ -342,35 +364,28 @@ func (s *Server) answerSync(c echo.Context, status int, access, id uuid.UUID) er
 	return c.JSON(status, sync)
 }
 
-func (s *Server) answer(c echo.Context, sync Sync, err error) error {
-	if err != nil {
-		return err
-	}
-	return c.JSON(http.StatusOK, sync)
-}
-
-func (s *Server) scanSync(row pgx.Row) (Sync, error) {
+// scanSync reads syncColumns, and further columns into more. A row without a synchronization leaves the ID zero.
+func (s *Server) scanSync(row pgx.Row, more ...any) (Sync, error) {
 	var y Sync
-	var status, trigger string
+	var id, access, challengeID pgtype.UUID
+	var status, trigger pgtype.Text
 	var scope []string
-	var created time.Time
-	var started, ended, expires, asked *time.Time
-	var failure, accounts []byte
-	var challenge models.Challenge
-	var challengeID *uuid.UUID
-	p := &y.Progress
-	err := row.Scan(&y.ID, &y.AccessID, &status, &trigger, &scope, &created, &started, &ended, &expires, &failure,
-		&p.AccountsTotal, &p.AccountsDone, &p.TransactionsAdded, &p.TransactionsModified, &p.TransactionsRemoved,
-		&challengeID, &asked, &challenge.Content, &accounts)
+	var created, started, ended, expires, asked pgtype.Timestamptz
+	var counts [5]pgtype.Int4
+	var failure, content, accounts []byte
+	err := row.Scan(append([]any{&id, &access, &status, &trigger, &scope, &created, &started, &ended, &expires, &failure,
+		&counts[0], &counts[1], &counts[2], &counts[3], &counts[4], &challengeID, &asked, &content, &accounts}, more...)...)
 	if err != nil {
 		return y, err
 	}
-	y.Status, y.Trigger, y.CreatedAt = SyncStatus(status), SyncTrigger(trigger), Timestamp(created)
-	y.StartedAt, y.EndedAt, y.ExpiresAt = timestamp(started), timestamp(ended), timestamp(expires)
+	y.ID, y.AccessID, y.Status, y.Trigger = id.Bytes, access.Bytes, SyncStatus(status.String), SyncTrigger(trigger.String)
+	y.CreatedAt, y.StartedAt, y.EndedAt, y.ExpiresAt = Timestamp(created.Time), Timestamp(started.Time), Timestamp(ended.Time), Timestamp(expires.Time)
 	y.Scope = make([]SyncScope, len(scope))
 	for i := range scope {
 		y.Scope[i] = SyncScope(scope[i])
 	}
+	y.Progress = Progress{AccountsTotal: int(counts[0].Int32), AccountsDone: int(counts[1].Int32), TransactionsAdded: int(counts[2].Int32),
+		TransactionsModified: int(counts[3].Int32), TransactionsRemoved: int(counts[4].Int32)}
 	if failure != nil {
 		var e models.SyncError
 		if err := json.Unmarshal(failure, &e); err != nil {
@@ -378,8 +393,8 @@ func (s *Server) scanSync(row pgx.Row) (Sync, error) {
 		}
 		y.Error = syncError(&e)
 	}
-	if challengeID != nil {
-		challenge.ID, challenge.CreatedAt = *challengeID, *asked
+	if challengeID.Valid {
+		challenge := models.Challenge{ID: challengeID.Bytes, CreatedAt: asked.Time, Content: content}
 		if y.Challenge, err = s.question(&challenge); err != nil {
 			return y, err
 		}
