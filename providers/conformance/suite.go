@@ -321,6 +321,25 @@ func Run(t *testing.T, adapter Adapter) {
 		}
 	})
 
+	t.Run("an account is found again under another handle", func(t *testing.T) {
+		t.Parallel()
+		w := newGround(t, adapter).newWorker(adapter.Bank, "currencies")
+		require.NoError(t, w.connect())
+		accounts, err := w.accounts()
+		require.NoError(t, err)
+		require.NoError(t, w.provider.Revoke(t.Context(), &w.conv))
+		w = w.again()
+		require.NoError(t, w.connect())
+		for _, account := range accounts {
+			s, err := w.transactions(account, providers.Window{})
+			require.NoError(t, err)
+			require.Equal(t, account.Currency, s.entries[0].Currency)
+		}
+		accounts[0].IBAN, accounts[0].Number = "DE02120300000000202051", "202051"
+		_, err = w.transactions(accounts[0], providers.Window{})
+		requireKind(t, err, providers.Gone)
+	})
+
 	t.Run("what is valid is used again", func(t *testing.T) {
 		t.Parallel()
 		w := newGround(t, adapter).newWorker(adapter.Bank, "demo")

@@ -69,9 +69,28 @@ func (t *talk) transactions(ctx context.Context, account providers.Account, wind
 	}
 	at := cursor{From: window.From, To: window.To, Both: t.dialect.bookingStatus == "", Closed: !window.To.IsZero()}
 	t.bound(&at)
+	page, err := t.begin(ctx, account, at)
+	if r, refused := asRefusal(err); refused && r.fault.Kind == providers.Gone && r.fault.Code == providers.CodeAccountGone {
+		// A new consent has given the account a new handle since the accounts were listed.
+		var renamed string
+		if renamed, err = t.handle(ctx, account); err != nil {
+			return page, err
+		}
+		if renamed == "" || renamed == account.ResourceID {
+			return page, r
+		}
+		account.ResourceID = renamed
+		page, err = t.begin(ctx, account, at)
+	}
+	return page, err
+}
+
+// begin reads the first page, and asks for less where the bank refuses what was asked for.
+func (t *talk) begin(ctx context.Context, account providers.Account, at cursor) (providers.Page, error) {
 	page, err := t.page(ctx, account, at, t.firstPage(account, at))
 	r, refused := asRefusal(err)
-	if refused && at.Both && (r.code == "PARAMETER_NOT_SUPPORTED" || r.code == "SERVICE_INVALID" || r.code == "FORMAT_ERROR") && r.status == http.StatusBadRequest {
+	if refused && at.Both && r.status == http.StatusBadRequest &&
+		(r.code == "PARAMETER_NOT_SUPPORTED" || r.code == "SERVICE_INVALID" || r.code == "FORMAT_ERROR") {
 		// Only booked has to be supported (Implementation Guidelines, 6.6.3).
 		at.Both = false
 		page, err = t.page(ctx, account, at, t.firstPage(account, at))
@@ -82,6 +101,29 @@ func (t *talk) transactions(ctx context.Context, account providers.Account, wind
 		page, err = t.page(ctx, account, at, t.firstPage(account, at))
 	}
 	return page, err
+}
+
+// handle is the bank's present handle of an account; "" where it has none.
+func (t *talk) handle(ctx context.Context, account providers.Account) (string, error) {
+	list := "accounts"
+	if account.Card {
+		list = "card-accounts"
+	}
+	all, err := t.list(ctx, list, false)
+	if err != nil {
+		return "", err
+	}
+	for i := range all {
+		now := all[i].account()
+		same := now.IBAN == account.IBAN
+		if now.IBAN == "" || account.IBAN == "" {
+			same = now.Number != "" && now.Number == account.Number
+		}
+		if same && now.Currency == account.Currency {
+			return now.ResourceID, nil
+		}
+	}
+	return "", nil
 }
 
 // bound fills the open ends of the window with what the bank is asked for.
