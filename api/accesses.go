@@ -70,11 +70,8 @@ func consentRequest(body ConsentRequest, method models.AccessMethod) (*models.Co
 	if method.RequiresAccountIdentifiers && len(body.Accounts) == 0 {
 		return nil, invalid("consent.accounts", "is required by this access method")
 	}
-	if body.Scopes == nil && body.Accounts == nil && !body.Recurring && body.Period == 0 {
-		return &models.ConsentRequest{Recurring: true}, nil
-	}
-	consent := &models.ConsentRequest{Recurring: body.Recurring}
-	if body.Recurring {
+	consent := &models.ConsentRequest{Recurring: body.Recurring == nil || *body.Recurring}
+	if consent.Recurring {
 		consent.Period = body.Period
 	}
 	for _, scope := range body.Scopes {

@@ -775,8 +775,10 @@ type ConsentRequest struct {
 	ExpiresAt interface{} `json:"expires_at,omitempty,omitzero"`
 
 	// Period Days; ignored when not recurring.
-	Period    int            `json:"period,omitempty,omitzero"`
-	Recurring bool           `json:"recurring,omitempty,omitzero"`
+	Period int `json:"period,omitempty,omitzero"`
+
+	// Recurring Absent counts as true. False asks for a consent that is good for one synchronization.
+	Recurring *bool          `json:"recurring,omitempty"`
 	Scopes    []ConsentScope `json:"scopes,omitempty,omitzero"`
 }
 
