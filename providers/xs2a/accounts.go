@@ -111,7 +111,7 @@ func (t *talk) list(ctx context.Context, list string, withBalances bool) ([]foun
 		u.RawQuery = "withBalance=true"
 	}
 	var said accountLists
-	if err := t.read(ctx, call{doing: "list the accounts", url: u, of: aboutConsent, limit: maxList}, &said); err != nil {
+	if err := t.read(ctx, call{doing: "list the accounts", url: u, limit: maxList}, &said); err != nil {
 		return nil, err
 	}
 	all := append(append(said.Accounts, said.AccountList...), said.CardAccounts...)

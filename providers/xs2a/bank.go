@@ -131,7 +131,7 @@ func (b *banks) dial(c *providers.Connection) (*bank, error) {
 }
 
 // resolve turns a link of the bank into an address. Paths count from the host, not from the base path
-// (Implementation Guidelines, 4.12: links are relative to the host or absolute); a link to another host is refused.
+// (OpenAPI file 1.3.11, _linksConsents: "All links can be relative or full links"); a link to another host is refused.
 func (b *bank) resolve(href string) (*url.URL, error) {
 	if len(href) > 4096 {
 		return nil, errors.New("link is too long")
@@ -181,7 +181,7 @@ func safeAddress(u *url.URL) bool {
 	return false
 }
 
-// A signer signs requests as the NextGenPSD2 Implementation Guidelines say (chapter 12): the cavage draft of HTTP
+// A signer signs requests as the NextGenPSD2 Implementation Guidelines say ("Signatures"): the cavage draft of HTTP
 // signatures with rsa-sha256, and the certificate beside it.
 type signer struct {
 	keyID       string

@@ -154,7 +154,7 @@ func (t *talk) presence(set func(name, value string)) {
 }
 
 // ownAddress is our address on the way to the bank: what stands for the customer's where his is not known
-// (Implementation Guidelines, header PSU-IP-Address of the consent request).
+// (OpenAPI file 1.3.11, PSU-IP-Address_mandatory).
 func (t *talk) ownAddress() string {
 	port := t.bank.base.Port()
 	if port == "" {

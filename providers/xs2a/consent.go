@@ -25,7 +25,7 @@ func scopes(c providers.Consent) []string {
 	return c.Scopes
 }
 
-// unlimited asks for the longest consent that the bank gives (Implementation Guidelines, 6.3.1.1: "9999-12-31").
+// unlimited asks for the longest consent that the bank gives (OpenAPI file 1.3.11, validUntil).
 var unlimited = plain.Day(9999, 12, 31)
 
 // consentRequest is the body of POST /consents.

@@ -23,7 +23,6 @@ const (
 	aboutConsent
 	aboutAuthorisation
 	aboutAccount
-	aboutToken
 )
 
 // verdict is the classification of an error.
@@ -32,8 +31,8 @@ type verdict struct {
 	code int
 }
 
-// byCode classifies the message codes of the Implementation Guidelines (1.3.11, section 4.11). What depends on the
-// call is in `adjust` below.
+// byCode classifies the message codes of the Implementation Guidelines (1.3.11, "Message codes"). What depends on the call is
+// in judge.
 var byCode = map[string]verdict{
 	"FORMAT_ERROR":              {providers.Rejected, providers.CodeBankCannot},
 	"PARAMETER_NOT_CONSISTENT":  {providers.Rejected, providers.CodeBankCannot},
@@ -47,10 +46,10 @@ var byCode = map[string]verdict{
 	"PRODUCT_INVALID":           {providers.Rejected, providers.CodeBankCannot},
 	"PRODUCT_UNKNOWN":           {providers.Rejected, providers.CodeBankCannot},
 
-	"SCA_METHOD_UNKNOWN":      {providers.NeedsUser, providers.CodeTANNotActivated},
-	"SCA_INVALID":             {providers.WrongCredentials, providers.CodeTANInvalid},
-	"PSU_CREDENTIALS_INVALID": {providers.WrongCredentials, providers.CodePINInvalid},
-	"CORPORATE_ID_INVALID":    {providers.WrongCredentials, providers.CodeLoginInvalid},
+	"SCA_METHOD_UNKNOWN":   {providers.NeedsUser, providers.CodeTANNotActivated},
+	"SCA_INVALID":          {providers.WrongCredentials, providers.CodeTANInvalid},
+	refusedSecret:          {providers.WrongCredentials, providers.CodePINInvalid},
+	"CORPORATE_ID_INVALID": {providers.WrongCredentials, providers.CodeLoginInvalid},
 
 	"CONSENT_UNKNOWN":        {providers.NeedsAuthorization, providers.CodeNotAuthorized},
 	"CONSENT_INVALID":        {providers.NeedsAuthorization, providers.CodeNotAuthorized},
@@ -64,10 +63,7 @@ var byCode = map[string]verdict{
 	"RESOURCE_EXPIRED":       {providers.Gone, providers.CodeAccountGone},
 	"RESOURCE_BLOCKED":       {providers.Gone, providers.CodeAccountBlocked},
 	"SERVICE_BLOCKED":        {providers.NeedsUser, providers.CodeAccessBlocked},
-	"PSU_BLOCKED":            {providers.NeedsUser, providers.CodeAccessBlocked},
-	"PASSWORD_EXPIRED":       {providers.NeedsUser, providers.CodePINChange},
 	"ACCESS_EXCEEDED":        {providers.LimitExceeded, providers.CodeTemporary},
-	"SCA_METHOD_BLOCKED":     {providers.NeedsUser, providers.CodeTANBlocked},
 	"CERTIFICATE_INVALID":    {providers.Rejected, providers.CodeInternal},
 	"CERTIFICATE_EXPIRED":    {providers.Rejected, providers.CodeInternal},
 	"CERTIFICATE_BLOCKED":    {providers.Rejected, providers.CodeInternal},
@@ -107,6 +103,9 @@ var byWords = []struct {
 	{[]string{"pin-änderung", "pin-aenderung", "pin ändern", "neue pin", "pin change", "change your pin", "change pin", "passwort ändern", "password change", "password expired"},
 		[]providers.Kind{providers.NeedsUser, providers.WrongCredentials},
 		verdict{providers.NeedsUser, providers.CodePINChange}},
+	{[]string{"tan-verfahren ist gesperrt", "tan-verfahren gesperrt", "tan ist gesperrt", "tan method is blocked"},
+		[]providers.Kind{providers.NeedsUser, providers.WrongCredentials},
+		verdict{providers.NeedsUser, providers.CodeTANBlocked}},
 	{[]string{"gesperrt", "blocked", "locked"},
 		[]providers.Kind{providers.NeedsUser, providers.WrongCredentials},
 		verdict{providers.NeedsUser, providers.CodeAccessBlocked}},
@@ -155,9 +154,12 @@ func (t *talk) refused(c *call, r *reply) error {
 	}
 }
 
-// judge classifies a refusal.
+// judge classifies a refusal: by its code, else by its status, in the light of what was sent and what it was about.
 func judge(status int, code, words string, secret step, of subject) verdict {
 	v, known := byCode[code]
+	if !known && status == http.StatusUnauthorized && secret != "" {
+		code, v, known = refusedSecret, byCode[refusedSecret], true
+	}
 	if !known {
 		if v, known = byStatus[status]; !known {
 			v = verdict{providers.Rejected, providers.CodeBankCannot}
@@ -165,15 +167,15 @@ func judge(status int, code, words string, secret step, of subject) verdict {
 				v = verdict{providers.Transient, providers.CodeTemporary}
 			}
 		}
-		v = adjust(v, status, secret)
 	}
-	if known && code == "PSU_CREDENTIALS_INVALID" {
+	if code == refusedSecret {
 		switch secret {
+		case sendPassword:
+			v.code = providers.CodePINInvalid
 		case sendTAN:
 			v.code = providers.CodeTANInvalid
 		case confirm:
 			v.code = providers.CodeOTPInvalid
-		case sendPassword:
 		default:
 			v.code = providers.CodeLoginInvalid // nothing but the login was sent
 		}
@@ -204,27 +206,8 @@ func judge(status int, code, words string, secret step, of subject) verdict {
 	return v
 }
 
-// adjust reads a bare 401 or 403 in the light of what was sent.
-func adjust(v verdict, status int, secret step) verdict {
-	if status != http.StatusUnauthorized && status != http.StatusForbidden && status != http.StatusBadRequest {
-		return v
-	}
-	switch secret {
-	case sendPassword:
-		if status == http.StatusUnauthorized {
-			return verdict{providers.WrongCredentials, providers.CodePINInvalid}
-		}
-	case sendTAN:
-		if status == http.StatusUnauthorized {
-			return verdict{providers.WrongCredentials, providers.CodeTANInvalid}
-		}
-	case confirm:
-		if status == http.StatusUnauthorized {
-			return verdict{providers.WrongCredentials, providers.CodeOTPInvalid}
-		}
-	}
-	return v
-}
+// refusedSecret is the code for whatever secret was sent.
+const refusedSecret = "PSU_CREDENTIALS_INVALID"
 
 // unreachable classifies a request that got no answer. Whether the bank received it is not known.
 func unreachable(doing string, err error) error {

@@ -56,6 +56,7 @@ func TestRefusals(t *testing.T) {
 		{start, 400, "SCA_METHOD_UNKNOWN", "", providers.NeedsUser, providers.CodeTANNotActivated},
 		{start, 404, "RESOURCE_UNKNOWN", "", providers.NeedsUser, providers.CodeExpired},
 		{start, 403, "RESOURCE_EXPIRED", "", providers.NeedsUser, providers.CodeExpired},
+		{start, 401, "PSU_CREDENTIALS_INVALID", "Ihr TAN-Verfahren ist gesperrt.", providers.NeedsUser, providers.CodeTANBlocked},
 		{start, 401, "PSU_CREDENTIALS_INVALID", "", providers.WrongCredentials, providers.CodeLoginInvalid},
 
 		{accounts, 400, "CONSENT_UNKNOWN", "", providers.NeedsAuthorization, providers.CodeNotAuthorized},
@@ -63,6 +64,7 @@ func TestRefusals(t *testing.T) {
 		{accounts, 401, "CONSENT_EXPIRED", "", providers.NeedsAuthorization, providers.CodeNotAuthorized},
 		{accounts, 401, "TOKEN_EXPIRED", "", providers.NeedsAuthorization, providers.CodeNotAuthorized},
 		{accounts, 401, "", "", providers.NeedsAuthorization, providers.CodeNotAuthorized},
+		{accounts, 404, "", "", providers.Rejected, providers.CodeBankCannot},
 		{accounts, 403, "SERVICE_BLOCKED", "", providers.NeedsUser, providers.CodeAccessBlocked},
 
 		{transactions, 404, "RESOURCE_UNKNOWN", "", providers.Gone, providers.CodeAccountGone},

@@ -91,7 +91,7 @@ func (t *talk) begin(ctx context.Context, account providers.Account, at cursor) 
 	r, refused := asRefusal(err)
 	if refused && at.Both && r.status == http.StatusBadRequest &&
 		(r.code == "PARAMETER_NOT_SUPPORTED" || r.code == "SERVICE_INVALID" || r.code == "FORMAT_ERROR") {
-		// Only booked has to be supported (Implementation Guidelines, 6.6.3).
+		// "booked" is all that has to be supported (OpenAPI file 1.3.11, bookingStatus).
 		at.Both = false
 		page, err = t.page(ctx, account, at, t.firstPage(account, at))
 		r, refused = asRefusal(err)
