@@ -271,33 +271,31 @@ func (t *talk) reading(c *call) {
 // a consent that is over.
 func (t *talk) judgeRead(ctx context.Context, of subject, err error) error {
 	r, refused := asRefusal(err)
-	if !refused || r.status != http.StatusUnauthorized && r.fault.Kind != providers.NeedsAuthorization {
+	if !refused {
 		return err
+	}
+	_, redirect := r.links["scaRedirect"]
+	switch {
+	case r.status == http.StatusUnauthorized && (redirect || len(r.links.starting()) > 0):
+		t.dialog = dialog{ForReading: true, Position: position{Links: r.links}, Start: r.links.starting()}
+		r.fault.Kind, r.fault.Code = providers.NeedsAuthorization, providers.CodeNotAuthorized
+	case r.fault.Kind != providers.NeedsAuthorization:
+		return err
+	case tokenRefused(r) && t.lasting.Token != nil:
+		t.dialog = dialog{RefreshToken: true}
+	case of == aboutAccount && r.code != "CONSENT_EXPIRED" && t.stillValid(ctx):
+		// The consent is good, and does not open this account: asking the customer again would change nothing.
+		r.fault.Kind = providers.Gone
+		return err
+	default:
+		t.lasting.ConsentStatus, t.dialog = "expired", dialog{}
 	}
 	t.dirty = true
-	for name := range r.links {
-		if strings.HasPrefix(name, "startAuthorisation") || name == "scaRedirect" {
-			t.dialog = dialog{ForReading: true, Position: position{Links: r.links}, Start: r.links}
-			r.fault.Kind, r.fault.Code = providers.NeedsAuthorization, providers.CodeNotAuthorized
-			return err
-		}
-	}
-	if r.fault.Kind != providers.NeedsAuthorization {
-		t.dirty = false
-		return err
-	}
-	if tokenRefused(r) && t.lasting.Token != nil {
-		t.dialog = dialog{RefreshToken: true}
-		return err
-	}
-	if of == aboutAccount && r.code != "CONSENT_EXPIRED" {
-		if status, _, statusErr := t.consentStatus(ctx); statusErr == nil && status == "valid" {
-			// The consent is good, and does not open this account: asking the customer again would change nothing.
-			t.dirty = false
-			r.fault.Kind = providers.Gone
-			return err
-		}
-	}
-	t.lasting.ConsentStatus, t.dialog = "expired", dialog{}
 	return err
+}
+
+// stillValid asks the bank whether the consent is valid.
+func (t *talk) stillValid(ctx context.Context) bool {
+	status, _, err := t.consentStatus(ctx)
+	return err == nil && status == "valid"
 }

@@ -85,6 +85,20 @@ func (l links) first(names ...string) (href string, ok bool) {
 	return "", false
 }
 
+// starting are those that begin an authorisation.
+func (l links) starting() links {
+	var start links
+	for name, href := range l {
+		if strings.HasPrefix(name, "startAuthorisation") {
+			if start == nil {
+				start = links{}
+			}
+			start[name] = href
+		}
+	}
+	return start
+}
+
 // method is a way of strong customer authentication (authenticationObject).
 type method struct {
 	ID          text `json:"authenticationMethodId"`

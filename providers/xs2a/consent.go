@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 
 	"kontoflow/plain"
 	"kontoflow/providers"
@@ -112,19 +111,11 @@ func (t *talk) postConsent(ctx context.Context, requestID string) error {
 	}
 	t.lasting.forgetConsent()
 	t.lasting.ConsentID, t.lasting.ConsentStatus, t.lasting.Asked = string(a.ConsentID), string(a.ConsentStatus), asked
-	t.dialog.Begun, t.dialog.Position, t.dialog.Start = true, position{}, nil
+	t.dialog.Begun, t.dialog.Position, t.dialog.Start = true, position{}, a.Links.starting()
 	t.arrive(&a, r)
 	if t.lasting.ConsentStatus == "valid" {
 		t.lasting.ConsentStatus = "received" // until it was read
 		t.dialog.Position.SCAStatus = "exempted"
-	}
-	for name, href := range a.Links {
-		if strings.HasPrefix(name, "startAuthorisation") {
-			if t.dialog.Start == nil {
-				t.dialog.Start = links{}
-			}
-			t.dialog.Start[name] = href
-		}
 	}
 	return nil
 }
