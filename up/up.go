@@ -92,6 +92,9 @@ func Run(ctx context.Context, opts Options, out io.Writer) (err error) {
 	case err := <-s.died:
 		return err
 	}
+	if err := s.writeEnv(client); err != nil {
+		return err
+	}
 	s.printAddresses(out, client, w.sync)
 	if opts.Once {
 		return nil
@@ -107,13 +110,14 @@ func Run(ctx context.Context, opts Options, out io.Writer) (err error) {
 
 // stack is what Run has started.
 type stack struct {
-	dir     string
-	ground  *ground
-	parts   []part // in the order of their start
-	died    chan error
-	apiURL  string
-	bankURL string
-	env     []string // of the parts
+	dir       string
+	ground    *ground
+	parts     []part // in the order of their start
+	died      chan error
+	apiURL    string
+	bankURL   string
+	vaultKeys string
+	env       []string // of the parts
 }
 
 type part struct {
@@ -129,16 +133,16 @@ func (s *stack) startParts(ctx context.Context, opts Options) error {
 	}
 	api, bank := free[0], free[1]
 	s.apiURL, s.bankURL = "http://"+api, "http://"+bank
-	keys := opts.VaultKeys
-	if keys == "" {
-		if keys, err = s.keep("vault.json", vault.NewKeyset); err != nil {
+	s.vaultKeys = opts.VaultKeys
+	if s.vaultKeys == "" {
+		if s.vaultKeys, err = s.keep("vault.json", vault.NewKeyset); err != nil {
 			return err
 		}
 	}
 	s.env = append(os.Environ(),
 		"DATABASE_URL="+s.ground.DatabaseURL,
 		"TEMPORAL_ADDRESS="+s.ground.TemporalAddress,
-		"VAULT_KEYS="+keys,
+		"VAULT_KEYS="+s.vaultKeys,
 		"PUBLIC_URL="+s.apiURL,
 	)
 	if err := models.Migrate(ctx, s.ground.DatabaseURL); err != nil {
@@ -308,6 +312,23 @@ func (s *stack) keep(name string, fresh func() (string, error)) (string, error) 
 	return made, os.WriteFile(path, []byte(made), 0o600)
 }
 
+// writeEnv leaves what a shell needs to go on with: API, CLIENT and SECRET as in docs/api.md, and the settings of
+// kontoflow's other commands.
+func (s *stack) writeEnv(client credentials) error {
+	var text strings.Builder
+	for _, line := range [][2]string{
+		{"API", s.apiURL},
+		{"CLIENT", client.ID},
+		{"SECRET", client.Secret},
+		{"DATABASE_URL", s.ground.DatabaseURL},
+		{"TEMPORAL_ADDRESS", s.ground.TemporalAddress},
+		{"VAULT_KEYS", s.vaultKeys},
+	} {
+		fmt.Fprintf(&text, "export %s='%s'\n", line[0], line[1])
+	}
+	return os.WriteFile(filepath.Join(s.dir, "env"), []byte(text.String()), 0o600)
+}
+
 func (s *stack) printAddresses(out io.Writer, client credentials, sync string) {
 	run := ""
 	if s.ground.TemporalUI != "" {
@@ -320,6 +341,7 @@ func (s *stack) printAddresses(out io.Writer, client credentials, sync string) {
 		{"the run above", run},
 		{"sandbox bank", s.bankURL},
 		{"API client", client.ID + ":" + client.Secret},
+		{"for your shell", "source " + filepath.Join(s.dir, "env")},
 		{"state and logs", s.dir},
 	}
 	fmt.Fprintln(out, "\n"+strings.Repeat("─", 72))
