@@ -161,6 +161,11 @@ func (f *face) view(c *call, a *authorisation) authorisationView {
 		}
 	case methodSelected:
 		chosen := a.method.object()
+		for _, d := range a.devices {
+			if d.id == a.device {
+				chosen.ID, chosen.Name = d.id, d.name
+			}
+		}
 		v.Chosen = &chosen
 		v.Challenge = f.challenge(a)
 		v.Links["authoriseTransaction"] = self
