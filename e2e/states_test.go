@@ -162,7 +162,7 @@ func TestChallengeExpires(t *testing.T) {
 			case "METHOD_SELECTION":
 				c.refuse("POST", sync+"/challenges/"+challenge["id"].(string)+"/response", object{"method_id": "sms"}, 409, 1006)
 			case "REDIRECT":
-				require.Equal(t, "https://client.example/back?success=false", c.return_(back))
+				require.Equal(t, "https://client.example/back?success=false", c.comeBack(back))
 			}
 			var later object
 			c.get(sync, &later)
@@ -325,7 +325,7 @@ func TestRedirect(t *testing.T) {
 				query := u.Query()
 				query.Set("state", state)
 				u.RawQuery = query.Encode()
-				require.Equal(t, "404", c.return_(u.String()))
+				require.Equal(t, "404", c.comeBack(u.String()))
 			}
 			var y object
 			c.get(sync, &y)
@@ -333,15 +333,15 @@ func TestRedirect(t *testing.T) {
 
 			want := "https://client.example/back?tenant=7&state=a+state+%26+more&success="
 			if !p.approve {
-				require.Equal(t, want+"false", c.return_(back))
+				require.Equal(t, want+"false", c.comeBack(back))
 				y = c.until(sync, challenge["id"].(string))
 				require.Equal(t, 20006, codeOf(y), "%v", y)
 				require.Empty(t, c.transactions())
 				return
 			}
-			require.Equal(t, want+"true", c.return_(back))
-			require.Equal(t, want+"true", c.return_(back), "the page was loaded again")
-			require.Equal(t, want+"false", c.return_(back+"&error=access_denied"), "only the first return counts")
+			require.Equal(t, want+"true", c.comeBack(back))
+			require.Equal(t, want+"true", c.comeBack(back), "the page was loaded again")
+			require.Equal(t, want+"false", c.comeBack(back+"&error=access_denied"), "only the first return counts")
 			y = c.until(sync, challenge["id"].(string))
 			require.Equal(t, "COMPLETED", y["status"], "%v", y)
 			c.requireLedger(p.login, true)
@@ -363,8 +363,8 @@ func (c *customer) atBankPages(location string, approve bool) (back string) {
 	return back
 }
 
-// return_ brings the customer back to our callback, and answers where that sends him, or else its status.
-func (c *customer) return_(back string) string {
+// comeBack brings the customer back to our callback, and answers where that sends him, or else its status.
+func (c *customer) comeBack(back string) string {
 	c.t.Helper()
 	request, err := http.NewRequestWithContext(c.t.Context(), "GET", back, nil)
 	require.NoError(c.t, err)
