@@ -66,7 +66,7 @@ type (
 	operationView struct {
 		Anchor, Method, Path, Summary, Authorization string
 		Text                                         template.HTML
-		Parameters                                   []fieldView
+		Parameters, Body                             []fieldView
 		BodyType                                     template.HTML
 		Responses                                    []responseView
 	}
@@ -132,7 +132,9 @@ func (r *renderer) operation(path, method string, item *openapi3.PathItem, o *op
 			Type: typeOf(p.Schema), Text: markdown(p.Description)})
 	}
 	if o.RequestBody != nil {
-		view.BodyType = typeOf(o.RequestBody.Value.Content.Get(echo.MIMEApplicationJSON).Schema)
+		body := o.RequestBody.Value.Content.Get(echo.MIMEApplicationJSON).Schema
+		view.BodyType = typeOf(body)
+		view.Body = r.fields(body.Value, "components", "schemas", body.Ref[strings.LastIndex(body.Ref, "/")+1:])
 	}
 	statuses := make([]string, 0, o.Responses.Len())
 	for status := range o.Responses.Map() {

@@ -216,11 +216,13 @@ func (s *Server) fail(err error, c echo.Context) {
 	}
 }
 
-// cause words an error for the log. A database error's detail quotes the row, so only its code and message stay.
+// cause words an error for the log. The database's own words may quote a row or a parameter, so of its errors only the
+// names stay.
 func cause(err error) slog.Value {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
-		return slog.StringValue(fmt.Sprintf("database: %s (%s) in %s", server.Message, server.Code, server.TableName))
+		return slog.GroupValue(slog.String("sqlstate", server.Code), slog.String("routine", server.Routine),
+			slog.String("table", server.TableName), slog.String("constraint", server.ConstraintName))
 	}
 	return slog.StringValue(err.Error())
 }

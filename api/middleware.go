@@ -92,7 +92,7 @@ func (s *Server) record(m *measures) echo.MiddlewareFunc {
 			}
 			attributes := []slog.Attr{
 				slog.String("request_id", requestID(c)), slog.String("method", method(r)), slog.String("route", route), slog.Int("status", status),
-				slog.Int64("bytes", c.Response().Size), slog.Duration("took", took.Round(time.Microsecond)),
+				slog.Int64("bytes", c.Response().Size), slog.Float64("ms", float64(took.Microseconds())/1000),
 			}
 			if who := callerOf(c); who != nil && who.user != "" {
 				attributes = append(attributes, slog.String("user_id", who.user))
