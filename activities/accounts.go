@@ -48,7 +48,7 @@ func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out Read
 			return out, failure(a.Store.Transact(ctx, session.Save))
 		}
 		if err != nil {
-			return out, a.fail(ctx, session, err)
+			return out, a.fail(ctx, session, 0, err)
 		}
 		err = a.Store.Transact(ctx, func(tx *gorm.DB) error {
 			if work, err = session.PutAccounts(tx, listed); err != nil {

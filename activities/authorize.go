@@ -112,10 +112,11 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 		return out, failure(err)
 	}
 	if session.Steps >= in.Step { // done by an attempt whose completion was lost
-		if err := json.Unmarshal(session.Outcome, &out); err != nil {
+		var done ending
+		if err := json.Unmarshal(session.Outcome, &done); err != nil {
 			return out, failure(err)
 		}
-		return out, nil
+		return done.AuthorizeOutcome, done.err()
 	}
 	conversation := &session.Conversation
 	conversation.Redirect.URL = a.CallbackURL
@@ -144,7 +145,7 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 		conversation.Resumed = false
 	}
 	if err != nil {
-		return out, a.fail(ctx, session, err)
+		return out, a.fail(ctx, session, in.Step, err)
 	}
 
 	err = a.Store.Transact(ctx, func(tx *gorm.DB) error {
@@ -161,13 +162,28 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 			}
 			out.Challenge = ChallengeRef{ID: challenge.ID, Type: challenge.Type, ExpiresAt: challenge.ExpiresAt, PollAfter: step.PollAfter}
 		}
-		return session.Finish(tx, in.Step, out)
+		return session.Finish(tx, in.Step, ending{AuthorizeOutcome: out})
 	})
 	return out, failure(err)
 }
 
-// fail stores what the conversation has come to and what the bank said, and answers the error for Temporal.
-func (a *Activities) fail(ctx context.Context, session *models.BankSession, err error) error {
+// ending is how a step of authorization ended, for a rerun of it to answer again: an outcome, or an error for good.
+type ending struct {
+	AuthorizeOutcome
+	Kind providers.Kind `json:",omitempty"` // of the error
+	Code int            `json:",omitempty"`
+}
+
+func (e ending) err() error {
+	if e.Kind == "" {
+		return nil
+	}
+	return failure(&providers.Error{Kind: e.Kind, Code: e.Code})
+}
+
+// fail stores what the conversation has come to and what the bank said, and answers the error for Temporal. step is the
+// step of authorization that failed; 0: another one.
+func (a *Activities) fail(ctx context.Context, session *models.BankSession, step int, err error) error {
 	var e *providers.Error
 	if ctx.Err() != nil || !errors.As(err, &e) {
 		return failure(err)
@@ -175,7 +191,13 @@ func (a *Activities) fail(ctx context.Context, session *models.BankSession, err 
 	if e.Kind != providers.NeedsAuthorization {
 		a.Log.WarnContext(ctx, "a step with the bank failed", "sync_id", session.Sync.ID, "kind", e.Kind, "code", e.Code, "error", e.Error())
 	}
-	stored := a.Store.Transact(ctx, func(tx *gorm.DB) error { return session.Fail(tx, syncError(e)) })
+	stored := a.Store.Transact(ctx, func(tx *gorm.DB) error {
+		err := session.Fail(tx, syncError(e))
+		if err == nil && step > 0 && e.Kind != providers.Transient { // a rerun must not ask the bank: it counts wrong PINs
+			err = session.Finish(tx, step, ending{Kind: e.Kind, Code: e.Code})
+		}
+		return err
+	})
 	if stored != nil {
 		return failure(stored)
 	}
