@@ -312,21 +312,16 @@ func (s *stack) keep(name string, fresh func() (string, error)) (string, error) 
 	return made, os.WriteFile(path, []byte(made), 0o600)
 }
 
-// writeEnv leaves what a shell needs to go on with: API, CLIENT and SECRET as in docs/api.md, and the settings of
-// kontoflow's other commands.
+// writeEnv leaves what a shell needs to go on with: API, CLIENT and SECRET as in docs/api.md, and kontoflow's other
+// commands against this stack. The servers' addresses are not exported: make would take them for the operator's own.
 func (s *stack) writeEnv(client credentials) error {
-	var text strings.Builder
-	for _, line := range [][2]string{
-		{"API", s.apiURL},
-		{"CLIENT", client.ID},
-		{"SECRET", client.Secret},
-		{"DATABASE_URL", s.ground.DatabaseURL},
-		{"TEMPORAL_ADDRESS", s.ground.TemporalAddress},
-		{"VAULT_KEYS", s.vaultKeys},
-	} {
-		fmt.Fprintf(&text, "export %s='%s'\n", line[0], line[1])
+	self, err := os.Executable()
+	if err != nil {
+		return err
 	}
-	return os.WriteFile(filepath.Join(s.dir, "env"), []byte(text.String()), 0o600)
+	text := fmt.Sprintf("export API='%s' CLIENT='%s' SECRET='%s'\nkontoflow() {\n\tDATABASE_URL='%s' TEMPORAL_ADDRESS='%s' VAULT_KEYS='%s' '%s' \"$@\"\n}\n",
+		s.apiURL, client.ID, client.Secret, s.ground.DatabaseURL, s.ground.TemporalAddress, s.vaultKeys, self)
+	return os.WriteFile(filepath.Join(s.dir, "env"), []byte(text), 0o600)
 }
 
 func (s *stack) printAddresses(out io.Writer, client credentials, sync string) {
