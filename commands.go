@@ -59,6 +59,9 @@ func (c *upCommand) Run(ctx context.Context) error {
 		command = command[1:]
 	}
 	if len(command) == 0 {
+		if err := setUpLog("warn", "text"); err != nil { // the transcript tells what happens; the parts have logs of their own
+			return err
+		}
 		return up.Run(ctx, options, os.Stdout)
 	}
 	code, err := up.Command(ctx, options, command)
