@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/shopspring/decimal"
@@ -391,7 +392,9 @@ func (d *details) describe(e *providers.Entry) {
 	if e.BookingKey == "" {
 		d.Code.describe(e)
 	}
-	e.CreditorID = d.Parties.Creditor.id()
+	if id := d.Parties.Creditor.id(); creditorID.MatchString(id) {
+		e.CreditorID = id
+	}
 
 	// Money out goes to a creditor, money in comes from a debtor; some banks fill the other one.
 	other, others, bank := d.Parties.Creditor, d.Parties.CreditorAccount, d.Agents.Creditor
@@ -441,6 +444,9 @@ func (d *details) describe(e *providers.Entry) {
 		}
 	}
 }
+
+// creditorID is the form of a SEPA creditor identifier (EPC 262-08); parties have other ids, too.
+var creditorID = regexp.MustCompile(`^[A-Z]{2}[0-9]{2}[A-Z0-9]{3}[A-Z0-9]{1,28}$`)
 
 // describe puts the bank transaction code into an entry. German banks' own code is "NTRF+166+9310": kind, business
 // transaction code, primanota.

@@ -287,6 +287,10 @@ func Run(t *testing.T, adapter Adapter) {
 		_, err = w.transactions(accounts[0], providers.Window{})
 		requireKind(t, err, providers.NeedsAuthorization)
 		w.load()
+		w.conv.Interactive = false
+		requireKind(t, w.connect(), providers.NeedsUser)
+		require.Equal(t, 1, w.bank.Counters().Logins["again"], "the PIN was sent, and nobody is there for what follows")
+		w.conv.Interactive = true
 		require.NoError(t, w.connect())
 		require.Len(t, w.asked, 2)
 		s, err := w.transactions(accounts[0], providers.Window{})

@@ -7,11 +7,13 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -439,6 +441,60 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.w.Write(p)
+}
+
+// A consent whose answer was lost is asked for again under the same X-Request-ID: a bank that knows it gives the same
+// consent, and with another one at worst one is left over that nobody ever authorises.
+func TestALostConsent(t *testing.T) {
+	t.Parallel()
+	var calls recorder
+	g := newGround(t, xs2a.Options{}, calls.wrap)
+	require.NoError(t, g.bank.Inject(sandbox.Fault{Endpoint: "consents.create", Times: 1, Action: sandbox.ActLose}))
+	conv := g.conversation(t, "demo", "demo")
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	var ids []string
+	for _, c := range calls.take() {
+		if c.method == http.MethodPost && strings.HasSuffix(c.path, "/v1/consents") {
+			ids = append(ids, c.header.Get("X-Request-ID"))
+		}
+	}
+	require.Len(t, ids, 2)
+	require.Equal(t, ids[0], ids[1])
+	require.Equal(t, 1, g.bank.Counters().Consents["demo"])
+}
+
+// Only so many banks' connections are kept open; one that was closed is opened again when it is needed.
+func TestConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
+	var open atomic.Int32
+	bank := sandbox.New(sandbox.Options{Password: pin, TAN: tan})
+	address := func() string {
+		server := httptest.NewUnstartedServer(bank.Handler())
+		server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+			switch state {
+			case http.StateNew:
+				open.Add(1)
+			case http.StateClosed:
+				open.Add(-1)
+			}
+		}
+		server.Start()
+		t.Cleanup(server.Close)
+		return server.URL
+	}
+	p := xs2a.New(xs2a.Options{Now: bank.Now, MaxBanks: 2})
+	var banks []providers.Connection
+	for range 5 {
+		banks = append(banks, providers.Connection{Protocol: "XS2A", URL: address() + "/demo"})
+	}
+	for range 2 {
+		for _, b := range banks {
+			_, err := authorize(t, p, conversation(b, "exempt"))
+			require.NoError(t, err)
+		}
+	}
+	require.Eventually(t, func() bool { return open.Load() <= 2 }, 30*time.Second, 5*time.Millisecond)
 }
 
 // Where a bank says itself what it cannot do, no dialect is needed.
