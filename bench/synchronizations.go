@@ -15,37 +15,38 @@ import (
 
 var demo = sandbox.AccessMethodID("demo")
 
-// events counts the history events of a synchronization of one account, without and with a challenge.
+// events counts the history events of a synchronization of one account, without and with a challenge: the most of some.
 func events(ctx context.Context, s *stack) ([]result, error) {
-	plain, err := s.access(ctx, demo, "thirty")
-	if err != nil {
-		return nil, err
-	}
-	id, err := s.synchronize(ctx, plain)
-	if err != nil {
-		return nil, err
-	}
-	without, err := s.historyOf(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	challenged, err := s.access(ctx, demo, "demo")
-	if err != nil {
-		return nil, err
-	}
-	if id, err = s.begin(ctx, challenged); err != nil {
-		return nil, err
-	}
-	if err := s.answer(ctx, challenged, id); err != nil {
-		return nil, err
-	}
-	with, err := s.historyOf(ctx, id)
-	if err != nil {
-		return nil, err
+	const runs = 5
+	var plain, challenged counts
+	for range runs {
+		access, err := s.access(ctx, demo, "thirty")
+		if err != nil {
+			return nil, err
+		}
+		id, err := s.synchronize(ctx, access)
+		if err != nil {
+			return nil, err
+		}
+		if err := s.count(ctx, id, &plain); err != nil {
+			return nil, err
+		}
+		if access, err = s.access(ctx, demo, "demo"); err != nil {
+			return nil, err
+		}
+		if id, err = s.begin(ctx, access); err != nil {
+			return nil, err
+		}
+		if err := s.answer(ctx, access, id); err != nil {
+			return nil, err
+		}
+		if err := s.count(ctx, id, &challenged); err != nil {
+			return nil, err
+		}
 	}
 	return []result{
-		atMost("events_plain", float64(without.events), 30, "history events of a synchronization of one account, %d activities", without.activities),
-		atMost("events_challenge", float64(with.events), 44, "with one TAN, %d activities", with.activities),
+		atMost("events_plain", float64(plain.events), 30, "history events of a synchronization of one account, %d activities, the most of %d runs", plain.activities, runs),
+		atMost("events_challenge", float64(challenged.events), 44, "with one TAN, %d activities", challenged.activities),
 	}, nil
 }
 
@@ -73,19 +74,22 @@ func (s *stack) answer(ctx context.Context, access, id uuid.UUID) error {
 
 type counts struct{ events, activities int }
 
-func (s *stack) historyOf(ctx context.Context, id uuid.UUID) (n counts, err error) {
+// count counts what the history of a run holds, where that is more than n.
+func (s *stack) count(ctx context.Context, id uuid.UUID, n *counts) error {
+	var these counts
 	history := s.temporal.GetWorkflowHistory(ctx, id.String(), "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
 		if err != nil {
-			return n, err
+			return err
 		}
-		n.events++
+		these.events++
 		if event.EventType == enums.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED {
-			n.activities++
+			these.activities++
 		}
 	}
-	return n, nil
+	n.events, n.activities = max(n.events, these.events), max(n.activities, these.activities)
+	return nil
 }
 
 // synchronizations compares synchronizations of 30 new transactions with workflows of as many activities that do nothing.
@@ -109,8 +113,8 @@ func synchronizations(ctx context.Context, s *stack) ([]result, error) {
 	if err != nil {
 		return nil, err
 	}
-	history, err := s.historyOf(ctx, first)
-	if err != nil {
+	var history counts
+	if err := s.count(ctx, first, &history); err != nil {
 		return nil, err
 	}
 	ours := func(round int) (float64, error) {
