@@ -13,6 +13,9 @@ type Connection struct {
 	Signing *KeyPair `json:"signing,omitempty"` // request signing (QSealC)
 	CAPEM   string   `json:"ca_pem,omitempty"`  // roots to trust instead of the system's
 
+	BankCode  string `json:"bank_code,omitempty"`  // FINTS: the bank's code (Bankleitzahl) that its server knows it by
+	ProductID string `json:"product_id,omitempty"` // FINTS: our registration with the Deutsche Kreditwirtschaft; empty: Kontoflow
+
 	PSUIDType         string `json:"psu_id_type,omitempty"`         // PSU-ID-Type header where the bank wants one
 	Parallel          int    `json:"parallel,omitempty"`            // accounts read at once; 0: 3
 	RequestsPerSecond int    `json:"requests_per_second,omitempty"` // 0: no limit declared
