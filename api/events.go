@@ -88,6 +88,10 @@ func (s *Server) StreamSync(c echo.Context, accessID AccessID, syncID SyncID, pa
 		case <-ctx.Done():
 			return nil
 		}
+		// A token that was revoked, or has expired, sees no more.
+		if _, err := s.authorizeUser(c); err != nil {
+			return nil
+		}
 	}
 }
 

@@ -59,7 +59,12 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 	}
 	err = s.store.Transact(ctx, func(tx *gorm.DB) error {
 		// A deletion of the access at the same moment comes before or after, not in between.
-		if err := tx.Exec(`SELECT FROM accesses WHERE id = ? AND deleted_at IS NULL FOR SHARE`, access.ID).Error; err != nil {
+		var there bool
+		err := tx.Raw(`SELECT true FROM accesses WHERE id = ? AND deleted_at IS NULL FOR SHARE`, access.ID).Scan(&there).Error
+		if err == nil && !there {
+			err = errNotFound
+		}
+		if err != nil {
 			return err
 		}
 		if err := tx.Create(sync).Error; err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
@@ -218,14 +219,9 @@ func TestEvents(t *testing.T) {
 	path := u.sync(u.access())
 	id := uuid.MustParse(idOf(path))
 
-	request, err := http.NewRequestWithContext(t.Context(), "GET", w.url+path+"/events", nil)
+	document, err := openapi3.NewLoader().LoadFromData(api.Specification)
 	require.NoError(t, err)
-	request.Header.Set("Authorization", "Bearer "+u.token)
-	response, err := w.http.Do(request)
-	require.NoError(t, err)
-	defer response.Body.Close()
-	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
-	stream := bufio.NewScanner(response.Body)
+	stream := u.stream(path)
 	next := func() (name string, e api.SyncEvent, ok bool) {
 		for stream.Scan() {
 			switch line := stream.Text(); {
@@ -233,6 +229,9 @@ func TestEvents(t *testing.T) {
 				name = line[7:]
 			case strings.HasPrefix(line, "data: "):
 				require.NoError(t, json.Unmarshal([]byte(line[6:]), &e))
+				var value any
+				require.NoError(t, json.Unmarshal([]byte(line[6:]), &value))
+				require.NoError(t, document.Components.Schemas["SyncEvent"].Value.VisitJSON(value))
 			case line == "" && name != "":
 				return name, e, true
 			}
@@ -280,6 +279,34 @@ func TestEvents(t *testing.T) {
 	require.Contains(t, string(again.raw), `"status":"FAILED"`)
 	require.Empty(t, u.do("GET", path+"/events", nil, "Last-Event-ID", "1000").expect(http.StatusOK).raw, "there is nothing more to say")
 	u.do("GET", path+"/events", nil, "Last-Event-ID", "x").fails(http.StatusBadRequest, 1000, "Last-Event-ID")
+}
+
+// A stream ends with the token that opened it.
+func TestEventsEndWithTheToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.tenant().user()
+	path := u.sync(u.access())
+	stream := u.stream(path)
+	for stream.Scan() && stream.Text() != "" { // the first event
+	}
+	u.call("POST", "/auth/revoke", u.authorization(), map[string]any{"token": u.token}).expect(http.StatusOK)
+	_, err := w.store.OpenSession(t.Context(), uuid.MustParse(idOf(path)))
+	require.NoError(t, err)
+	require.False(t, stream.Scan(), "it goes on: %s", stream.Text())
+}
+
+// stream opens a synchronization's events.
+func (u *user) stream(path string) *bufio.Scanner {
+	u.t.Helper()
+	request, err := http.NewRequestWithContext(u.t.Context(), "GET", u.url+path+"/events", nil)
+	require.NoError(u.t, err)
+	request.Header.Set("Authorization", "Bearer "+u.token)
+	response, err := u.http.Do(request)
+	require.NoError(u.t, err)
+	u.t.Cleanup(func() { response.Body.Close() })
+	require.Equal(u.t, "text/event-stream", response.Header.Get("Content-Type"))
+	return bufio.NewScanner(response.Body)
 }
 
 func TestCancel(t *testing.T) {

@@ -247,6 +247,9 @@ func (s *Server) since(ctx context.Context, q *transactionQuery, user, since str
 	}
 	if day, err := plain.Parse(since); err == nil {
 		q.where(q.order+" >= @since"+q.orderType, "since", day.Time())
+		if q.order == "t.created_at" {
+			q.conditions += " AND t.modified_at >= @since" // follows from it, and has an index
+		}
 		q.removed += " AND t.removed_at >= @removed"
 		q.arguments["removed"] = day.Time()
 		return nil

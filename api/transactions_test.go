@@ -99,7 +99,7 @@ func TestTransactionsOnTheWire(t *testing.T) {
 	w := newWorld(t)
 	u := w.tenant().user()
 	account := u.accounts(u.access(), "DE67900900424711951500")[0]
-	purpose := "\"quoted\" \\ tab\t line\n bell\a <b>&amp;</b> Überweisung 🏦 sep\u2028\u2029 ⁧rtl ‚âŠ’ \u007f"
+	purpose := "\"quoted\" \\ tab\t line\n bell\a <b>&amp;</b> Überweisung 🏦 sep\u2028\u2029 \u2067rtl ‚âŠ’ \u007f"
 	id := w.store1(account, stored{day: "2026-01-31", amount: "-12.5", name: "Bäckerei Müller", purpose: purpose})
 	require.NoError(t, w.store.DB.Exec(`UPDATE transactions SET additional_info = '{"a b": "ü\"\n", "n": "1"}', iban = 'DE67900900424711951500', sepa_purpose_code = 'SALA' WHERE id = ?`, id).Error)
 
