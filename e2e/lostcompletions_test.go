@@ -153,7 +153,7 @@ func (m *mischief) strikes(name string, kinds ...kind) (kind, bool) {
 		m.steps = append(m.steps, d)
 		if d == m.what && !m.happened {
 			struck, m.happened = k, true
-			m.spent = strings.HasSuffix(m.sent, "/oauth/token") && k != notReached && k != completionLost
+			m.spent = strings.HasSuffix(m.sent, "/oauth/token") && (k == answerLost || k == died && name == "Answer")
 		}
 	}
 	return struck, struck != ""
@@ -262,9 +262,6 @@ func (w way) walk(t *testing.T, d disturbance) *outcome {
 	t.Helper()
 	m := &mischief{what: d, seen: make(map[string]bool), counts: make(map[disturbance]int)}
 	s := newStack(t, withBankClock(), withInterceptor(m), func(s *stack) {
-		// It is noon at the bank and stays the same day, however late it is here.
-		noon, begun := time.Now().UTC().Truncate(24*time.Hour).Add(12*time.Hour), time.Now()
-		s.bankOptions.Now = func() time.Time { return noon.Add(time.Since(begun)) }
 		s.wrapBank = m.wire
 		s.wrapAdapter = func(p providers.Provider) providers.Provider { return dying{p, m} }
 	})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 
@@ -67,6 +68,7 @@ type stack struct {
 	wrapBank    func(http.Handler) http.Handler
 	wrapAdapter func(providers.Provider) providers.Provider
 	workerless  bool // the test has workers of its own
+	meter       metric.Meter
 }
 
 type option func(*stack)
@@ -136,7 +138,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	s.canaries.add("the TAN", tan)
 	s.canaries.add("the client's secret", secret)
 
-	s.temporal, err = temporalclient.Dial(temporalclient.Options{Address: testground.Temporal(t), Logger: logger})
+	s.temporal, err = temporalclient.Dial(temporalclient.Options{Address: testground.Temporal(t), Logger: logger, Meter: s.meter})
 	require.NoError(t, err)
 	t.Cleanup(s.temporal.Close)
 
