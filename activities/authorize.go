@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 	"gorm.io/gorm"
 
 	"kontoflow/models"
@@ -88,13 +90,16 @@ type AwaitConfirmationInput struct {
 	ExpiresAt time.Time
 }
 
-// pause waits for d.
+// pause waits for d. A worker that is told to stop does not hold out until the customer has found his phone: the next
+// attempt, on another one, goes on waiting.
 func pause(ctx context.Context, d time.Duration) error {
 	end := time.NewTimer(d)
 	defer end.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-activity.GetWorkerStopChannel(ctx):
+		return temporal.NewApplicationError("this worker stops", Stopping)
 	case <-end.C:
 		return nil
 	}

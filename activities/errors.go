@@ -19,6 +19,8 @@ const (
 	Ended = "ENDED"
 	// Storage: the database did not do what it was asked. Retried.
 	Storage = "STORAGE"
+	// Stopping: the worker goes down; another one goes on. Retried.
+	Stopping = "STOPPING"
 )
 
 // failure is the one place that turns what went wrong into what Temporal sees: a type that is the error's code, whether

@@ -390,3 +390,23 @@ func (c *customer) refuse(method, path string, body any, status, code int) (fiel
 	require.Equal(c.t, code, failure.Error.Code, "%s %s: %v", method, path, failure)
 	return failure.Error.Data
 }
+
+// TestWorkerStopsWhileWaiting: a worker that is told to stop does so at once, though a customer is still looking for
+// his phone; the next one goes on waiting for him.
+func TestWorkerStopsWhileWaiting(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	c := s.newCustomer()
+	sync := c.start(c.access("demo", "app"), object{"credentials": object{"pin": password}})
+	challenge := c.until(sync, "")["challenge"].(object)
+	c.eventually(func() bool { return s.bank.Counters().Polls["app"] > 0 }, "the bank is asked")
+	begun := time.Now()
+	s.worker.Stop()
+	require.Less(t, time.Since(begun), 20*time.Second)
+
+	s.startWorker()
+	require.NoError(t, s.bank.Decide("app", true))
+	y := c.until(sync, challenge["id"].(string))
+	require.Equal(t, "COMPLETED", y["status"], "%v", y)
+	c.requireLedger("app", true)
+}
