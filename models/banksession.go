@@ -22,7 +22,7 @@ var ErrCancelled = errors.New("the client cancelled the synchronization")
 
 // A BankSession is the conversation with the bank during one synchronization, opened for one step of it.
 type BankSession struct {
-	Sync         Synchronization
+	Sync         Synchronization // of both what loadSession reads
 	Access       Access
 	Conversation providers.Conversation
 	Steps        int             // finished steps
@@ -47,41 +47,12 @@ func (s *Store) OpenSession(ctx context.Context, sync uuid.UUID) (*BankSession, 
 	b := &BankSession{store: s}
 	var method AccessMethod
 	var dialog []byte
-	err := s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := tx.Take(&b.Sync, "id = ?", sync).Error; err != nil {
-			return found(err, "the synchronization")
+	err := s.loadSession(ctx, sync, b, &method, &dialog)
+	for err == nil && b.Sync.Status == Queued {
+		if err = s.beginSession(ctx, b, &dialog); errors.Is(err, ErrEdge) { // a copy of this attempt was faster, or a cancel
+			err = s.loadSession(ctx, sync, b, &method, &dialog)
 		}
-		if b.Sync.Status.Ended() {
-			return ErrEdge
-		}
-		if b.Sync.CancelRequestedAt != nil {
-			return ErrCancelled
-		}
-		if b.Sync.Status == Queued {
-			if err := Transition(tx, sync, Running, nil); err != nil {
-				return err
-			}
-			b.Sync.Status = Running
-			b.state.RedirectState = NewSecret("")
-			sealed, err := seal(s.Vault, b.state, dialogPlace(sync))
-			if err != nil {
-				return err
-			}
-			if err := tx.Exec(`INSERT INTO bank_sessions (sync_id, dialog) VALUES (?, ?)`, sync, sealed).Error; err != nil {
-				return fmt.Errorf("begin the bank session: %w", err)
-			}
-			dialog = sealed
-		} else {
-			row := tx.Raw(`SELECT dialog, version, steps, outcome FROM bank_sessions WHERE sync_id = ?`, sync).Row()
-			if err := row.Scan(&dialog, &b.version, &b.Steps, (*[]byte)(&b.Outcome)); err != nil {
-				return fmt.Errorf("read the bank session: %w", err)
-			}
-		}
-		if err := tx.Take(&b.Access, "id = ?", b.Sync.AccessID).Error; err != nil {
-			return found(err, "the access")
-		}
-		return found(tx.Take(&method, "id = ?", b.Access.AccessMethodID).Error, "the access method")
-	})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +80,50 @@ func (s *Store) OpenSession(ctx context.Context, sync uuid.UUID) (*BankSession, 
 	c.Resumed = true
 	c.Consent = b.Access.consent()
 	return b, nil
+}
+
+// loadSession reads everything that a step starts from in one query: every activity begins here.
+func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession, method *AccessMethod, dialog *[]byte) error {
+	y, a := &b.Sync, &b.Access
+	err := s.Pool.QueryRow(ctx, `
+		SELECT y.id, y.access_id, y.status, y.trigger, y.scope, y.psu, y.cancel_requested_at,
+		       a.id, a.user_id, a.bank_id, a.consent, a.bank_state, m.id, m.connection,
+		       b.dialog, coalesce(b.version, 0), coalesce(b.steps, 0), b.outcome
+		FROM synchronizations y
+		JOIN accesses a ON a.id = y.access_id
+		JOIN access_methods m ON m.id = a.access_method_id
+		LEFT JOIN bank_sessions b ON b.sync_id = y.id
+		WHERE y.id = $1`, sync).
+		Scan(&y.ID, &y.AccessID, &y.Status, &y.Trigger, &y.Scope, &y.PSU, &y.CancelRequestedAt,
+			&a.ID, &a.UserID, &a.BankID, &a.Consent, &a.BankState, &method.ID, &method.Connection,
+			dialog, &b.version, &b.Steps, (*[]byte)(&b.Outcome))
+	switch {
+	case err != nil:
+		return found(err, "the bank session")
+	case y.Status.Ended():
+		return ErrEdge
+	case y.CancelRequestedAt != nil:
+		return ErrCancelled
+	}
+	return nil
+}
+
+// beginSession moves QUEUED to RUNNING, with a dialog that has nothing in it yet.
+func (s *Store) beginSession(ctx context.Context, b *BankSession, dialog *[]byte) error {
+	sealed, err := seal(s.Vault, dialogState{RedirectState: NewSecret("")}, dialogPlace(b.Sync.ID))
+	if err != nil {
+		return err
+	}
+	return s.Transact(ctx, func(tx *gorm.DB) error {
+		if err := Transition(tx, b.Sync.ID, Running, nil); err != nil {
+			return err
+		}
+		if err := tx.Exec(`INSERT INTO bank_sessions (sync_id, dialog) VALUES (?, ?)`, b.Sync.ID, sealed).Error; err != nil {
+			return fmt.Errorf("begin the bank session: %w", err)
+		}
+		b.Sync.Status, *dialog = Running, sealed
+		return nil
+	})
 }
 
 // openCredentials opens what the customer gave for the access, where values given for this synchronization win.

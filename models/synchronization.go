@@ -199,6 +199,10 @@ func (e *SyncError) json() string {
 // the secrets as the client wished, and sets the access's status. Called again, it answers the same.
 func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronization, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		// In the order in which a page is stored, which may be happening right now where the run was cancelled.
+		if err := tx.Exec(`SELECT FROM synchronization_accounts WHERE sync_id = ? ORDER BY account_id FOR UPDATE`, id).Error; err != nil {
+			return fmt.Errorf("lock the accounts' progress: %w", err)
+		}
 		if err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Take(&y, "id = ?", id).Error; err != nil {
 			return found(err, "the synchronization")
 		}
