@@ -35,6 +35,10 @@ lint: bin/tools ## Check the code: gofmt, vet, staticcheck, workflowcheck, govul
 generate: bin/tools ## Generate the API's types and server interface from api/openapi.yaml
 	cd api && ../$(TOOLS)/oapi-codegen -config oapi-codegen.yaml openapi.yaml
 
+.PHONY: histories
+histories: build ## Record what workflows do, for later releases to replay: on a release's code only
+	RECORD_HISTORIES=$(CURDIR)/workflows/testdata $(GROUND) go test -count=1 -run TestHistories ./e2e
+
 .PHONY: build
 build: ## Build bin/kontoflow and the Temporal development server
 	@[ -e $(DEVSERVER) ] || echo "building kontoflow and a Temporal server: some minutes the first time"
