@@ -79,16 +79,7 @@ func (c candidate) compare(d candidate) int {
 func (m *matcher) unmatched(wanted func(*Stored) bool) []candidate {
 	var rest []candidate
 	add := func(f *Facts, otherwise plain.Date, index int32, rank int) {
-		first, last := f.Booked, f.Valued
-		if first == 0 || last != 0 && last < first {
-			first, last = last, first
-		}
-		if first == 0 {
-			first = last
-		}
-		if last == 0 {
-			last = first
-		}
+		first, last := f.days()
 		if first == 0 {
 			first, last = otherwise, otherwise
 		}
@@ -129,7 +120,7 @@ func (m *matcher) assign(group []candidate, step Step, score func(s, e int32) (i
 	case len(rows) <= exactly && len(entries) <= exactly:
 		for i, j := range maximise(len(rows), len(entries), func(i, j int) int32 {
 			if value, ok := score(rows[i].index, ^entries[j].index); ok {
-				return value + pairedAtAll
+				return value + pairedAtAll // never 0
 			}
 			return 0
 		}) {
@@ -138,7 +129,7 @@ func (m *matcher) assign(group []candidate, step Step, score func(s, e int32) (i
 			}
 		}
 	default:
-		for _, enough := range [...]int32{sameWordsish, believed} {
+		for _, enough := range [...]int32{clearly, 0} {
 			m.takeNearest(rows, entries, step, enough, score)
 		}
 	}

@@ -26,7 +26,7 @@ type Facts struct {
 	Booked, Valued plain.Date // as the bank calls them; either or both may be zero
 
 	IDs     [2]uint64 // the bank's strong ids (transaction id, entry reference); 0: none, or a placeholder
-	Print   [2]uint64 // fingerprint: amount, currency, date, other party, remittance and SEPA references, normalised
+	Print   [2]uint64 // fingerprint: amount, currency, days, other party, remittance and SEPA references, normalised
 	Content uint64    // everything that is shown, to the letter: equal means nothing to tell anybody
 
 	EndToEnd uint64    // end-to-end reference; 0: none
@@ -40,6 +40,18 @@ func (f *Facts) Date() plain.Date {
 		return f.Booked
 	}
 	return f.Valued
+}
+
+// days are both dates in the order of the calendar, since banks swap their roles; where there is one, it is both.
+func (f *Facts) days() (first, last plain.Date) {
+	first, last = f.Booked, f.Valued
+	if first == 0 {
+		first = last
+	}
+	if last == 0 {
+		last = first
+	}
+	return min(first, last), max(first, last)
 }
 
 // Stale reports that another version of the normaliser made the facts: take Normalize of the stored transaction instead.

@@ -19,7 +19,7 @@ import (
 )
 
 // A ledger is what really happened on an account; what the bank sends is derived from it, day by day, through the
-// quirks of BANKS.md, section 3. The test knows which payment is behind every entry, and so behind every stored row.
+// habits in quirks.md. The test knows which payment is behind every entry, and so behind every stored row.
 type ledger struct {
 	payments []payment
 	bank     bank
@@ -304,7 +304,9 @@ func TestLedger(t *testing.T) {
 					if kin := l.eldest(p); kin == p {
 						seen := l.count(kin, func(p int) bool { return ever[p] })
 						exist := l.count(kin, func(p int) bool { return shown[p] })
-						require.GreaterOrEqual(t, held[kin], exist, "a payment like %d is lost", kin)
+						if w.Complete { // half an answer may be taken for the other half, until it comes
+							require.GreaterOrEqual(t, held[kin], exist, "a payment like %d is lost", kin)
+						}
 						require.LessOrEqual(t, visible[kin], seen, "a payment like %d is doubled", kin)
 					}
 				}

@@ -379,8 +379,10 @@ func newReach(sent []Facts, w Window) reach {
 	r := reach{complete: w.Complete, pending: w.Complete && w.PendingComplete, from: w.From, to: min(w.To, w.Today-1), open: w.To >= w.Today}
 	if r.from == 0 { // as far back as the bank gave: what is older than its oldest entry it may not have looked at
 		for i := range sent {
-			if d := sent[i].Date(); d != 0 && !sent[i].Pending && (r.from == 0 || d < r.from) {
-				r.from = d
+			for _, d := range [...]plain.Date{sent[i].Booked, sent[i].Valued} {
+				if d != 0 && !sent[i].Pending && (r.from == 0 || d < r.from) {
+					r.from = d
+				}
 			}
 		}
 		r.complete = r.complete && r.from != 0

@@ -110,7 +110,9 @@ func factsOf(e *providers.Entry) Facts {
 	// The fingerprint: every part ends in a byte that no folded text contains.
 	b := appendAmount(scratch[:0], e.Amount)
 	b = append(b, e.Currency...)
-	b = binary.BigEndian.AppendUint32(append(b, 0), uint32(f.Date()))
+	first, last := f.days()
+	b = binary.BigEndian.AppendUint32(append(b, 0), uint32(first))
+	b = binary.BigEndian.AppendUint32(b, uint32(last))
 	kind := e.BookingText
 	if party.Name != "" || len(e.Remittance) > 0 {
 		kind = "" // it says nothing that the text does not, and banks reword it

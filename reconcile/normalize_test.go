@@ -116,6 +116,7 @@ func TestFingerprintSeesThroughSpelling(t *testing.T) {
 	t.Parallel()
 	base := func() providers.Entry {
 		e := with(euros("-12.50"), remit("EREF+RE-4711", "SVWZ+Rechnung Nr. 4711 für Müller & Söhne"))
+		e.ValueDate = day(9)
 		e.Counterparty = providers.Party{Name: "Große Straßen GmbH", IBAN: "DE67900900424711951500"}
 		return e
 	}
@@ -134,7 +135,7 @@ func TestFingerprintSeesThroughSpelling(t *testing.T) {
 		"mojibake":           remit("EREF+RE-4711SVWZ+Rechnung Nr. 4711 fÃ¼r MÃ¼ller & SÃ¶hne"),
 		"another id":         func(e *providers.Entry) { e.TransactionID = "X" },
 		"now booked":         func(e *providers.Entry) { e.Pending = true },
-		"value date moved":   func(e *providers.Entry) { e.ValueDate = day(12) },
+		"dates swapped":      func(e *providers.Entry) { e.BookingDate, e.ValueDate = e.ValueDate, e.BookingDate },
 		"booking text":       func(e *providers.Entry) { e.BookingText = "LASTSCHRIFT" },
 	} {
 		e := base()
@@ -146,6 +147,7 @@ func TestFingerprintSeesThroughSpelling(t *testing.T) {
 		"sign":       func(e *providers.Entry) { e.Amount = e.Amount.Neg() },
 		"currency":   func(e *providers.Entry) { e.Currency = "USD" },
 		"date":       func(e *providers.Entry) { e.BookingDate = day(11) },
+		"value date": func(e *providers.Entry) { e.ValueDate = day(12) },
 		"number":     remit("EREF+RE-4711", "SVWZ+Rechnung Nr. 4712 für Müller & Söhne"),
 		"reference":  remit("EREF+RE-4712", "SVWZ+Rechnung Nr. 4711 für Müller & Söhne"),
 		"party":      func(e *providers.Entry) { e.Counterparty.Name = "Kleine Straßen GmbH" },

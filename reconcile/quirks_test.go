@@ -13,8 +13,7 @@ import (
 	"kontoflow/reconcile"
 )
 
-// The quirks of BANKS.md, section 3, by their numbers. Those that no entry shows are not here: 19 (balances),
-// 21 (consents), and 24 where it is about accounts.
+// The quirks by their numbers in quirks.md.
 
 func booked(n int, amount, name, remittance string) providers.Entry {
 	e := euros(amount)

@@ -6,31 +6,37 @@ import (
 	"kontoflow/plain"
 )
 
-// Scores are in thousandths of "the texts are the same".
 const (
-	sameID       = 500  // an id that is on several rows still says something
-	sameEndToEnd = 400  // references and accounts that both sides name
-	sameParty    = 200  //
-	otherPair    = -300 // … and that differ
-	perDay       = -30
-	sameStatus   = 50
-	notLive      = -150 // a live row is the better partner
-	textUnknown  = 300  // one side has no text at all
+	// In thousandths of "the texts are the same".
+	sameEndToEnd  = 400 // references and accounts, where both sides name them
+	otherEndToEnd = -600
+	sameParty     = 200
+	otherParty    = -300
+	sameID        = 500 // an id that is on several rows still says something
+	perDay        = -30
+	sameStatus    = 50
+	notLive       = -150 // a live row is the better partner
+	textUnknown   = 300  // one side has no text at all
 
 	// What a pair has to reach, by what a mistake would cost.
-	believed     = -200 // the bank had to send the row and did not: amount and date say it is this one
-	possible     = 0
-	likely       = 300
-	hardlyElse   = 500
-	beyondDoubt  = 700 // nobody would send the row's own entry again
-	pairedAtAll  = 500 // bonus of a pair over no pair, in the sum that assignment maximises
-	daysBooked   = 5   // weekends, holidays, and what lies between booking and value date
-	daysPending  = Reach
-	daysSameID   = 31
-	cardPercent  = 25  // tips, exchange rates, deposits
-	holdAlike    = 850 // a hold (fuel pump, hotel) is another amount altogether: only its text can tell
-	alikeWithID  = 700
-	sameWordsish = 800
+	believed    = -200 // the bank had to send the row and did not: amount and date say it is this one
+	possible    = 0
+	likely      = 300
+	hardlyElse  = 500
+	beyondDoubt = 700 // nobody would send the row's own entry again
+	pairedAtAll = 100 // bonus of a pair over no pair, in the sum that assignment maximises
+	clearly     = 900 // so much better than required that it need not be weighed against others
+
+	// What texts alone have to reach.
+	alikeInAmount = 500 // a card payment became dearer
+	alikeWithID   = 700
+	alikeInWords  = 800
+	alikeInHold   = 850 // a hold (fuel pump, hotel) is another amount altogether: only its text can tell
+
+	daysBooked  = 5 // weekends, holidays, and what lies between booking and value date
+	daysPending = Reach
+	daysSameID  = 31
+	cardPercent = 25 // tips, exchange rates, deposits
 )
 
 // similarity is how much of the shorter text is in the longer one, by trigrams: 0 as much as chance would have it,
@@ -92,22 +98,23 @@ func shareID(a, b *Facts) bool {
 }
 
 // agree scores a reference that both sides may name.
-func agree(a, b uint64, same int32) int32 {
+func agree(a, b uint64, same, other int32) int32 {
 	switch {
 	case a == 0 || b == 0:
 		return 0
 	case a == b:
 		return same
 	default:
-		return otherPair
+		return other
 	}
 }
 
 // resemblance is everything but the amount: text, references, days, status.
 func (m *matcher) resemblance(s *Stored, e *Facts) (score, alike, days int32) {
 	alike, days = similarity(&s.Facts.Sketch, &e.Sketch), daysApart(s, e, &m.window)
-	score = alike + perDay*days + agree(s.Facts.EndToEnd, e.EndToEnd, sameEndToEnd) + agree(s.Facts.Party, e.Party, sameParty)
-	if m.lasting && shareID(&s.Facts, e) {
+	score = alike + perDay*days + agree(s.Facts.EndToEnd, e.EndToEnd, sameEndToEnd, otherEndToEnd) +
+		agree(s.Facts.Party, e.Party, sameParty, otherParty)
+	if m.lasting && m.reach.complete && shareID(&s.Facts, e) {
 		score += sameID
 	}
 	if s.Facts.Pending == e.Pending {
@@ -119,18 +126,26 @@ func (m *matcher) resemblance(s *Stored, e *Facts) (score, alike, days int32) {
 	return score, alike, days
 }
 
-// scoreSameAmount judges a pair of the same amount and currency.
+// scoreSameAmount judges a pair of the same amount and currency: by how much it is better than it has to be.
 func (m *matcher) scoreSameAmount(si, ei int32) (int32, bool) {
 	s, e := &m.stored[si], &m.sent[ei]
 	if s.Facts.Amount != e.Amount || s.Facts.Currency != e.Currency {
 		return 0, false
 	}
-	score, _, days := m.resemblance(s, e)
+	score, alike, days := m.resemblance(s, e)
 	limit := int32(daysBooked)
-	if s.Facts.Pending || e.Pending || s.Facts.EndToEnd != 0 && s.Facts.EndToEnd == e.EndToEnd || m.lasting && shareID(&s.Facts, e) {
+	switch {
+	case s.Facts.Pending || e.Pending:
+		limit = daysPending
+	case !m.reach.resent(&s.Facts):
+		if alike < alikeWithID {
+			return 0, false
+		}
+	case s.Facts.EndToEnd != 0 && s.Facts.EndToEnd == e.EndToEnd || m.lasting && shareID(&s.Facts, e):
 		limit = daysPending
 	}
-	return score, days <= limit && score >= m.required(s, e) && m.free(s, e)
+	margin := score - m.required(s, e)
+	return margin, days <= limit && margin >= 0 && m.free(s, e)
 }
 
 // required is the score from which a pair of the same amount is believed.
@@ -142,38 +157,35 @@ func (m *matcher) required(s *Stored, e *Facts) int32 {
 		return possible
 	case e.Pending && !s.Facts.Pending: // bookings are not taken back to pending
 		return hardlyElse
-	case s.State == Removed && s.Facts.Pending: // it vanished, and its booking came later
+	case s.Facts.Pending && m.reach.pending: // it may yet be an entry of another amount, and is judged again with those
+		return beyondDoubt
+	case s.Facts.Pending:
 		return likely
 	case s.State == Removed:
 		return beyondDoubt
 	case m.reach.asked(&s.Facts) && m.reach.complete:
 		return believed
-	case m.reach.asked(&s.Facts) && e.Date() <= m.window.Known: // its own entry may come yet, but this one is not new
-		return likely
-	case m.reach.asked(&s.Facts):
-		return hardlyElse
-	case s.Facts.Pending:
+	// Its own entry may come yet, but this one is hardly new.
+	case m.reach.asked(&s.Facts) && (m.window.Known == 0 || e.Date() <= m.window.Known):
 		return likely
 	default:
 		return beyondDoubt
 	}
 }
 
-// scorePending judges a pending row against an entry of another amount.
+// scorePending judges a pending row against what no row of its amount has taken.
 func (m *matcher) scorePending(si, ei int32) (int32, bool) {
 	s, e := &m.stored[si], &m.sent[ei]
 	f := &s.Facts
-	if f.Amount == e.Amount && f.Currency == e.Currency {
-		return 0, false // judged before
-	}
-	if !m.reach.pending || e.Pending && !(m.lasting && shareID(f, e)) {
-		return 0, false // the row's own entry may still be there; and pending ones become booked, not other pending ones
-	}
 	score, alike, days := m.resemblance(s, e)
-	if days > daysPending {
-		return 0, false
-	}
 	switch {
+	case !m.reach.pending || days > daysPending: // the row's own entry may still be there
+		return 0, false
+	case f.Currency == e.Currency && f.Amount == e.Amount:
+		score -= [...]int32{Live: believed, Removed: likely, Deleted: hardlyElse}[s.State]
+		return score, score >= 0
+	case e.Pending && !(m.lasting && shareID(f, e)): // pending ones become booked, not other pending ones
+		return 0, false
 	case f.Currency == e.Currency && f.Amount == -e.Amount:
 		score -= 200
 	case sameForeign(f, e) || sameForeign(e, f):
@@ -181,19 +193,17 @@ func (m *matcher) scorePending(si, ei int32) (int32, bool) {
 	case f.Currency != e.Currency || (f.Amount < 0) != (e.Amount < 0) || !(f.Card || e.Card || m.window.Card):
 		return 0, false
 	case percentApart(f.Amount, e.Amount) <= cardPercent:
-		if alike < hardlyElse {
+		if alike < alikeInAmount {
 			return 0, false
 		}
 		score -= 8 * int32(percentApart(f.Amount, e.Amount))
-	case alike < holdAlike || days > daysBooked:
+	case alike < alikeInHold || days > daysBooked:
 		return 0, false
 	default:
 		score -= 400
 	}
-	if s.State == Live {
-		return score, score >= likely
-	}
-	return score, score >= hardlyElse
+	score -= [...]int32{Live: likely, Removed: hardlyElse, Deleted: hardlyElse}[s.State]
+	return score, score >= 0
 }
 
 // sameForeign: one side has the foreign amount where the other has the booked one.
@@ -230,10 +240,11 @@ func (m *matcher) sureID(si, ei int32) bool {
 // likelyID: what nothing else explains may be a row whose amount the bank has put right.
 func (m *matcher) likelyID(si, ei int32) bool {
 	s, e := &m.stored[si], &m.sent[ei]
+	alike := similarity(&s.Facts.Sketch, &e.Sketch)
 	if s.Facts.Pending {
-		return daysApart(s, e, &m.window) <= daysPending
+		return m.reach.pending && alike >= textUnknown && daysApart(s, e, &m.window) <= daysPending
 	}
-	return s.Facts.Date() == e.Date() && similarity(&s.Facts.Sketch, &e.Sketch) >= sameWordsish && m.free(s, e)
+	return s.Facts.Date() == e.Date() && alike >= alikeInWords && m.free(s, e)
 }
 
 // free reports whether a booked row may be given to an entry of a day that was never read in full. Such days hold what
@@ -244,8 +255,9 @@ func (m *matcher) free(s *Stored, e *Facts) bool {
 	case s.Facts.Pending || e.Date() <= m.window.Known || m.reach.complete && m.reach.resent(&s.Facts):
 		return true
 	default:
-		f := &s.Facts
-		return (f.Date() == e.Date() || f.Booked == e.Valued && f.Valued == e.Booked) && m.reach.resent(f)
+		first, last := s.Facts.days()
+		from, to := e.days()
+		return first == from && last == to && m.reach.resent(&s.Facts)
 	}
 }
 

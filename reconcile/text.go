@@ -28,17 +28,23 @@ func clean(s string, limit int) string {
 	}
 }
 
-// isClean knows the common case: printable ASCII without needless blanks.
+// isClean knows the common case: printable, composed, without needless blanks, and nothing to repair.
 func isClean(s string) bool {
-	blank := true
-	for i := range len(s) {
-		c := s[i]
-		if c < ' ' || c > '~' || c == ' ' && blank {
+	blank, suspicion, ascii := true, false, true
+	for _, r := range s {
+		if r < utf8.RuneSelf {
+			if r < ' ' || r > '~' || r == ' ' && blank {
+				return false
+			}
+			blank, suspicion = r == ' ', false
+			continue
+		}
+		if r == utf8.RuneError || !unicode.IsPrint(r) || suspicion && continues(r) {
 			return false
 		}
-		blank = c == ' '
+		blank, suspicion, ascii = false, suspect(r), false
 	}
-	return !blank || s == ""
+	return (!blank || s == "") && (ascii || norm.NFC.IsNormalString(s))
 }
 
 func cut(s string, limit int) string {
@@ -70,7 +76,6 @@ func latin1(s string) string {
 
 // repair undoes what a reader does that takes UTF-8 for ISO 8859-1 or Windows-1252: "MÃ¼ller".
 func repair(s string) string {
-	suspect := func(r rune) bool { return r >= 0xC2 && r <= 0xF4 }
 	if strings.IndexFunc(s, suspect) < 0 {
 		return s
 	}
@@ -81,10 +86,10 @@ func repair(s string) string {
 			sequence, taken := []byte{byte(r)}, size
 			for len(sequence) < utf8.UTFMax && !utf8.FullRune(sequence) {
 				following, n := utf8.DecodeRuneInString(s[taken:])
-				c, ok := byteOf(following)
-				if !ok || c < 0x80 || c > 0xBF {
+				if !continues(following) {
 					break
 				}
+				c, _ := byteOf(following)
 				sequence, taken = append(sequence, c), taken+n
 			}
 			if meant, n := utf8.DecodeRune(sequence); n == len(sequence) && n > 1 {
@@ -97,6 +102,15 @@ func repair(s string) string {
 		s = s[size:]
 	}
 	return b.String()
+}
+
+// suspect is what the first byte of a longer UTF-8 sequence looks like when it is read as a character.
+func suspect(r rune) bool { return r >= 0xC2 && r <= 0xF4 }
+
+// continues is what the other bytes look like.
+func continues(r rune) bool {
+	c, ok := byteOf(r)
+	return ok && c >= 0x80 && c <= 0xBF
 }
 
 func byteOf(r rune) (byte, bool) {
@@ -130,24 +144,31 @@ func collapse(s string) string {
 // fold appends what remains of a text when only its letters and digits count: compatibility forms resolved (NFKD), lower
 // case, umlauts written out, accents dropped. Blanks go too, for words are split anywhere.
 func fold(dst []byte, s string) []byte {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return foldUnicode(dst, norm.NFKD.String(s))
-		}
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9':
-			dst = append(dst, c)
-		case c >= 'A' && c <= 'Z':
-			dst = append(dst, c+'a'-'A')
+	for i, r := range s {
+		switch {
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			dst = append(dst, byte(r))
+		case r >= 'A' && r <= 'Z':
+			dst = append(dst, byte(r)+'a'-'A')
+		case r < utf8.RuneSelf:
+		case r == 'ä' || r == 'Ä':
+			dst = append(dst, "ae"...)
+		case r == 'ö' || r == 'Ö':
+			dst = append(dst, "oe"...)
+		case r == 'ü' || r == 'Ü':
+			dst = append(dst, "ue"...)
+		case r == 'ß' || r == 'ẞ':
+			dst = append(dst, "ss"...)
+		default:
+			before, _ := utf8.DecodeLastRuneInString(s[:i])
+			return foldUnicode(dst, unicode.ToLower(before), norm.NFKD.String(s[i:]))
 		}
 	}
 	return dst
 }
 
-func foldUnicode(dst []byte, decomposed string) []byte {
-	var last rune
+// foldUnicode goes on where fold met a character that it does not know; last is the one before, in lower case.
+func foldUnicode(dst []byte, last rune, decomposed string) []byte {
 	for _, r := range decomposed {
 		switch {
 		case r == '\u0308' && (last == 'a' || last == 'o' || last == 'u'):
@@ -155,8 +176,7 @@ func foldUnicode(dst []byte, decomposed string) []byte {
 		case r == 'ß' || r == 'ẞ':
 			dst = append(dst, "ss"...)
 		case unicode.IsLetter(r) || unicode.IsNumber(r):
-			r = unicode.ToLower(r)
-			dst = utf8.AppendRune(dst, r)
+			dst = utf8.AppendRune(dst, unicode.ToLower(r))
 		}
 		last = unicode.ToLower(r)
 	}
