@@ -22,6 +22,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
@@ -362,10 +363,23 @@ func (s *stack) synchronize(ctx context.Context, access uuid.UUID) (uuid.UUID, e
 	if err != nil {
 		return id, err
 	}
-	if err := s.temporal.GetWorkflow(ctx, id.String(), "").Get(ctx, nil); err != nil {
-		return id, fmt.Errorf("synchronization: %w", err)
+	return id, s.finish(ctx, id)
+}
+
+// finish waits for the end of a synchronization's workflow.
+func (s *stack) finish(ctx context.Context, id uuid.UUID) error {
+	for {
+		err := s.temporal.GetWorkflow(ctx, id.String(), "").Get(ctx, nil)
+		var missing *serviceerror.NotFound
+		if !errors.As(err, &missing) {
+			return err
+		}
+		select { // a start that Temporal did not take in time is made up for by the worker's sweep
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	return id, nil
 }
 
 // begin starts a synchronization.

@@ -69,7 +69,7 @@ func (s *stack) answer(ctx context.Context, access, id uuid.UUID) error {
 	if err := s.call(ctx, "POST", at+"/challenges/"+sync.Challenge.ID+"/response", s.customer, object{"value": "111111"}, nil); err != nil {
 		return err
 	}
-	return s.temporal.GetWorkflow(ctx, id.String(), "").Get(ctx, nil)
+	return s.finish(ctx, id)
 }
 
 type counts struct{ events, activities int }
@@ -94,7 +94,7 @@ func (s *stack) count(ctx context.Context, id uuid.UUID, n *counts) error {
 
 // synchronizations compares synchronizations of 30 new transactions with workflows of as many activities that do nothing.
 func synchronizations(ctx context.Context, s *stack) ([]result, error) {
-	const rounds, each, parallel = 7, 64, 16
+	const rounds, each, parallel = 5, 64, 16
 	accesses, err := s.accesses(ctx, demo, "thirty", 1+(rounds+1)*each)
 	if err != nil {
 		return nil, err
