@@ -1,0 +1,300 @@
+package fints
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/microcosm-cc/bluemonday"
+
+	"kontoflow/providers"
+	"kontoflow/providers/lenient"
+)
+
+// verdict is the classification of a return code.
+type verdict struct {
+	kind providers.Kind
+	code int
+}
+
+// byCode classifies return codes ("FinTS Rückmeldungscodes"; those of the PIN/TAN procedure are in "Sicherheitsverfahren
+// PIN/TAN", chapter B.6). It is in order: of several codes in an answer the first one here says most. Codes from 3000 are
+// warnings; only those in this table end a move. 9xxx that are not here mean that the bank rejects the order.
+var byCode = []struct {
+	code int
+	verdict
+}{
+	{9942, verdict{providers.WrongCredentials, providers.CodePINInvalid}}, // PIN wrong
+	{9340, verdict{providers.WrongCredentials, providers.CodePINInvalid}}, // signature wrong: PIN or login
+	{9910, verdict{providers.WrongCredentials, providers.CodePINInvalid}},
+	{9931, verdict{providers.NeedsUser, providers.CodeAccessBlocked}}, // locked after wrong PINs
+	{9930, verdict{providers.NeedsUser, providers.CodeAccessBlocked}},
+	{3938, verdict{providers.NeedsUser, providers.CodeAccessBlocked}}, // locked for the time being
+	{3931, verdict{providers.NeedsUser, providers.CodeAccessBlocked}},
+	{3916, verdict{providers.NeedsUser, providers.CodePINChange}}, // first login: PIN to be changed
+	{3932, verdict{providers.NeedsUser, providers.CodePINChange}},
+	{9941, verdict{providers.WrongCredentials, providers.CodeTANInvalid}},
+	{9991, verdict{providers.WrongCredentials, providers.CodeTANInvalid}}, // TAN used already
+	{9951, verdict{providers.NeedsUser, providers.CodeExpired}},           // the customer took too long
+	{9380, verdict{providers.NeedsUser, providers.CodeTANNotActivated}},   // method not allowed
+	{9955, verdict{providers.NeedsUser, providers.CodeTANNotActivated}},   // one-step method not allowed
+	{9330, verdict{providers.NeedsUser, providers.CodeTANBlocked}},        // chipTAN reader locked
+	{3933, verdict{providers.NeedsUser, providers.CodeTANBlocked}},        // … until it is synchronized
+	{3934, verdict{providers.NeedsUser, providers.CodeActivationNeeded}},  // card to be registered for chipTAN
+	{3939, verdict{providers.NeedsUser, providers.CodeActivationNeeded}},  // mobileTAN to be activated
+	{9939, verdict{providers.NeedsUser, providers.CodeActivationNeeded}},
+	{3951, verdict{providers.NeedsUser, providers.CodeActivationNeeded}}, // another TAN method has to be set up
+	{9075, verdict{providers.NeedsAuthorization, providers.CodeNotAuthorized}},
+	{9953, verdict{providers.Rejected, providers.CodeBankCannot}},
+	{9954, verdict{providers.Rejected, providers.CodeBankCannot}},
+	{9956, verdict{providers.Rejected, providers.CodeBankCannot}},
+	{9957, verdict{providers.Rejected, providers.CodeBankCannot}},
+	{9210, verdict{providers.Rejected, providers.CodeBankCannot}}, // order rejected
+	{9110, verdict{providers.Rejected, providers.CodeBankCannot}}, // message not understood
+	{9010, verdict{providers.Rejected, providers.CodeBankCannot}}, // rejected
+	{9050, verdict{providers.Rejected, providers.CodeBankCannot}}, // the message has errors
+	{9800, verdict{providers.Transient, providers.CodeTemporary}}, // dialog ended by the bank, and no other reason
+}
+
+// Return codes that steer, and do not end, a move.
+const (
+	codeSCA       = 30   // 0030: order received, strong customer authentication required
+	codeEmpty     = 3010 // no entries
+	codeTouchdown = 3040 // there is more: P1 is where
+	codeMethods   = 3920 // the customer's methods: P1…
+	codeDecoupled = 3955 // authentication on another channel
+	codeStillOpen = 3956 // … is still to be done
+	codeAborted   = 9800
+)
+
+// byWords refines a refusal by what the bank says to the customer. FinTS has no codes for these.
+var byWords = []struct {
+	words   []string
+	on      []providers.Kind
+	verdict verdict
+}{
+	{[]string{"wartung", "maintenance"}, []providers.Kind{providers.Transient, providers.Rejected, providers.BankDown},
+		verdict{providers.BankDown, providers.CodeMaintenance}},
+	{[]string{"umstellung", "migration"}, []providers.Kind{providers.Transient, providers.Rejected, providers.BankDown},
+		verdict{providers.BankDown, providers.CodeMigration}},
+	{[]string{"gesperrt", "blocked", "locked"}, []providers.Kind{providers.WrongCredentials, providers.Rejected},
+		verdict{providers.NeedsUser, providers.CodeAccessBlocked}},
+}
+
+// refusal is a classified refusal with the bank's return codes.
+type refusal struct {
+	fault *providers.Error
+	codes []int
+}
+
+func (r *refusal) Error() string { return r.fault.Error() }
+func (r *refusal) Unwrap() error { return r.fault }
+
+func (r *refusal) has(code int) bool {
+	for _, c := range r.codes {
+		if c == code {
+			return true
+		}
+	}
+	return false
+}
+
+func asRefusal(err error) (*refusal, bool) {
+	var r *refusal
+	ok := errors.As(err, &r)
+	return r, ok
+}
+
+// judge classifies what an answer says; nil: nothing in it ends the move.
+func judge(doing string, said []feedback) error {
+	var worst *feedback
+	var v verdict
+	place := len(byCode) + 1
+	var codes []int
+	for i := range said {
+		f := &said[i]
+		at, found := len(byCode), verdict{providers.Rejected, providers.CodeBankCannot}
+		for j, row := range byCode {
+			if row.code == f.code {
+				at, found = j, row.verdict
+				break
+			}
+		}
+		if f.code < 9000 && at == len(byCode) {
+			continue
+		}
+		codes = append(codes, f.code)
+		// A code that nobody knows says more than one that only says "no".
+		if at == len(byCode) {
+			at = unknownCode
+		}
+		if at < place {
+			worst, v, place = f, found, at
+		}
+	}
+	if worst == nil {
+		return nil
+	}
+	words := plainText(worst.text, maxText)
+	lower := strings.ToLower(words)
+	for _, rule := range byWords {
+		for _, w := range rule.words {
+			for _, kind := range rule.on {
+				if kind == v.kind && strings.Contains(lower, w) {
+					v = rule.verdict
+				}
+			}
+		}
+	}
+	return &refusal{codes: codes, fault: &providers.Error{Kind: v.kind, Code: v.code, Message: words,
+		Err: fmt.Errorf("%s: the bank answered %s", doing, joined(codes))}}
+}
+
+// unknownCode is the place of unknown codes in the table: before those that only say "no".
+var unknownCode = func() int {
+	for i, row := range byCode {
+		if row.code == 9210 {
+			return i
+		}
+	}
+	return len(byCode)
+}()
+
+func joined(codes []int) string {
+	var all []string
+	for _, c := range codes {
+		all = append(all, strconv.Itoa(c))
+	}
+	return strings.Join(all, " ")
+}
+
+// outage is from which Retry-After on a 503 is no hiccup any more.
+const outage = 5 * time.Minute
+
+// refusedByHTTP classifies an answer that is not 200. A FinTS server refuses inside FinTS; what answers otherwise stands
+// before it, and has not processed the message: except a gateway that lost the server's answer.
+func refusedByHTTP(doing string, r *http.Response, now time.Time) error {
+	e := &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot, RetryAfter: retryAfter(r.Header, now),
+		Err: fmt.Errorf("%s: the bank answered HTTP %d", doing, r.StatusCode)}
+	switch {
+	case r.StatusCode/100 == 3:
+		e.Err = fmt.Errorf("%s: the bank answered with a redirect (%d), which is not followed", doing, r.StatusCode)
+	case r.StatusCode == http.StatusTooManyRequests:
+		e.Kind, e.Code = providers.LimitExceeded, providers.CodeTemporary
+	case r.StatusCode == http.StatusServiceUnavailable && e.RetryAfter >= outage:
+		e.Kind, e.Code = providers.BankDown, providers.CodeMaintenance
+	case r.StatusCode >= 500 || r.StatusCode == http.StatusRequestTimeout:
+		e.Kind, e.Code = providers.Transient, providers.CodeTemporary
+	}
+	if r.StatusCode == http.StatusBadGateway || r.StatusCode == http.StatusGatewayTimeout {
+		return &lost{e}
+	}
+	return e
+}
+
+// retryAfter reads the header in both of its forms (RFC 9110, 10.2.3), and at most a day.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	value := strings.TrimSpace(h.Get("Retry-After"))
+	var d time.Duration
+	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
+		d = time.Duration(seconds) * time.Second
+	} else if at, err := http.ParseTime(value); err == nil {
+		d = at.Sub(now)
+	}
+	return min(max(d, 0), 24*time.Hour)
+}
+
+// unreachable classifies a request that got no answer.
+func unreachable(doing string, err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // its text has the URL
+	}
+	var network net.Error
+	var operation *net.OpError
+	var name *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	kind := providers.Transient
+	switch {
+	case errors.Is(err, context.Canceled):
+		err = context.Canceled
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
+		err = errors.New("no answer in time")
+	case errors.As(err, &certificate):
+		err, kind = errors.New("the bank's certificate is not trusted"), providers.Rejected
+	case errors.As(err, &name):
+		err = errors.New("the bank's host name is not known")
+	case errors.As(err, &operation):
+		err = fmt.Errorf("%s: %w", operation.Op, operation.Err)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		err = io.ErrUnexpectedEOF
+	default: // what the bank sent is no HTTP; the error quotes it
+		err = fmt.Errorf("no HTTP (%T)", err)
+	}
+	return &providers.Error{Kind: kind, Code: providers.CodeTemporary, Err: fmt.Errorf("%s: %w", doing, err)}
+}
+
+// misconfigured is our own fault, or the operator's.
+func misconfigured(err error) error {
+	return &providers.Error{Kind: providers.Rejected, Code: providers.CodeInternal, Err: err}
+}
+
+// nonsense is an answer that leads nowhere.
+func nonsense(doing, what string) error {
+	return &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot, Err: fmt.Errorf("%s: %s", doing, what)}
+}
+
+// needsUser ends what cannot go on without the customer.
+func needsUser(code int, what string) error {
+	return &providers.Error{Kind: providers.NeedsUser, Code: code, Err: errors.New(what)}
+}
+
+// needsAuthorization ends a read that the bank answers only after (more) strong customer authentication.
+func needsAuthorization(what string) error {
+	return &providers.Error{Kind: providers.NeedsAuthorization, Code: providers.CodeNotAuthorized, Err: errors.New(what)}
+}
+
+// unclear ends what was sent once and must not be sent twice: the bank may have counted a wrong PIN.
+func (t *talk) unclear() error {
+	if t.lasting.Authorized {
+		// This login has worked before. Nobody has to look at the PIN; the next synchronization logs in afresh.
+		return &providers.Error{Kind: providers.BankDown, Code: providers.CodeTemporary,
+			Err: errors.New("log in: the bank's answer is lost; a PIN is not sent twice")}
+	}
+	return &providers.Error{Kind: providers.WrongCredentials, Code: providers.CodePINInvalid,
+		Err: errors.New("log in: the bank's answer is lost; a PIN that may be wrong is not sent twice")}
+}
+
+// classified makes sure that a caller only ever sees *providers.Error.
+func classified(err error) error {
+	var e *providers.Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return misconfigured(err)
+}
+
+// Bounds of what a bank may tell us, in bytes.
+const (
+	maxText    = 1024
+	maxMessage = 4096
+)
+
+var noTags = bluemonday.StrictPolicy()
+
+// plainText is a bank's text without markup.
+func plainText(s string, max int) string {
+	if strings.ContainsAny(s, "<&") {
+		s = html.UnescapeString(noTags.Sanitize(s))
+	}
+	return lenient.Text(s, max)
+}

@@ -1,0 +1,170 @@
+package fints
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+
+	"kontoflow/providers"
+	"kontoflow/providers/fints/syntax"
+)
+
+const (
+	country  = "280" // Germany, as FinTS counts (ISO 3166 has 276 since reunification; banks kept the old one)
+	oneStep  = "999"
+	nobody   = "9999999999" // customer id of anonymous dialogs ("Formals", section C.5)
+	noSystem = "0"
+)
+
+// feedback is a return code of the bank (HIRMG, HIRMS; "Formals", section B.7.2).
+type feedback struct {
+	code       int
+	segment    int // of our message that it is about; 0: the whole message
+	text       string
+	parameters []string
+}
+
+// reply is the bank's answer to a message.
+type reply struct {
+	*syntax.Message
+	feedback []feedback
+	sent     []syntax.Segment // with their numbers
+}
+
+// has reports whether the bank answered with the code.
+func (r *reply) has(code int) bool { return r.find(code) != nil }
+
+func (r *reply) find(code int) *feedback {
+	for i := range r.feedback {
+		if r.feedback[i].code == code {
+			return &r.feedback[i]
+		}
+	}
+	return nil
+}
+
+// envelope says how the next message is secured, and which dialog it belongs to.
+type envelope struct {
+	dialog   string // "0" opens one
+	number   int
+	function string // "": in clear
+	tan      string
+}
+
+// exchange sends a message and reads the answer. Refusals of the bank are errors (*refusal); their reply is there, too.
+func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments ...syntax.Segment) (*reply, error) {
+	m := syntax.Message{DialogID: e.dialog, Number: e.number, Segments: segments}
+	first := 2
+	if e.function != "" {
+		reference, err := rand.Int(rand.Reader, big.NewInt(9_000_000))
+		if err != nil {
+			return nil, misconfigured(fmt.Errorf("%s: no randomness", doing))
+		}
+		first = 3
+		m.Security = &syntax.Security{Function: e.function, SystemID: orElse(t.lasting.SystemID, noSystem), Country: country,
+			BankCode: t.conv.Connection.BankCode, UserID: t.conv.Credentials[providers.CredentialLogin],
+			At: t.options.Now().In(germany), Reference: strconv.FormatInt(1_000_000+reference.Int64(), 10), Signed: true,
+			PIN: t.conv.Credentials[providers.CredentialPIN], TAN: e.tan}
+	}
+	wire, err := m.Wire()
+	if err != nil {
+		// The text that ISO 8859-1 does not have can only be the customer's own.
+		return nil, &providers.Error{Kind: providers.WrongCredentials, Code: providers.CodePINInvalid, Err: fmt.Errorf("%s: %w", doing, err)}
+	}
+	body, err := t.post(ctx, doing, wire)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := syntax.Read(body)
+	if err != nil {
+		return nil, &lost{nonsense(doing, err.Error())}
+	}
+	if answer.Answers != nil && answer.Answers.Number != e.number && answer.Answers.Number != 0 {
+		return nil, &lost{nonsense(doing, "the answer belongs to another message")}
+	}
+	r := &reply{Message: answer, sent: slices.Clone(segments)}
+	for i := range r.sent {
+		r.sent[i].Number = first + i
+	}
+	for i := range answer.Segments {
+		if s := &answer.Segments[i]; s.Name == "HIRMG" || s.Name == "HIRMS" {
+			r.feedback = append(r.feedback, readFeedback(s)...)
+		}
+	}
+	return r, judge(doing, r.feedback)
+}
+
+func readFeedback(s *syntax.Segment) []feedback {
+	var all []feedback
+	for _, e := range s.Elements {
+		code, ok := e.Int(0)
+		if !ok || len(all) == 100 {
+			continue
+		}
+		f := feedback{code: code, segment: s.Reference, text: e.Get(2)}
+		for i := 3; i < len(e) && i < 3+20; i++ {
+			f.parameters = append(f.parameters, e.Get(i))
+		}
+		all = append(all, f)
+	}
+	return all
+}
+
+// order sends an order in the open dialog. A message whose answer was lost goes out again under its number: a bank that
+// has seen it refuses the number, and nothing happens twice ("Formals", section B.5.2). Then the dialog is over.
+func (t *talk) order(ctx context.Context, doing, tan string, segments ...syntax.Segment) (*reply, error) {
+	e := envelope{dialog: t.dialog.ID, number: t.dialog.Next, function: t.dialog.Method, tan: tan}
+	r, err := t.exchange(ctx, doing, e, segments...)
+	if isLost(err) {
+		return r, err
+	}
+	if r == nil { // it did not reach the bank
+		return nil, err
+	}
+	t.dialog.Next++
+	t.dirty = true
+	if over(r, err) {
+		t.forgetDialog()
+	}
+	return r, err
+}
+
+// over reports whether an answer ends the dialog.
+func over(r *reply, err error) bool {
+	refused, ok := asRefusal(err)
+	return ok && (refused.has(codeAborted) || r.rejectsMessage())
+}
+
+// rejectsMessage reports whether the bank refused the message as a whole, and says nothing about its orders.
+func (r *reply) rejectsMessage() bool {
+	whole := false
+	for _, f := range r.feedback {
+		switch {
+		case f.segment != 0 && f.code >= 9000:
+			return false
+		case f.code >= 9000:
+			whole = true
+		}
+	}
+	return whole
+}
+
+// forgetDialog is what a dialog that the bank ended leaves behind.
+func (t *talk) forgetDialog() {
+	d := &t.dialog
+	d.ID, d.Next, d.Method, d.Open, d.Waiting = "", 0, "", false, nil
+	t.dirty = true
+}
+
+// hangUp ends the open dialog (HKEND; "Formals", section C.4). That it does not work out is no error.
+func (t *talk) hangUp(ctx context.Context) {
+	if t.dialog.ID == "" {
+		return
+	}
+	segment := syntax.New("HKEND", 1, syntax.Text(t.dialog.ID))
+	_, _ = t.exchange(ctx, "end the dialog", envelope{dialog: t.dialog.ID, number: t.dialog.Next, function: t.dialog.Method}, segment)
+	t.forgetDialog()
+}

@@ -1,0 +1,283 @@
+package fints
+
+import (
+	"slices"
+	"strings"
+
+	"kontoflow/providers"
+	"kontoflow/providers/fints/syntax"
+	"kontoflow/providers/lenient"
+)
+
+// bankParameters are the BPD, as far as reading accounts needs them ("Formals", chapter D).
+type bankParameters struct {
+	Version int              `json:"version"`
+	Methods []method         `json:"methods,omitempty"`
+	Orders  map[string][]int `json:"orders,omitempty"` // HKSAL → versions that we speak, rising
+	NeedTAN []string         `json:"need_tan,omitempty"`
+	Camt    []string         `json:"camt,omitempty"` // formats of HKCAZ, as the bank writes them
+	// Days that statements are kept (Speicherzeitraum), by order; 0: the bank did not say.
+	Days map[string]int `json:"days,omitempty"`
+}
+
+// method is a two-step procedure of the bank (HITANS; "Sicherheitsverfahren PIN/TAN", "Verfahrensparameter
+// Zwei-Schritt-Verfahren").
+type method struct {
+	Function   string `json:"function"` // 900 to 997
+	Version    int    `json:"version"`  // of HKTAN: 6, 7
+	ID         string `json:"id,omitempty"`
+	Kind       string `json:"kind,omitempty"` // mobileTAN, HHDOPT1, Decoupled, …
+	Of         string `json:"of,omitempty"`   // version of the kind: 1.4
+	Name       string `json:"name,omitempty"`
+	MaxLength  int    `json:"max_length,omitempty"`
+	Format     int    `json:"format,omitempty"` // 1: digits, 2: letters and digits
+	Label      string `json:"label,omitempty"`
+	Structured bool   `json:"structured,omitempty"`
+	Medium     bool   `json:"medium,omitempty"` // its name has to be sent
+	MaxPolls   int    `json:"max_polls,omitempty"`
+	FirstPoll  int    `json:"first_poll,omitempty"` // seconds
+	NextPoll   int    `json:"next_poll,omitempty"`
+}
+
+func (m *method) decoupled() bool { return strings.HasPrefix(m.Kind, "Decoupled") }
+
+// userParameters are the UPD ("Formals", chapter E).
+type userParameters struct {
+	Version  int           `json:"version"`
+	Accounts []userAccount `json:"accounts,omitempty"`
+	Asked    bool          `json:"asked,omitempty"` // for IBANs and BICs (HKSPA)
+}
+
+type userAccount struct {
+	Number   string   `json:"number"`
+	Sub      string   `json:"sub,omitempty"` // Unterkontomerkmal
+	BankCode string   `json:"bank_code,omitempty"`
+	IBAN     string   `json:"iban,omitempty"`
+	BIC      string   `json:"bic,omitempty"` // HISPA only
+	Kind     int      `json:"kind,omitempty"`
+	Currency string   `json:"currency,omitempty"`
+	Owner    string   `json:"owner,omitempty"`
+	Product  string   `json:"product,omitempty"`
+	Orders   []string `json:"orders,omitempty"` // allowed; empty: the bank does not say
+}
+
+const (
+	maxAccounts = 1000
+	maxMethods  = 200
+	maxFormats  = 20
+)
+
+// spoken are the orders and the versions of them that we speak.
+var spoken = map[string][]int{
+	"HKSAL": {5, 6, 7}, "HKKAZ": {5, 6, 7}, "HKCAZ": {1}, "HKSPA": {1, 2, 3}, "HKTAB": {4, 5}, "HKTAN": {6, 7},
+}
+
+// version is the highest version of an order that the bank offers and we speak; 0: none.
+func (b *bankParameters) version(order string) int {
+	if b == nil || len(b.Orders[order]) == 0 {
+		return 0
+	}
+	return slices.Max(b.Orders[order])
+}
+
+// learn takes bank and user parameters from an answer, where it brings new ones.
+func (t *talk) learn(r *reply) {
+	if head := r.Find("HIBPA"); head != nil {
+		t.lasting.Bank, t.dirty = readBank(head, r.Segments), true
+	}
+	if head := r.Find("HIUPA"); head != nil {
+		version, _ := head.Int(1, 0)
+		user := userParameters{Version: version}
+		for _, s := range r.All("HIUPD") {
+			if a, ok := readAccount(s); ok && len(user.Accounts) < maxAccounts {
+				user.Accounts = append(user.Accounts, a)
+			}
+		}
+		t.lasting.User, t.dirty = user, true
+	}
+	if s := r.Find("HISYN"); s != nil {
+		if id := s.Get(0, 0); id != "" && len(id) <= 256 {
+			t.lasting.SystemID, t.dirty = id, true
+		}
+	}
+	if f := r.find(codeMethods); f != nil {
+		var allowed []string
+		for _, p := range f.parameters {
+			if len(p) == 3 {
+				allowed = append(allowed, p)
+			}
+		}
+		if !slices.Equal(allowed, t.lasting.Allowed) {
+			t.lasting.Allowed, t.dirty = allowed, true
+		}
+	}
+}
+
+func readBank(head *syntax.Segment, segments []syntax.Segment) *bankParameters {
+	b := &bankParameters{Orders: map[string][]int{}, Days: map[string]int{}}
+	b.Version, _ = head.Int(0, 0)
+	for i := range segments {
+		s := &segments[i]
+		if s.Name == "HIPINS" {
+			b.readTANs(s)
+			continue
+		}
+		order := ""
+		if strings.HasPrefix(s.Name, "HI") && strings.HasSuffix(s.Name, "S") {
+			order = "HK" + strings.TrimSuffix(s.Name[2:], "S")
+		}
+		if !slices.Contains(spoken[order], s.Version) || slices.Contains(b.Orders[order], s.Version) || len(s.Elements) == 0 {
+			continue
+		}
+		b.Orders[order] = append(b.Orders[order], s.Version)
+		parameters := s.At(len(s.Elements) - 1)
+		switch order {
+		case "HKTAN":
+			b.readMethods(parameters, s.Version)
+		case "HKKAZ", "HKCAZ":
+			if days, ok := parameters.Int(0); ok && days > 0 {
+				b.Days[order] = days
+			}
+		}
+		if order == "HKCAZ" {
+			for i := 3; i < len(parameters) && len(b.Camt) < maxFormats; i++ {
+				if format := parameters.Get(i); strings.Contains(format, "camt.052") {
+					b.Camt = append(b.Camt, lenient.Cut(format, 256))
+				}
+			}
+		}
+	}
+	return b
+}
+
+// readTANs reads which orders need a TAN (HIPINS: order, J or N, …; "Sicherheitsverfahren PIN/TAN", section B.8.1).
+func (b *bankParameters) readTANs(s *syntax.Segment) {
+	list := s.At(len(s.Elements) - 1)
+	for i := 5; i+1 < len(list); i += 2 {
+		if order := list.Get(i); spoken[order] != nil && list.Get(i+1) == "J" {
+			b.NeedTAN = append(b.NeedTAN, order)
+		}
+	}
+}
+
+// readMethods reads the methods of HITANS; they follow one another in one group, without anything between them. A
+// method of version 7 has 26 elements, or 21 where the bank leaves out those of decoupled ones; where one ends shows
+// itself by the next one's function and process.
+func (b *bankParameters) readMethods(e syntax.Element, version int) {
+	const head = 3
+	longest := 21
+	if version >= 7 {
+		longest = 26
+	}
+	for at := head; at+5 < len(e) && len(b.Methods) < maxMethods; {
+		size := min(longest, len(e)-at)
+		if version >= 7 {
+			for n := 20; n < size; n++ {
+				if startsMethod(e, at+n) {
+					size = n
+					break
+				}
+			}
+		} else if !startsMethod(e, at+21) && startsMethod(e, at+20) {
+			size = 20
+		}
+		m := readMethod(e[at:at+size], version)
+		at += size
+		if m.Function == "" {
+			continue
+		}
+		if i := slices.IndexFunc(b.Methods, func(other method) bool { return other.Function == m.Function }); i < 0 {
+			b.Methods = append(b.Methods, m)
+		} else if b.Methods[i].Version < version {
+			b.Methods[i] = m
+		}
+	}
+}
+
+func startsMethod(e syntax.Element, at int) bool {
+	function, ok := e.Int(at)
+	process := e.Get(at + 1)
+	return ok && function >= 900 && function <= 997 && (process == "1" || process == "2") && e.Get(at+2) != ""
+}
+
+func readMethod(e syntax.Element, version int) (m method) {
+	if !startsMethod(e, 0) || e.Get(1) != "2" { // process variant 1 wants hashes of orders; no bank uses it for reading
+		return m
+	}
+	text := func(i, max int) string { return plainText(e.Get(i), max) }
+	m = method{Function: e.Get(0), Version: version, ID: text(2, 64), Kind: text(3, 64), Of: text(4, 16), Name: text(5, 64),
+		Label: text(8, 64), Structured: e.Get(16) == "J", Medium: e.Get(18) == "2"}
+	m.MaxLength, _ = e.Int(6)
+	m.Format, _ = e.Int(7)
+	if version >= 7 {
+		m.MaxPolls, _ = e.Int(21)
+		m.FirstPoll, _ = e.Int(22)
+		m.NextPoll, _ = e.Int(23)
+	}
+	return m
+}
+
+func readAccount(s *syntax.Segment) (a userAccount, ok bool) {
+	a = userAccount{Number: lenient.Text(s.Get(0, 0), 64), Sub: lenient.Text(s.Get(0, 1), 64), BankCode: lenient.Text(s.Get(0, 3), 64),
+		Currency: lenient.Currency(s.Get(4, 0)), Product: plainText(s.Get(7, 0), 256)}
+	a.IBAN, _ = lenient.IBAN(s.Get(1, 0))
+	a.Kind, _ = s.Int(3, 0)
+	a.Owner = plainText(strings.TrimSpace(s.Get(5, 0)+" "+s.Get(6, 0)), 256)
+	for i := 9; i < len(s.Elements) && len(a.Orders) < 999; i++ {
+		if order := s.Get(i, 0); spoken[order] != nil {
+			a.Orders = append(a.Orders, order)
+		}
+	}
+	return a, a.Number != "" || a.IBAN != ""
+}
+
+// allows reports whether the customer may use the order with the account.
+func (a *userAccount) allows(order string) bool {
+	return len(a.Orders) == 0 || slices.Contains(a.Orders, order)
+}
+
+// methods are those that the customer has and we speak, in the bank's order.
+func (t *talk) methods() []method {
+	if t.lasting.Bank == nil {
+		return nil
+	}
+	var all []method
+	for _, function := range t.lasting.Allowed {
+		for _, m := range t.lasting.Bank.Methods {
+			if m.Function == function {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
+// method is the chosen one; nil: none is chosen, or the customer does not have it any more.
+func (t *talk) method() *method {
+	for _, m := range t.methods() {
+		if m.Function == t.lasting.Method {
+			return &m
+		}
+	}
+	return nil
+}
+
+// kinds of accounts (Kontoart; "Formals", data dictionary).
+func (a *userAccount) kind() providers.AccountType {
+	product := strings.ToLower(a.Product)
+	switch {
+	case a.Kind >= 10 && a.Kind < 20 && (strings.Contains(product, "tagesgeld") || strings.Contains(product, "daily")):
+		return providers.DailySavings
+	case a.Kind >= 1 && a.Kind < 10:
+		return providers.Giro
+	case a.Kind >= 10 && a.Kind < 30:
+		return providers.Savings
+	case a.Kind >= 30 && a.Kind < 40, a.Kind >= 60 && a.Kind < 70:
+		return providers.Depot
+	case a.Kind >= 40 && a.Kind < 50:
+		return providers.Loan
+	case a.Kind >= 50 && a.Kind < 60:
+		return providers.CreditCard
+	}
+	return providers.Unknown
+}
