@@ -119,8 +119,11 @@ func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
 	case isRefusal:
 		d.About = nil
 		t.forgetDialog()
-		if refused.fault.Kind == providers.WrongCredentials {
+		switch refused.fault.Kind {
+		case providers.WrongCredentials:
 			t.lasting.Authorized = false
+		case providers.NeedsAuthorization: // the login itself was the authorization; the bank wants another procedure
+			refused.fault.Kind, refused.fault.Code = providers.NeedsUser, providers.CodeTANNotActivated
 		}
 		if t.methodIsGone(refused) && d.Restarts < maxRestarts && t.conv.Interactive {
 			d.Restarts++
