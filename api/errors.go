@@ -27,7 +27,6 @@ const (
 	codeBusy         = 1008
 	codeLocked       = 1010
 	codeCredentials  = 1011
-	codeTooMany      = 1020
 	codeInternal     = 30000
 	codeUnavailable  = 30006
 )
@@ -44,7 +43,7 @@ var descriptions = map[int]string{
 	codeBusy:         "A synchronization of this access is running.",
 	codeLocked:       "The user is locked after too many wrong passwords.",
 	codeCredentials:  "The credentials are incomplete or malformed.",
-	codeTooMany:      "There were too many synchronizations of this access without its customer.",
+	1020:             "There were too many synchronizations of this access.",
 	1021:             "The user's IP address is required.",
 	10000:            "The login credentials are invalid.",
 	10001:            "The PIN is invalid.",

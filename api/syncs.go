@@ -51,17 +51,8 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 	if err != nil {
 		return err
 	}
-	consent, err := s.store.ValidConsent(ctx, access.ID)
-	if err != nil && !errors.Is(err, models.ErrNotFound) {
-		return fmt.Errorf("read the consent: %w", err)
-	}
-	if err := s.checkSyncCredentials(ctx, access, method, consent, body.Credentials); err != nil {
+	if err := s.checkSyncCredentials(ctx, access, method, body.Credentials); err != nil {
 		return err
-	}
-	if psu.IPAddress == "" && method.InPSD2Scope {
-		if err := s.checkUnattended(ctx, access, consent); err != nil {
-			return err
-		}
 	}
 	if err := s.store.SealPSU(sync, psu); err != nil {
 		return err
@@ -122,9 +113,8 @@ func newSynchronization(access models.Access, body NewSync, params CreateSyncPar
 	if body.RedirectURI != "" && !fitRedirect(body.RedirectURI) {
 		problems.Add("redirect_uri", "must be https, http on a loopback address, or an app's own scheme, and have no fragment")
 	}
-	var psu providers.PSU // a user agent without an address is nobody
-	if params.PSUIPAddress != "" {
-		psu = providers.PSU{IPAddress: params.PSUIPAddress, UserAgent: params.PSUUserAgent}
+	psu := providers.PSU{IPAddress: params.PSUIPAddress, UserAgent: params.PSUUserAgent}
+	if psu.IPAddress != "" {
 		if address, err := netip.ParseAddr(psu.IPAddress); err != nil || address.Zone() != "" {
 			problems.Add("PSU-IP-Address", "must be an IP address")
 		}
@@ -175,49 +165,27 @@ func fitRedirect(uri string) bool {
 }
 
 // checkSyncCredentials refuses with 1011 what the access method does not know, and what it needs and nobody gave.
-// Secrets are not needed while the bank's consent stands; consent is zero where there is none.
-func (s *Server) checkSyncCredentials(ctx context.Context, access models.Access, method models.AccessMethod, consent models.Consent, given map[string]string) error {
+// Secrets are not needed while the bank's consent stands.
+func (s *Server) checkSyncCredentials(ctx context.Context, access models.Access, method models.AccessMethod, given map[string]string) error {
 	stored, err := s.store.StoredCredentials(ctx, access.ID)
 	if err != nil {
-		return fmt.Errorf("read the credentials: %w", err)
+		return err
 	}
 	have := make(map[string]bool, len(stored))
 	for _, credential := range stored {
 		have[credential.Key] = true
 	}
-	stands := consent.ID != uuid.Nil && (consent.ValidUntil == nil || consent.ValidUntil.After(time.Now()))
-	secrets := method.Protocol != "XS2A" || !stands
+	secrets := true
+	if method.Protocol == "XS2A" {
+		consent, err := s.store.ValidConsent(ctx, access.ID)
+		if err != nil && !errors.Is(err, models.ErrNotFound) {
+			return err
+		}
+		secrets = err != nil || consent.ValidUntil != nil && consent.ValidUntil.Before(time.Now())
+	}
 	return checkCredentials(method.Credentials, given, func(f models.CredentialField) bool {
 		return !have[f.Key] && (!f.IsSecret || secrets)
 	})
-}
-
-// unattendedPerDay is how often in 24 hours an access may be read without the customer, unless his bank agreed to
-// another number (Delegated Regulation (EU) 2018/389, Article 36(5)).
-const unattendedPerDay = 4
-
-// checkUnattended refuses with 1020 a read without the customer that the bank would not allow any more. Only
-// synchronizations that got as far as the accounts count.
-func (s *Server) checkUnattended(ctx context.Context, access models.Access, consent models.Consent) error {
-	allowed := unattendedPerDay
-	if consent.FrequencyPerDay != nil {
-		allowed = *consent.FrequencyPerDay
-	}
-	rows, err := s.store.Pool.Query(ctx, `SELECT created_at FROM synchronizations
-		WHERE access_id = $1 AND created_at > now() - interval '24 hours' AND psu IS NULL AND accounts_total > 0
-		ORDER BY created_at DESC LIMIT $2`, access.ID, allowed)
-	if err != nil {
-		return fmt.Errorf("count the reads: %w", err)
-	}
-	reads, err := pgx.CollectRows(rows, pgx.RowTo[time.Time])
-	if err != nil {
-		return fmt.Errorf("count the reads: %w", err)
-	}
-	if len(reads) == 0 || len(reads) < allowed {
-		return nil
-	}
-	return &problem{status: http.StatusTooManyRequests, code: codeTooMany,
-		data: map[string]any{"retry_at": Timestamp(reads[len(reads)-1].Add(24 * time.Hour))}}
 }
 
 // repeated answers the synchronization that the idempotency key stands for, if there is one.

@@ -178,50 +178,6 @@ func TestPresenceOfTheUserIsSealed(t *testing.T) {
 	require.Equal(t, map[string]string{"login": "jane", "pin": "12345"}, b.Conversation.Credentials)
 }
 
-// Without the customer an access may be read four times in 24 hours, or as often as its bank agreed to.
-func TestUnattendedReadsAreCounted(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	u := w.tenant().user()
-	access := u.access()
-	start := func(headers ...string) *reply {
-		return u.do("POST", "/rest/accesses/"+access+"/syncs", map[string]any{"credentials": map[string]string{"pin": "12345"}}, headers...)
-	}
-	end := func(r *reply, read bool) uuid.UUID {
-		id := uuid.MustParse(r.expect(http.StatusCreated).body["id"].(string))
-		w.worker(id.String(), func(b *models.BankSession, tx *gorm.DB) error {
-			if !read {
-				return nil
-			}
-			_, err := b.PutAccounts(tx, []providers.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR", Type: providers.Giro}})
-			return err
-		})
-		_, err := w.store.End(t.Context(), id, 30006)
-		require.NoError(t, err)
-		return id
-	}
-	end(start(), false) // it did not get as far as the accounts
-	first := end(start(), true)
-	for range 3 {
-		end(start("PSU-User-Agent", "nobody's"), true)
-	}
-	end(start("PSU-IP-Address", "192.0.2.7"), true)
-	r := start().fails(http.StatusTooManyRequests, 1020, "retry_at")
-	y, err := w.store.Synchronization(t.Context(), first)
-	require.NoError(t, err)
-	require.Equal(t, y.CreatedAt.Add(24*time.Hour).UTC().Format("2006-01-02T15:04:05.000Z"), r.at("error", "data", "retry_at"))
-	end(start("PSU-IP-Address", "192.0.2.7"), true) // the customer is there: this does not count
-
-	six := 6
-	require.NoError(t, w.store.DB.Create(&models.Consent{ID: models.NewID(), AccessID: uuid.MustParse(access), Status: "VALID", FrequencyPerDay: &six, CreatedAt: time.Now()}).Error)
-	end(start(), true)
-	end(start(), true)
-	start().fails(http.StatusTooManyRequests, 1020)
-	_, err = w.store.Pool.Exec(t.Context(), `ALTER TABLE synchronizations DISABLE TRIGGER USER; UPDATE synchronizations SET created_at = created_at - interval '24 hours' WHERE id = '`+first.String()+`'`)
-	require.NoError(t, err)
-	start().expect(http.StatusCreated)
-}
-
 func TestWaitAnswersAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
