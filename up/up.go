@@ -312,15 +312,15 @@ func (s *stack) keep(name string, fresh func() (string, error)) (string, error) 
 	return made, os.WriteFile(path, []byte(made), 0o600)
 }
 
-// writeEnv leaves what a shell needs to go on with: API, CLIENT and SECRET as in docs/api.md, and kontoflow's other
-// commands against this stack. The servers' addresses are not exported: make would take them for the operator's own.
+// writeEnv leaves what a shell needs to go on with: API, CLIENT, SECRET and the sandbox's BANK as in docs/api.md and
+// docs/walkthrough.md, and kontoflow's other commands against this stack. The servers' addresses are not exported: make would take them for the operator's own.
 func (s *stack) writeEnv(client credentials) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	text := fmt.Sprintf("export API='%s' CLIENT='%s' SECRET='%s'\nkontoflow() {\n\tDATABASE_URL='%s' TEMPORAL_ADDRESS='%s' VAULT_KEYS='%s' '%s' \"$@\"\n}\n",
-		s.apiURL, client.ID, client.Secret, s.ground.DatabaseURL, s.ground.TemporalAddress, s.vaultKeys, self)
+	text := fmt.Sprintf("export API='%s' CLIENT='%s' SECRET='%s' BANK='%s'\nkontoflow() {\n\tDATABASE_URL='%s' TEMPORAL_ADDRESS='%s' VAULT_KEYS='%s' '%s' \"$@\"\n}\n",
+		s.apiURL, client.ID, client.Secret, s.bankURL, s.ground.DatabaseURL, s.ground.TemporalAddress, s.vaultKeys, self)
 	return os.WriteFile(filepath.Join(s.dir, "env"), []byte(text), 0o600)
 }
 
