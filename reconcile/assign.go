@@ -13,8 +13,10 @@ const (
 )
 
 // assignSameAmounts is step 3a. References and texts that single out one row and one entry of an amount go first: they
-// leave the assignment small when a bank rewrites its whole history or the protocol changed.
-func (m *matcher) assignSameAmounts() {
+// leave the assignment small when a bank rewrites its whole history or the protocol changed. A row that the bank had to
+// send needs the least score: more before pending rows had their turn, which may have changed into that amount.
+func (m *matcher) assignSameAmounts(least int32) {
+	m.least = least
 	believable := func(s, e int32) bool {
 		_, ok := m.scoreSameAmount(s, e)
 		return ok

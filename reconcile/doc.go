@@ -11,6 +11,7 @@
 //	3 assignment     one to one, for the best sum of scores (text, references, party, days, what is at stake)
 //	                 a. same amount and currency, dates within a few days
 //	                 b. pending rows: sign, foreign amount, tolerance for cards
+//	                 c. as a, whatever the text
 //	4 entries left   are new
 //	5 rows left      booked, both dates inside a complete window and before today: flagged as missing, and removed when a
 //	                 later run misses them again. Pending, and the pending set complete: removed. All others stay

@@ -336,12 +336,13 @@ func (l *ledger) read(t *rapid.T, today int, evening bool, run uint64, known pla
 	w.Known = known
 	entries, payments := l.sent(today, evening, w.From)
 	trouble := rapid.IntRange(0, 9).Draw(t, "trouble")
-	for _, p := range l.payments {
-		// What cannot be told from a new payment in half an answer: a booking of another amount whose pending entry may
-		// still be there, and one that moved to a day never read before, whose old place may still be filled.
-		if p.estimate != 0 && p.estimate != p.cents || p.movesOn != 0 && p.movesOn <= today && day(p.movesOn) > known {
-			trouble = min(trouble, 7)
-		}
+	// What nobody can tell from something new in half an answer: a booking of another amount, whose pending entry may still
+	// be there; one that moved to a day never read before, whose old place may still be filled; another spelling.
+	unread := func(n int) bool { return n != 0 && n <= today && day(n) > known }
+	if unread(l.bank.reformat) || unread(l.bank.switched) || slices.ContainsFunc(l.payments, func(p payment) bool {
+		return p.estimate != 0 && p.estimate != p.cents || unread(p.movesOn)
+	}) {
+		trouble = min(trouble, 7)
 	}
 	switch trouble {
 	case 9: // the paging broke off, or a 429 ended it

@@ -111,14 +111,15 @@ func Match(stored []Stored, sent []Facts, w Window) Plan {
 	if m.lasting = m.idsLast(); m.lasting {
 		m.pairIDs(m.sureID)
 		m.pairFingerprints()
-		m.assignSameAmounts()
+		m.assignSameAmounts(likely)
 		m.pairIDs(m.likelyID)
 	} else {
 		m.pairFingerprints()
 		m.pairIDs(m.sureID)
-		m.assignSameAmounts()
+		m.assignSameAmounts(likely)
 	}
 	m.assignPending()
+	m.assignSameAmounts(believed)
 	return m.plan()
 }
 
@@ -128,7 +129,8 @@ type matcher struct {
 	window Window
 	reach  reach
 
-	lasting bool // ids stay with their transactions
+	lasting bool  // ids stay with their transactions
+	least   int32 // what a row has to score that the bank had to send
 
 	storedFor []int32 // per sent entry: index of its stored row, or -1
 	sentFor   []int32 // per stored row: index of its sent entry, or -1

@@ -137,7 +137,7 @@ func (m *matcher) scoreSameAmount(si, ei int32) (int32, bool) {
 	switch {
 	case s.Facts.Pending || e.Pending:
 		limit = daysPending
-	case !m.reach.resent(&s.Facts):
+	case !m.reach.asked(&s.Facts):
 		if alike < alikeWithID {
 			return 0, false
 		}
@@ -164,7 +164,7 @@ func (m *matcher) required(s *Stored, e *Facts) int32 {
 	case s.State == Removed:
 		return beyondDoubt
 	case m.reach.asked(&s.Facts) && m.reach.complete:
-		return believed
+		return m.least
 	// Its own entry may come yet, but this one is hardly new.
 	case m.reach.asked(&s.Facts) && (m.window.Known == 0 || e.Date() <= m.window.Known):
 		return likely
