@@ -65,10 +65,11 @@ type stack struct {
 	adapter       xs2a.Options
 	workerOptions worker.Options
 	// What a test puts between the parts; nil: nothing.
-	wrapBank    func(http.Handler) http.Handler
-	wrapAdapter func(providers.Provider) providers.Provider
-	workerless  bool // the test has workers of its own
-	meter       metric.Meter
+	wrapBank     func(http.Handler) http.Handler
+	wrapAdapter  func(providers.Provider) providers.Provider
+	wrapTemporal func(client.Client) client.Client // as the API sees it
+	workerless   bool                              // the test has workers of its own
+	meter        metric.Meter
 }
 
 type option func(*stack)
@@ -145,7 +146,11 @@ func newStack(t *testing.T, options ...option) *stack {
 	var handler http.Handler
 	s.api = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
 	t.Cleanup(s.api.Close)
-	server := api.New(api.Options{Store: s.store, Temporal: s.temporal, TaskQueue: s.queue, PublicURL: s.api.URL, Logger: logger})
+	reachable := s.temporal
+	if s.wrapTemporal != nil {
+		reachable = s.wrapTemporal(reachable)
+	}
+	server := api.New(api.Options{Store: s.store, Temporal: reachable, TaskQueue: s.queue, PublicURL: s.api.URL, Logger: logger})
 	t.Cleanup(server.Close)
 	handler = server.Handler()
 

@@ -1,0 +1,430 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	sdkworker "go.temporal.io/sdk/worker"
+
+	"kontoflow/internal/child"
+	"kontoflow/internal/temporalclient"
+	"kontoflow/internal/testground"
+	"kontoflow/models"
+	"kontoflow/vault"
+	"kontoflow/worker"
+	"kontoflow/workflows"
+)
+
+// TestWorkerKilled kills -9 the worker's process at every request to the bank in turn, between what the bank does and
+// what it answers, and starts another one. In the end everything is as if nothing had happened.
+func TestWorkerKilled(t *testing.T) {
+	t.Parallel()
+	undisturbed, requests := killed(t, 0)
+	require.Greater(t, requests, 5)
+	for n := 1; n <= requests; n++ {
+		t.Run(fmt.Sprintf("at request %d", n), func(t *testing.T) {
+			t.Parallel()
+			disturbed, _ := killed(t, n)
+			undisturbed.requireSame(t, disturbed)
+		})
+	}
+}
+
+// killed runs a synchronization whose worker dies at the n-th request to the bank, and says how many requests there were.
+func killed(t *testing.T, n int) (*outcome, int) {
+	t.Helper()
+	var requests atomic.Int32
+	var w workerProcess
+	s := newStack(t, withBankClock(), withoutWorker(), func(s *stack) {
+		s.wrapBank = func(bank http.Handler) http.Handler {
+			return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+				if int(requests.Add(1)) != n {
+					bank.ServeHTTP(rw, r)
+					return
+				}
+				bank.ServeHTTP(httptest.NewRecorder(), r)
+				w.kill()
+				w.start()
+				panic(http.ErrAbortHandler)
+			})
+		}
+	})
+	w.of(s, n%2 == 1)
+	w.start()
+	defer w.kill()
+	c := s.newCustomer()
+	require.Equal(t, "COMPLETED", c.sync(c.access("demo", "demo"))["status"], s.logs)
+	w.kill()
+	require.Equal(t, n > 0, w.started == 2, "the worker was not killed")
+	o := &outcome{s.snapshot(t), s.bank.Counters(), &mischief{what: disturbance{kind: died}}}
+	return o, int(requests.Load())
+}
+
+// A workerProcess is a worker in a process of its own: this test's binary, which TestMain turns into one.
+type workerProcess struct {
+	stack       *stack
+	environment string
+
+	mu      sync.Mutex
+	process *child.Process
+	started int
+}
+
+// workerSettings travel to the process in its environment.
+type workerSettings struct {
+	Database, Keys, Temporal, Queue, PublicURL string
+	Ahead                                      time.Duration // the bank's clock
+	ChallengeTimeout                           time.Duration
+	Stickyless                                 bool // every workflow task replays the whole history
+}
+
+const workerEnvironment = "KONTOFLOW_TEST_WORKER"
+
+func (w *workerProcess) of(s *stack, stickyless bool) {
+	encoded, err := json.Marshal(workerSettings{s.database, s.keys, testground.Temporal(s.t), s.queue, s.api.URL,
+		time.Until(s.bank.Now()), s.workerOptions.ChallengeTimeout, stickyless})
+	require.NoError(s.t, err)
+	w.stack, w.environment = s, workerEnvironment+"="+string(encoded)
+}
+
+// start may run outside the test's goroutine, like kill.
+func (w *workerProcess) start() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.started++
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), w.environment)
+	cmd.Stdout, cmd.Stderr = os.Stderr, w.stack.logs
+	process, err := child.Start(cmd, syscall.SIGKILL)
+	if err != nil {
+		w.stack.t.Errorf("starting a worker: %v", err)
+		return
+	}
+	w.process = process
+}
+
+func (w *workerProcess) kill() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.process.Signal(syscall.SIGKILL)
+	<-w.process.Done()
+}
+
+// workUntilKilled is the life of such a process.
+func workUntilKilled(settings string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	var o workerSettings
+	if err := json.Unmarshal([]byte(settings), &o); err != nil {
+		return err
+	}
+	if o.Stickyless {
+		sdkworker.SetStickyWorkflowCacheSize(0)
+	}
+	secrets, err := vault.Open(o.Keys)
+	if err != nil {
+		return err
+	}
+	store, err := models.Open(ctx, o.Database, secrets)
+	if err != nil {
+		return err
+	}
+	logger := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	temporal, err := temporalclient.Dial(temporalclient.Options{Address: o.Temporal, Logger: logger})
+	if err != nil {
+		return err
+	}
+	w, err := worker.Start(ctx, worker.Options{Client: temporal, Store: store, TaskQueue: o.Queue, PublicURL: o.PublicURL, Logger: logger,
+		ChallengeTimeout: o.ChallengeTimeout, SweepAfter: time.Second, Now: func() time.Time { return time.Now().Add(o.Ahead) }})
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	w.Stop()
+	return nil
+}
+
+// TestWorkersReplay: with no cache every workflow task replays the whole history, in whichever process it comes to.
+func TestWorkersReplay(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withoutWorker())
+	for range 2 {
+		var w workerProcess
+		w.of(s, true)
+		w.start()
+		defer w.kill()
+	}
+	c := s.newCustomer()
+	for _, login := range []string{"devices", "again", "savings", "redirect"} {
+		require.Equal(t, "COMPLETED", c.sync(c.access("demo", login))["status"], login)
+	}
+}
+
+// TestSeveralWorkers: any number of them share the work.
+func TestSeveralWorkers(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	for range 2 {
+		more, err := worker.Start(t.Context(), s.workerOptions)
+		require.NoError(t, err)
+		defer more.Stop()
+	}
+	t.Run("all", func(t *testing.T) {
+		for i, login := range []string{"demo", "devices", "decoupled", "oauth", "again", "savings", "exempt", "flaky"} {
+			t.Run(login, func(t *testing.T) {
+				t.Parallel()
+				c := s.in(t).newCustomer()
+				login := fmt.Sprintf("%s+%d", login, i)
+				require.Equal(t, "COMPLETED", c.sync(c.access("demo", login))["status"])
+				c.requireLedger(login, true)
+				require.LessOrEqual(t, s.bank.Counters().TANs[login], 2)
+				require.Zero(t, s.bank.Counters().WrongTANs[login])
+			})
+		}
+	})
+}
+
+// TestAPIDiesBetweenRowAndTemporal: whatever the API stored and could not tell Temporal, a worker's sweep does.
+func TestAPIDiesBetweenRowAndTemporal(t *testing.T) {
+	t.Parallel()
+	mute := &mute{}
+	s := newStack(t, func(s *stack) {
+		s.wrapTemporal = func(c client.Client) client.Client { mute.Client = c; return mute }
+	})
+	t.Run("start and answer", func(t *testing.T) {
+		c := s.in(t).newCustomer()
+		require.Equal(t, "COMPLETED", c.sync(c.access("demo", "demo+swept"))["status"])
+		c.requireLedger("demo+swept", true)
+		require.Equal(t, 1, s.bank.Counters().TANs["demo+swept"])
+	})
+	t.Run("cancel before the start", func(t *testing.T) {
+		c := s.in(t).newCustomer()
+		access := c.access("demo", "demo+cancelled")
+		sync := c.start(access, object{"credentials": object{"pin": password}})
+		c.post(sync+"/cancel", nil, 200, nil)
+		require.Equal(t, 30007, codeOf(c.finish(sync)))
+		require.Equal(t, 30007, codeOf(c.finish(sync)), "it stays so")
+	})
+	t.Run("cancel of a wait", func(t *testing.T) {
+		c := s.in(t).newCustomer()
+		sync := c.start(c.access("demo", "redirect+cancelled"), object{"credentials": object{"pin": password}})
+		challenge := c.until(sync, "")["challenge"].(object)
+		c.post(sync+"/cancel", nil, 200, nil)
+		require.Equal(t, 30007, codeOf(c.until(sync, challenge["id"].(string))))
+	})
+	t.Run("deletion", func(t *testing.T) {
+		c := s.in(t).newCustomer()
+		access := c.access("demo", "demo+deleted")
+		require.Equal(t, "COMPLETED", c.sync(access)["status"])
+		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+		c.requireGone(access)
+		require.Equal(t, 1, s.bank.Counters().ByLogin["demo+deleted"]["consents.delete"])
+	})
+	require.Greater(t, mute.asked.Load(), int32(6))
+}
+
+// mute is a Temporal that the API does not reach.
+type mute struct {
+	client.Client
+	asked atomic.Int32
+}
+
+var errMute = errors.New("Temporal does not answer")
+
+func (m *mute) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {
+	m.asked.Add(1)
+	return nil, errMute
+}
+
+func (m *mute) SignalWorkflow(context.Context, string, string, string, any) error {
+	m.asked.Add(1)
+	return errMute
+}
+
+func (m *mute) CancelWorkflow(context.Context, string, string) error {
+	m.asked.Add(1)
+	return errMute
+}
+
+// requireGone waits until nothing is left of an access.
+func (c *customer) requireGone(access string) {
+	c.t.Helper()
+	c.eventually(func() bool {
+		var left int
+		err := c.store.Pool.QueryRow(c.t.Context(), `SELECT (SELECT count(*) FROM accesses WHERE id = $1) + (SELECT count(*) FROM accounts WHERE access_id = $1)
+			+ (SELECT count(*) FROM synchronizations WHERE access_id = $1) + (SELECT count(*) FROM credentials WHERE access_id = $1)`, access).Scan(&left)
+		return err == nil && left == 0
+	}, "the access is gone")
+}
+
+// TestDeletedWhileRunning: an access may be deleted at any moment of its synchronization.
+func TestDeletedWhileRunning(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	for login, moment := range map[string]func(c *customer, sync string){
+		"exempt": func(*customer, string) {},
+		"demo":   func(c *customer, sync string) { c.until(sync, "") },
+		"app":    func(c *customer, sync string) { c.until(sync, "") },
+		"endless": func(c *customer, _ string) {
+			c.eventually(func() bool { return c.bank.Counters().ByLogin["endless"]["transactions"] > 0 }, "it reads")
+		},
+	} {
+		t.Run(login, func(t *testing.T) {
+			t.Parallel()
+			c := s.in(t).newCustomer()
+			access := c.access("demo", login)
+			sync := c.start(access, object{"credentials": object{"pin": password}})
+			moment(c, sync)
+			c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+			c.call("GET", sync, c.auth, nil, 404, nil)
+			c.requireGone(access)
+			require.Empty(t, c.transactions())
+			require.Empty(t, workflowsThatRun(c, idOf(sync)), "the workflow goes on")
+			if login == "endless" {
+				require.Positive(t, s.bank.Counters().ByLogin[login]["consents.delete"], "the consent lives on at the bank")
+			}
+		})
+	}
+}
+
+// workflowsThatRun waits for a workflow's end.
+func workflowsThatRun(c *customer, id string) string {
+	h := c.ended(id)
+	if last := h.Events[len(h.Events)-1]; !strings.HasPrefix(last.EventType.String(), "WorkflowExecution") {
+		return last.EventType.String()
+	}
+	return ""
+}
+
+// TestTwoStartsAtOnce: of many starts at the same moment one counts; the others learn which.
+func TestTwoStartsAtOnce(t *testing.T) {
+	t.Parallel()
+	c := newStack(t).newCustomer()
+	access := c.access("demo", "demo")
+	path, pin := "/rest/accesses/"+access+"/syncs", object{"credentials": object{"pin": password}}
+
+	var running []any
+	var busy []any
+	for _, a := range c.atOnce(8, "POST", path, pin, nil) {
+		switch a.status {
+		case 201:
+			running = append(running, a.body["id"])
+		case 409:
+			failure := a.body["error"].(object)
+			require.EqualValues(t, 1008, failure["code"])
+			busy = append(busy, failure["data"].(object)["sync_id"])
+		default:
+			t.Fatalf("%d: %v", a.status, a.body)
+		}
+	}
+	require.Len(t, running, 1)
+	require.Len(t, busy, 7)
+	for _, id := range busy {
+		require.Equal(t, running[0], id)
+	}
+
+	// The same answer from several places at the same moment is one answer.
+	sync := path + "/" + running[0].(string)
+	challenge := c.until(sync, "")["challenge"].(object)
+	for _, a := range c.atOnce(8, "POST", sync+"/challenges/"+challenge["id"].(string)+"/response", object{"value": tan}, nil) {
+		require.Equal(t, 200, a.status, "%v", a.body)
+	}
+	require.Equal(t, "COMPLETED", c.finish(sync)["status"])
+	require.Equal(t, 1, c.bank.Counters().TANs["demo"])
+	require.Zero(t, c.bank.Counters().WrongTANs["demo"])
+
+	// With an idempotency key all starts are one.
+	key := http.Header{"Idempotency-Key": {"at-once"}}
+	answers := c.atOnce(8, "POST", path, pin, key)
+	for _, a := range answers {
+		require.Equal(t, 201, a.status, "%v", a.body)
+		require.Equal(t, answers[0].body["id"], a.body["id"])
+	}
+	require.Equal(t, "COMPLETED", c.finish(path + "/" + answers[0].body["id"].(string))["status"])
+	require.Len(t, c.at(path)["syncs"], 2)
+}
+
+type answer struct {
+	status int
+	body   object
+}
+
+// atOnce makes the same request n times at the same moment.
+func (c *customer) atOnce(n int, method, path string, body object, header http.Header) []answer {
+	c.t.Helper()
+	encoded, err := json.Marshal(body)
+	require.NoError(c.t, err)
+	answers, errs := make([]answer, n), make([]error, n)
+	var group sync.WaitGroup
+	begin := make(chan struct{})
+	for i := range n {
+		group.Go(func() {
+			<-begin
+			answers[i], errs[i] = c.try(method, path, encoded, header)
+		})
+	}
+	close(begin)
+	group.Wait()
+	require.NoError(c.t, errors.Join(errs...))
+	return answers
+}
+
+func (c *customer) try(method, path string, body []byte, header http.Header) (a answer, err error) {
+	request, err := http.NewRequestWithContext(c.t.Context(), method, c.api.URL+path, bytes.NewReader(body))
+	if err != nil {
+		return a, err
+	}
+	c.auth(request)
+	request.Header.Set("Content-Type", "application/json")
+	for name, values := range header {
+		request.Header[name] = values
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return a, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return a, err
+	}
+	a.status = response.StatusCode
+	return a, json.Unmarshal(text, &a.body)
+}
+
+// TestStrangeSignals: what is no answer to the open question neither ends the wait nor the run.
+func TestStrangeSignals(t *testing.T) {
+	t.Parallel()
+	c := newStack(t).newCustomer()
+	sync := c.start(c.access("demo", "demo"), object{"credentials": object{"pin": password}})
+	challenge := c.until(sync, "")["challenge"].(object)
+	for _, payload := range []any{nil, "nonsense", 42, []int{1}, object{"challenge_id": "nonsense"},
+		workflows.Answered{ChallengeID: models.NewID()}, workflows.Answered{}} {
+		require.NoError(t, c.temporal.SignalWorkflow(t.Context(), idOf(sync), "", workflows.AnsweredSignal, payload))
+	}
+	require.NoError(t, c.temporal.SignalWorkflow(t.Context(), idOf(sync), "", "some-other-signal", "x"))
+	var y object
+	c.get(sync+"?wait=1", &y)
+	require.Equal(t, "AWAIT_AUTH", y["status"])
+	require.Equal(t, challenge["id"], y["challenge"].(object)["id"])
+	c.answer(sync, challenge)
+	require.Equal(t, "COMPLETED", c.until(sync, challenge["id"].(string))["status"])
+}
