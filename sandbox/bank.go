@@ -7,7 +7,7 @@
 // and the day (booking.go), never stored: any window of any history costs what the window costs.
 //
 // The bank's core (customers, accounts, bookings, clock, faults, counters) knows no protocol; the files named
-// xs2a_*.go are its XS2A face.
+// xs2a_*.go are its XS2A face, those named fints*.go its FinTS one (FinTS 3.0 PIN/TAN).
 package sandbox
 
 import (
@@ -45,6 +45,7 @@ type Bank struct {
 	tickets   map[string]*ticket // visits to the bank's own pages, by their secret
 	grants    map[string]*oauthGrant
 	tokens    map[string]*oauthToken
+	fints     fintsDesk
 	faults    []*Fault
 	strikes   map[strikeKey]int
 	counters  Counters
@@ -79,6 +80,7 @@ func New(options Options) *Bank {
 		tickets:   map[string]*ticket{},
 		grants:    map[string]*oauthGrant{},
 		tokens:    map[string]*oauthToken{},
+		fints:     fintsDesk{dialogs: map[string]*fintsDialog{}, trust: map[string]map[string]*fintsTrust{}},
 		strikes:   map[strikeKey]int{},
 		counters:  newCounters(),
 	}
@@ -88,14 +90,15 @@ func New(options Options) *Bank {
 	return b
 }
 
-// Handler serves every bank below its path (/demo/v1/…), the control API below /control/, and a page that lists
-// both at /.
+// Handler serves every bank below its path (/demo/v1/…), FinTS at /fints, the control API below /control/, and a page
+// that lists the banks at /.
 func (b *Bank) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for _, f := range b.faces {
 		mux.Handle(f.prefix+"/", http.StripPrefix(f.prefix, f.handler()))
 		mux.HandleFunc("GET /.well-known/oauth-authorization-server"+f.prefix, f.metadata)
 	}
+	mux.HandleFunc("POST /fints", b.serveFinTS)
 	mux.Handle("/control/", b.controlHandler())
 	mux.HandleFunc("GET /pb/aspsp-certificates/tpp-pb-password_cert.pem", b.serveCertificate)
 	mux.HandleFunc("GET /catalog.json", b.serveCatalog)

@@ -21,7 +21,7 @@ var (
 func (b *Bank) Decide(login string, approve bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	decided := false
+	decided := b.fints.decide(login, map[bool]decision{true: approved, false: declined}[approve])
 	for _, k := range b.consents {
 		if k.login != login {
 			continue
@@ -66,10 +66,12 @@ func (b *Bank) AddAccount(login string) (iban string, err error) {
 	return b.addAccount(c, accountPlan{history: 90}).iban, nil
 }
 
-// RevokeConsents ends all valid consents of a customer, as he would in his online banking, and says how many.
+// RevokeConsents ends all valid consents of a customer, as he would in his online banking, and says how many. Over
+// FinTS his next login needs strong authentication.
 func (b *Bank) RevokeConsents(login string) (revoked int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	delete(b.fints.trust, login)
 	for _, k := range b.consents {
 		if k.login == login && k.status == valid {
 			k.status = revokedByPSU

@@ -8,33 +8,33 @@ import (
 	"kontoflow/plain"
 )
 
-// camt writes a statement as camt.052.001.08 (account report) or camt.053.001.08 (statement), ISO 20022.
-func (w *writer) camt(c *call, s statement, format string) {
+// camt writes a statement as camt.052 (account report) or camt.053 (statement), ISO 20022, in the writer's version.
+func (w *writer) camt(s statement, today plain.Date, format string) {
 	a := s.account
 	message, element := "BkToCstmrAcctRpt", "Rpt"
 	opening, closing := "OPBD", "ITBD"
 	if format == "camt.053" {
 		message, element, closing = "BkToCstmrStmt", "Stmt", "CLBD"
 	}
-	created := c.now.Format(time.RFC3339)
+	created := s.now.Format(time.RFC3339)
 	w.raw(xml.Header)
-	w.raw(`<Document xmlns="urn:iso:std:iso:20022:tech:xsd:` + format + `.001.08"><` + message + `><GrpHdr><MsgId>` +
-		c.now.Format("20060102150405") + `</MsgId><CreDtTm>` + created + `</CreDtTm></GrpHdr><` + element + `>`)
+	w.raw(`<Document xmlns="urn:iso:std:iso:20022:tech:xsd:` + format + `.001.` + w.version + `"><` + message + `><GrpHdr><MsgId>` +
+		s.now.Format("20060102150405") + `</MsgId><CreDtTm>` + created + `</CreDtTm></GrpHdr><` + element + `>`)
 	w.tag("Id", format[5:]+"-"+s.from.String()+"-"+s.to.String())
 	w.tag("CreDtTm", created)
 	w.raw(`<FrToDt><FrDtTm>` + s.from.String() + `T00:00:00Z</FrDtTm><ToDtTm>` + s.to.String() + `T23:59:59Z</ToDtTm></FrToDt>`)
 	w.raw(`<Acct><Id><IBAN>` + a.iban + `</IBAN></Id><Ccy>` + a.currency + `</Ccy><Ownr>`)
 	w.tag("Nm", a.owner)
-	w.raw(`</Ownr><Svcr><FinInstnId><BICFI>` + w.dialect.BIC + `</BICFI></FinInstnId></Svcr></Acct>`)
+	w.raw(`</Ownr><Svcr><FinInstnId><` + w.bic() + `>` + w.dialect.BIC + `</` + w.bic() + `></FinInstnId></Svcr></Acct>`)
 	w.camtBalance(opening, a.closing(s.from-1), a.currency, s.from-1)
-	end := a.balance(c.now)
-	if s.to < c.today {
+	end := a.balance(s.now)
+	if s.to < today {
 		end = a.closing(s.to)
 	}
 	w.camtBalance(closing, end, a.currency, s.to)
 	s.size, s.day, s.nth = 0, s.to, 0
 	if s.pending && format == "camt.052" {
-		pending := a.pending(c.today)
+		pending := a.pending(today)
 		for i := range pending {
 			w.camtEntry(a, &pending[i])
 		}
@@ -66,15 +66,18 @@ func (w *writer) camtAmount(cents int64, currency string) {
 
 func (w *writer) camtEntry(a *account, b *booking) {
 	e := a.describe(b, w.edition)
+	if w.reword != nil {
+		w.reword(&e)
+	}
 	w.raw(`<Ntry>`)
 	if !w.dialect.noIDs {
 		w.tag("NtryRef", e.Reference)
 	}
 	w.camtAmount(e.Cents, e.Currency)
 	if e.Pending {
-		w.raw(`<Sts><Cd>PDNG</Cd></Sts>`)
+		w.raw(w.status("PDNG"))
 	} else {
-		w.raw(`<Sts><Cd>BOOK</Cd></Sts><BookgDt><Dt>` + e.BookingDate.String() + `</Dt></BookgDt><ValDt><Dt>` + e.ValueDate.String() + `</Dt></ValDt>`)
+		w.raw(w.status("BOOK") + `<BookgDt><Dt>` + e.BookingDate.String() + `</Dt></BookgDt><ValDt><Dt>` + e.ValueDate.String() + `</Dt></ValDt>`)
 	}
 	if !w.dialect.noIDs {
 		w.tag("AcctSvcrRef", e.ID)
@@ -100,19 +103,19 @@ func (w *writer) camtEntry(a *account, b *booking) {
 		party, agent = "Cdtr", "CdtrAgt"
 	}
 	if e.Name != "" {
-		w.raw(`<RltdPties><` + party + `><Pty>`)
+		w.raw(`<RltdPties><` + party + `>` + w.since08(`<Pty>`))
 		w.tag("Nm", e.Name)
 		if e.CreditorID != "" {
 			w.raw(`<Id><PrvtId><Othr><Id>` + e.CreditorID + `</Id><SchmeNm><Prtry>SEPA</Prtry></SchmeNm></Othr></PrvtId></Id>`)
 		}
-		w.raw(`</Pty></` + party + `>`)
+		w.raw(w.since08(`</Pty>`) + `</` + party + `>`)
 		if e.IBAN != "" {
 			w.raw(`<` + party + `Acct><Id><IBAN>` + e.IBAN + `</IBAN></Id></` + party + `Acct>`)
 		}
 		w.raw(`</RltdPties>`)
 	}
 	if e.BIC != "" {
-		w.raw(`<RltdAgts><` + agent + `><FinInstnId><BICFI>` + e.BIC + `</BICFI></FinInstnId></` + agent + `></RltdAgts>`)
+		w.raw(`<RltdAgts><` + agent + `><FinInstnId><` + w.bic() + `>` + e.BIC + `</` + w.bic() + `></FinInstnId></` + agent + `></RltdAgts>`)
 	}
 	if e.Purpose != "" {
 		w.raw(`<Purp><Cd>` + e.Purpose + `</Cd></Purp>`)
@@ -124,6 +127,25 @@ func (w *writer) camtEntry(a *account, b *booking) {
 	w.raw(`</RmtInf></TxDtls></NtryDtls>`)
 	w.tag("AddtlNtryInf", e.BookingText)
 	w.raw(`</Ntry>`)
+}
+
+// bic names the element of a BIC, status is an entry's, since08 is markup that came with version 08.
+func (w *writer) bic() string {
+	if w.version == "02" {
+		return "BIC"
+	}
+	return "BICFI"
+}
+
+func (w *writer) status(code string) string {
+	return `<Sts>` + w.since08(`<Cd>`) + code + w.since08(`</Cd>`) + `</Sts>`
+}
+
+func (w *writer) since08(markup string) string {
+	if w.version == "02" {
+		return ""
+	}
+	return markup
 }
 
 // tag writes an element with text; an absent one is left out.

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -68,11 +69,11 @@ func (f *face) transactions(c *call, isCard bool) error {
 	}
 	s.from = max(s.from, a.shown(c.today))
 
-	w := &writer{to: c.w, edition: how, dialect: f.dialect}
+	w := &writer{to: c.w, edition: how, dialect: f.dialect, version: "08"}
 	switch {
 	case format == "camt.052" || format == "camt.053":
 		c.w.Header().Set("Content-Type", "application/xml")
-		w.camt(c, s, format)
+		w.camt(s, c.today, format)
 	case c.customer.persona.files && c.endpoint != "download":
 		query := c.r.URL.Query()
 		query.Set(pageParameter, wholeFile)
@@ -218,10 +219,12 @@ func (s *statement) walk(yield func(*booking)) (next string) {
 
 // writer streams a statement. Half a million entries take no more memory than one.
 type writer struct {
-	to      http.ResponseWriter
+	to      io.Writer
 	buffer  []byte
 	edition edition
 	dialect *dialect
+	version string       // of camt messages: 08, 02
+	reword  func(*Entry) // nil: texts as they are
 }
 
 func (w *writer) flush() {

@@ -1,0 +1,396 @@
+package sandbox
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"kontoflow/plain"
+	"kontoflow/providers/fints/syntax"
+)
+
+// orders carries out the segments of a message, in their order ("Formals", section C.3.2). Needs Bank.mu.
+func (c *fintsCall) orders(segments []syntax.Segment) {
+	d := c.dialog
+	for i := range segments {
+		s := &segments[i]
+		switch {
+		case s.Name == "HKEND":
+			if s.Get(0, 0) != d.id {
+				c.abort("9120", "HKEND nennt einen anderen Dialog")
+				return
+			}
+			delete(c.bank.fints.dialogs, d.id)
+			c.say(0, "0100", "Dialog beendet")
+			c.over = true
+			return
+		case s.Name == "HKTAN":
+			if d.customer == nil {
+				c.say(s.Number, "9210", "Im anonymen Dialog nicht möglich")
+			} else if i == 0 || !wantsTAN(segments[i-1].Name) {
+				c.twoStep(s, nil)
+			}
+		case wantsTAN(s.Name) && i+1 < len(segments) && segments[i+1].Name == "HKTAN" && c.ready(s):
+			if c.twoStep(&segments[i+1], s) {
+				c.order(s)
+			}
+		case wantsTAN(s.Name) && d.method != nil:
+			c.say(s.Number, "9210", "Zum Auftrag gehört HKTAN")
+		case c.ready(s):
+			c.order(s)
+		}
+		if c.over {
+			return
+		}
+	}
+}
+
+// wantsTAN are the orders that the bank parameters (HIPINS) say need a TAN.
+func wantsTAN(order string) bool { return order == "HKKAZ" || order == "HKCAZ" }
+
+// ready reports whether the dialog takes an order, and says why not.
+func (c *fintsCall) ready(s *syntax.Segment) bool {
+	d := c.dialog
+	switch {
+	case s.Name == "HKSYN" && d.customer != nil && c.in.DialogID == "0":
+	case s.Name == "HKTAB" && d.customer != nil:
+	case d.customer == nil:
+		c.say(s.Number, "9210", "Im anonymen Dialog nicht möglich")
+		return false
+	case d.method == nil:
+		c.say(s.Number, "9955", "Ein-Schritt-TAN-Verfahren nicht zugelassen")
+		return false
+	case d.media || !d.open:
+		c.say(s.Number, "9210", "Starke Authentifizierung steht noch aus")
+		return false
+	case d.customer.persona.door == changePIN:
+		c.say(s.Number, "9210", "Bitte ändern Sie zuerst Ihre PIN")
+		return false
+	}
+	return true
+}
+
+// fintsVersions are the versions of the orders that the bank takes.
+var fintsVersions = map[string][]int{
+	"HKSYN": {3}, "HKTAB": {4, 5}, "HKSPA": {1, 3}, "HKSAL": {5, 6, 7}, "HKKAZ": {5, 6, 7}, "HKCAZ": {1},
+}
+
+// order carries out one order. Needs Bank.mu.
+func (c *fintsCall) order(s *syntax.Segment) {
+	versions := fintsVersions[s.Name]
+	switch {
+	case versions == nil:
+		c.say(s.Number, "9210", "Der Auftrag wird nicht unterstützt")
+		return
+	case !slices.Contains(versions, s.Version):
+		c.say(s.Number, "9110", "Die Segmentversion wird nicht unterstützt")
+		return
+	}
+	switch s.Name {
+	case "HKSYN":
+		c.synchronize(s)
+	case "HKTAB":
+		c.media(s)
+	case "HKSPA":
+		c.sepaAccounts(s)
+	case "HKSAL":
+		c.balances(s)
+	case "HKKAZ":
+		c.mt940(s)
+	case "HKCAZ":
+		c.camt(s)
+	}
+}
+
+// synchronize gives a new customer-system id ("Formals", chapter C.8).
+func (c *fintsCall) synchronize(s *syntax.Segment) {
+	d := c.dialog
+	if s.Get(0, 0) != "0" || d.system != fintsNoSystem {
+		c.say(s.Number, "9210", "Nur eine neue Kundensystem-ID kann synchronisiert werden")
+		return
+	}
+	d.system = c.bank.systemID(d.customer.login, word(d.id)%1e10)
+	c.reply(s.Number, syntax.New("HISYN", 4, syntax.Text(d.system)))
+	c.say(s.Number, "0020", "Auftrag ausgeführt")
+}
+
+// media lists the customer's TAN media (HKTAB; "Sicherheitsverfahren PIN/TAN", section C.3.1.1).
+func (c *fintsCall) media(s *syntax.Segment) {
+	answer := syntax.New("HITAB", s.Version, syntax.Text("1"))
+	for _, m := range c.dialog.customer.fintsMethods() {
+		for n, one := range m.of.devices {
+			// Class, status, in version 5 the security function, then card number and sequence, …
+			group := []string{"M", "1", "", "", "", "", "", "", "", "", "", "", "", latin(one.name), "", ""}
+			if m.of.form == flicker {
+				group[0], group[3], group[4] = "G", fmt.Sprintf("67290%05d%s", n+1, strings.TrimLeft(one.name[strings.LastIndexByte(one.name, '*')+1:], " ")), "1"
+			} else {
+				group[14] = "***" + one.name[strings.LastIndexByte(one.name, '*')+1:]
+			}
+			// The account (ktv) of a generator takes four places: number, sub-account, country, bank.
+			if s.Version < 5 {
+				group = slices.Delete(group, 2, 3)
+			}
+			answer.Elements = append(answer.Elements, syntax.Text(group...))
+		}
+	}
+	if len(answer.Elements) == 1 {
+		c.say(s.Number, "3010", "Es liegen keine TAN-Medien vor")
+	}
+	c.reply(s.Number, answer)
+	c.say(s.Number, "0020", "Auftrag ausgeführt")
+}
+
+// account finds the account that a segment names, as ktv or, from version 7 on, as kti; nil, and it was said why.
+func (c *fintsCall) account(s *syntax.Segment, international bool) *account {
+	e := s.At(0)
+	iban := ""
+	if international {
+		iban = e.Get(0)
+		e = e[min(2, len(e)):]
+	}
+	for _, a := range c.dialog.customer.accounts {
+		if (e.Get(0) == "" || e.Get(0) == a.fintsNumber() && e.Get(1) == a.subAccount()) &&
+			(iban == "" || iban == a.fintsIBAN()) && (iban != "" || e.Get(0) != "") {
+			return a
+		}
+	}
+	c.say(s.Number, "9210", "Keine gültige Kontoverbindung des Kunden")
+	return nil
+}
+
+// sepaAccounts answers HKSPA.
+func (c *fintsCall) sepaAccounts(s *syntax.Segment) {
+	answer := syntax.New("HISPA", s.Version)
+	for _, a := range c.dialog.customer.accounts {
+		if s.Get(0, 0) != "" && s.Get(0, 0) != a.fintsNumber() {
+			continue
+		}
+		group := append(syntax.Text(yesNo(a.kind != card)), a.international()...)
+		answer.Elements = append(answer.Elements, group)
+	}
+	if len(answer.Elements) == 0 {
+		c.say(s.Number, "9210", "Keine gültige Kontoverbindung des Kunden")
+		return
+	}
+	c.reply(s.Number, answer)
+	c.say(s.Number, "0020", "Auftrag ausgeführt")
+}
+
+// balances answers HKSAL, for one account or for all.
+func (c *fintsCall) balances(s *syntax.Segment) {
+	list := c.dialog.customer.accounts
+	if s.Get(1, 0) != "J" {
+		a := c.account(s, s.Version >= 7)
+		if a == nil {
+			return
+		}
+		list = []*account{a}
+	}
+	for _, a := range list {
+		if a.broken == "balances" {
+			c.say(s.Number, "9010", "Interner Fehler 4711")
+			return
+		}
+		number := a.national()
+		if s.Version >= 7 {
+			number = a.international()
+		}
+		sum := a.balance(c.now)
+		elements := []syntax.Element{number, syntax.Text(a.product), syntax.Text(a.currency), c.fintsBalance(sum, a.currency)}
+		if pending := a.pending(c.today); len(pending) > 0 {
+			for i := range pending {
+				sum += pending[i].cents
+			}
+			elements = append(elements, c.fintsBalance(sum, a.currency))
+		}
+		c.reply(s.Number, syntax.New("HISAL", s.Version, elements...))
+	}
+	c.say(s.Number, "0020", "Auftrag ausgeführt")
+}
+
+// fintsBalance is a balance group ("Formals", section B.4): C or D, amount, currency, day, time.
+func (c *fintsCall) fintsBalance(cents int64, currency string) syntax.Element {
+	side := "C"
+	if cents < 0 {
+		side, cents = "D", -cents
+	}
+	return syntax.Text(side, fintsAmount(cents), currency, c.now.Format("20060102"), c.now.Format("150405"))
+}
+
+// fintsAmount writes an amount with a comma and without zeros behind it ("Formals", section B.1, "wrt").
+func fintsAmount(cents int64) string {
+	s := strings.TrimRight(strings.Replace(string(appendCents(nil, cents)), ".", ",", 1), "0")
+	return s
+}
+
+// fintsWindow is what HKKAZ or HKCAZ asks for.
+type fintsWindow struct {
+	account  *account
+	from, to plain.Date // as far as this page goes
+	first    bool       // the first page: pending entries belong there
+	next     string     // touchdown point of the next page; "": there is none
+	how      edition
+}
+
+// Bounds of a page: a page ends with a day.
+const (
+	fintsPageEntries = 500
+	fintsPageDays    = 99 // documents in a HICAZ
+)
+
+// window reads the order, and finds out how far the page goes; nil, and it was said why.
+func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdown int) *fintsWindow {
+	a := c.account(s, international)
+	if a == nil {
+		return nil
+	}
+	w := &fintsWindow{account: a, from: a.shown(c.today), to: c.today, first: true, how: edition{today: c.today, reform: c.dialog.customer.reform}}
+	for i, into := range []*plain.Date{&w.from, &w.to} {
+		text := s.Get(from+i, 0)
+		if text == "" {
+			continue
+		}
+		day, err := time.Parse("20060102", text)
+		if err != nil {
+			c.say(s.Number, "9110", "Das Datum ist keines")
+			return nil
+		}
+		if i == 0 {
+			*into = max(*into, plain.On(day))
+		} else {
+			*into = min(*into, plain.On(day))
+			if start := s.Get(from, 0); start != "" && start > text {
+				c.say(s.Number, "9210", "Bereichende darf nicht vor Bereichanfang liegen")
+				return nil
+			}
+		}
+	}
+	if point := s.Get(touchdown, 0); point != "" {
+		day, err := plain.Parse(strings.TrimPrefix(point, "AP-"))
+		if err != nil || day < w.from || day > w.to {
+			c.say(s.Number, "9210", "Aufsetzpunkt unbekannt")
+			return nil
+		}
+		w.from, w.first = day, false
+	}
+	if a.broken == "transactions" {
+		c.say(s.Number, "9010", "Interner Fehler 4711")
+		return nil
+	}
+	entries, end := 0, w.to
+	var list []booking
+	for day := w.from; day <= end; day++ {
+		list = a.posted(list[:0], day, c.now)
+		entries += len(list)
+		if (entries >= fintsPageEntries || int(day-w.from)+1 >= fintsPageDays) && day < end {
+			w.to, w.next = day, "AP-"+(day+1).String()
+			break
+		}
+	}
+	if c.loop {
+		w.next = "AP-" + w.from.String()
+	}
+	return w
+}
+
+// unlocked lets work go on without the bank's lock: statements take time, and need nothing of it.
+func (c *fintsCall) unlocked(do func()) {
+	c.bank.mu.Unlock()
+	defer c.bank.mu.Lock()
+	do()
+}
+
+// finished says how a statement ends.
+func (c *fintsCall) finished(s *syntax.Segment, w *fintsWindow, any bool) {
+	switch {
+	case w.next != "":
+		c.say(s.Number, "3040", "Es liegen weitere Informationen vor", w.next)
+	case !any:
+		c.say(s.Number, "3010", "Es liegen keine Einträge vor")
+	default:
+		c.say(s.Number, "0020", "Auftrag ausgeführt")
+	}
+}
+
+// mt940 answers HKKAZ: booked entries as MT940, pending ones as MT942.
+func (c *fintsCall) mt940(s *syntax.Segment) {
+	var w *fintsWindow
+	var booked, pending []byte
+	c.unlocked(func() {
+		if w = c.window(s, s.Version >= 7, 2, 5); w == nil {
+			return
+		}
+		booked = c.statements(w)
+		if w.first {
+			pending = c.interim(w)
+		}
+	})
+	if w == nil {
+		return
+	}
+	if len(booked)+len(pending) > 0 {
+		elements := []syntax.Element{syntax.Binary(booked)}
+		if len(pending) > 0 {
+			elements = append(elements, syntax.Binary(pending))
+		}
+		c.reply(s.Number, syntax.New("HIKAZ", s.Version, elements...))
+	}
+	c.finished(s, w, len(booked)+len(pending) > 0)
+}
+
+// camt answers HKCAZ: one camt.052 for each day with bookings, and one with what is pending.
+func (c *fintsCall) camt(s *syntax.Segment) {
+	format := ""
+	for _, one := range s.At(1) {
+		if format == "" && slices.Contains(camtFormats, one.Text) {
+			format = one.Text
+		}
+	}
+	if format == "" {
+		c.say(s.Number, "9210", "Das camt-Format wird nicht unterstützt")
+		return
+	}
+	var w *fintsWindow
+	var booked, pending syntax.Element
+	c.unlocked(func() {
+		if w = c.window(s, true, 3, 6); w == nil {
+			return
+		}
+		document := func(from, to plain.Date, isPending bool) {
+			var file bytes.Buffer
+			out := &writer{to: &file, edition: w.how, dialect: &fintsDialect, reword: reword, version: format[len(format)-2:]}
+			out.camt(statement{account: w.account, from: from, to: to, booked: !isPending, pending: isPending, now: c.now}, c.today, "camt.052")
+			out.flush()
+			into := &booked
+			if isPending {
+				into = &pending
+			}
+			*into = append(*into, syntax.Binary(file.Bytes())...)
+		}
+		var list []booking
+		for day := w.from; day <= w.to; day++ {
+			if list = w.account.posted(list[:0], day, c.now); len(list) > 0 {
+				document(day, day, false)
+			}
+		}
+		if w.first && len(w.account.pending(c.today)) > 0 {
+			document(c.today, c.today, true)
+		}
+	})
+	if w == nil {
+		return
+	}
+	if len(booked)+len(pending) > 0 {
+		elements := []syntax.Element{w.account.international(), syntax.Text(format), booked}
+		if len(pending) > 0 {
+			elements = append(elements, pending)
+		}
+		c.reply(s.Number, syntax.New("HICAZ", 1, elements...))
+	}
+	c.finished(s, w, len(booked)+len(pending) > 0)
+}
+
+// fintsDialect is how the bank writes camt over FinTS.
+var fintsDialect = dialect{BIC: "DEMODE01XXX", noIDs: true}

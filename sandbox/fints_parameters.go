@@ -1,0 +1,227 @@
+package sandbox
+
+import (
+	"strconv"
+	"strings"
+
+	"golang.org/x/text/encoding/charmap"
+
+	"kontoflow/providers/fints/syntax"
+)
+
+// bpdVersion is the version of the bank parameters.
+const bpdVersion = 12
+
+// Statements are kept for so many days, as far as the parameters say; an account may show less.
+const fintsDays = 4000
+
+var camtFormats = []string{"urn:iso:std:iso:20022:tech:xsd:camt.052.001.02", "urn:iso:std:iso:20022:tech:xsd:camt.052.001.08"}
+
+// fintsMethod is a two-step procedure as HITANS describes it ("Sicherheitsverfahren PIN/TAN", data dictionary,
+// "Verfahrensparameter Zwei-Schritt-Verfahren").
+type fintsMethod struct {
+	function   string
+	id         string // technical identification
+	kind       string // of Deutsche Kreditwirtschaft
+	version    string // of the kind
+	name       string
+	structured bool
+	media      int // active ones; more than one: its name has to be sent
+	of         *method
+}
+
+var fintsMethods = []fintsMethod{
+	{function: "910", id: "HHDOPT1", kind: "HHDOPT1", version: "1.4", name: "chipTAN optisch", media: 1, of: &chipTAN},
+	{function: "911", id: "HHDOPT1", kind: "HHDOPT1", version: "1.4", name: "chipTAN optisch (Karten)", media: 9, of: &chipTANCards},
+	{function: "920", id: "mTAN", kind: "mobileTAN", name: "mTAN", media: 1, of: &smsTAN},
+	{function: "921", id: "mTAN", kind: "mobileTAN", name: "mTAN (Geräte)", media: 9, of: &smsTANDevices},
+	{function: "930", id: "MS1.0.0", name: "photoTAN", media: 1, of: &photoTAN},
+	{function: "940", id: "App", kind: "Decoupled", name: "App-Freigabe", media: 1, of: &pushTAN},
+	{function: "950", id: "webTAN", name: "TAN mit Auftragsdaten", structured: true, media: 1, of: &markupTAN},
+}
+
+// Pace of status calls of a decoupled authentication.
+const (
+	fintsMaxPolls  = 120
+	fintsFirstPoll = 1 // seconds
+	fintsNextPoll  = 1
+)
+
+// parameters is the method's group in HITANS of the given version; nil where that version cannot describe it.
+func (m *fintsMethod) parameters(version int) []string {
+	decoupled := m.of.form == push
+	if decoupled && version < 7 {
+		return nil
+	}
+	length, format, medium := "6", "1", "0"
+	if decoupled {
+		length, format = "", ""
+	}
+	if m.media > 1 {
+		medium = "2"
+	}
+	list := []string{m.function, "2", m.id, m.kind, m.version, m.name, length, format, "TAN", "2048", "N", "1", "N", "0", "0", "N",
+		yesNo(m.structured), "00", medium, "N", strconv.Itoa(m.media)}
+	switch {
+	case version < 7:
+	case decoupled:
+		list = append(list, strconv.Itoa(fintsMaxPolls), strconv.Itoa(fintsFirstPoll), strconv.Itoa(fintsNextPoll), "N", "J")
+	default:
+		list = append(list, "", "", "", "", "")
+	}
+	return list
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "J"
+	}
+	return "N"
+}
+
+// fintsMethods are the methods of a customer. One of whom nothing is asked has a method all the same: the bank says
+// that it does not need it (3076).
+func (c *customer) fintsMethods() []fintsMethod {
+	own := c.persona.methods
+	if len(own) == 0 {
+		own = []method{smsTAN}
+	}
+	var list []fintsMethod
+	for i := range own {
+		for _, m := range fintsMethods {
+			if m.of.id == own[i].id && len(m.of.devices) == len(own[i].devices) {
+				list = append(list, m)
+			}
+		}
+	}
+	return list
+}
+
+// bankParameters are the BPD ("Formals", chapter D).
+func (c *fintsCall) bankParameters(reference int) {
+	add := func(name string, version int, elements ...syntax.Element) {
+		c.reply(reference, syntax.New(name, version, elements...))
+	}
+	// order adds the parameters of an order: how many of them fit in a message, signatures, security class.
+	order := func(name string, version int, parameters ...string) {
+		elements := []syntax.Element{syntax.Text("1"), syntax.Text("1"), syntax.Text("0")}
+		if len(parameters) > 0 {
+			elements = append(elements, syntax.Text(parameters...))
+		}
+		add(name, version, elements...)
+	}
+	oldOrder := func(name string, version int, parameters ...string) { // before there was a security class
+		elements := []syntax.Element{syntax.Text("1"), syntax.Text("1")}
+		if len(parameters) > 0 {
+			elements = append(elements, syntax.Text(parameters...))
+		}
+		add(name, version, elements...)
+	}
+	scheme := "http"
+	if c.request.TLS != nil {
+		scheme = "https"
+	}
+	add("HIBPA", 3, syntax.Number(bpdVersion), syntax.Text("280", bankCode), syntax.Text(dialects[0].Name), syntax.Text("1"), syntax.Text("1"),
+		syntax.Text("300"), syntax.Text("9999"))
+	add("HIKOM", 4, syntax.Text("280", bankCode), syntax.Text("1"), syntax.Text("3", scheme+"://"+c.request.Host+"/fints"))
+	add("HISHV", 3, syntax.Text("N"), syntax.Text("PIN", "1", "2"))
+	order("HIPINS", 1, "4", "64", "6", "Anmeldename", "", "HKSPA", "N", "HKSAL", "N", "HKKAZ", "J", "HKCAZ", "J", "HKTAB", "N", "HKTAN", "N")
+	for _, version := range []int{6, 7} {
+		list := []string{"N", "N", "0"}
+		for i := range fintsMethods {
+			list = append(list, fintsMethods[i].parameters(version)...)
+		}
+		order("HITANS", version, list...)
+	}
+	order("HITABS", 4)
+	order("HITABS", 5)
+	order("HISPAS", 1, append([]string{"J", "N", "N"}, camtFormats...)...)
+	order("HISPAS", 3, append([]string{"J", "N", "N", "N", "0"}, camtFormats...)...)
+	oldOrder("HISALS", 5)
+	order("HISALS", 6)
+	order("HISALS", 7)
+	statements := []string{strconv.Itoa(fintsDays), "N", "N"}
+	oldOrder("HIKAZS", 5, statements...)
+	order("HIKAZS", 6, statements...)
+	order("HIKAZS", 7, statements...)
+	order("HICAZS", 1, append(statements, camtFormats...)...)
+}
+
+// userVersion is the version of a customer's UPD: it changes with his accounts.
+func (c *customer) userVersion() int { return len(c.accounts) + 1 }
+
+// userParameters are the UPD ("Formals", chapter E). Needs Bank.mu.
+func (c *fintsCall) userParameters(reference int) {
+	customer := c.dialog.customer
+	name := latin(customer.owner)
+	c.reply(reference, syntax.New("HIUPA", 4, syntax.Text(customer.login), syntax.Number(customer.userVersion()), syntax.Text("0"), syntax.Text(name)))
+	for _, a := range customer.accounts {
+		elements := []syntax.Element{a.national(), syntax.Text(a.fintsIBAN()), syntax.Text(customer.login), syntax.Text(a.fintsKind()),
+			syntax.Text(a.currency), syntax.Text(name), syntax.Empty(), syntax.Text(a.product), syntax.Empty()}
+		for _, order := range []string{"HKSAL", "HKKAZ", "HKCAZ", "HKSPA", "HKTAN", "HKTAB"} {
+			elements = append(elements, syntax.Text(order, "1"))
+		}
+		c.reply(reference, syntax.New("HIUPD", 6, elements...))
+	}
+}
+
+// fintsKind is the sort of account ("Formals", data dictionary, "Kontoart").
+func (a *account) fintsKind() string {
+	switch a.kind {
+	case savings, dailySavings:
+		return "10"
+	case card:
+		return "50"
+	}
+	return "1"
+}
+
+// fintsNumber is the account's number; a card is known by its masked one.
+func (a *account) fintsNumber() string {
+	if a.kind == card {
+		return a.pan
+	}
+	return a.number
+}
+
+// fintsIBAN is the account's IBAN; a card has none.
+func (a *account) fintsIBAN() string {
+	if a.kind == card {
+		return ""
+	}
+	return a.iban
+}
+
+// subAccount tells accounts of one number apart.
+func (a *account) subAccount() string {
+	if a.currency == "EUR" {
+		return ""
+	}
+	return a.currency
+}
+
+// national is the account as ktv, international as kti ("Formals", section B.3.1).
+func (a *account) national() syntax.Element {
+	return syntax.Text(a.fintsNumber(), a.subAccount(), "280", bankCode)
+}
+
+func (a *account) international() syntax.Element {
+	bic := dialects[0].BIC
+	if a.kind == card {
+		bic = ""
+	}
+	return syntax.Text(a.fintsIBAN(), bic, a.fintsNumber(), a.subAccount(), "280", bankCode)
+}
+
+// latin writes in ISO 8859-1 what it does not have: FinTS has no other letters.
+func latin(s string) string {
+	return strings.Map(func(r rune) rune {
+		if other, ok := map[rune]rune{'Ł': 'L', 'ł': 'l', 'ı': 'i', 'İ': 'I', 'ş': 's', 'ğ': 'g', 'ẞ': 'ß'}[r]; ok {
+			return other
+		}
+		if _, ok := charmap.ISO8859_1.EncodeRune(r); !ok {
+			return '.'
+		}
+		return r
+	}, s)
+}
