@@ -89,7 +89,8 @@ func (c *apiCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	temporal, err := temporalclient.Dial(temporalclient.Options{Address: c.TemporalAddress, Namespace: c.TemporalNamespace})
+	temporal, err := temporalclient.Dial(temporalclient.Options{Address: c.TemporalAddress, Namespace: c.TemporalNamespace,
+		Lazy: true}) // without Temporal the API stores what it is asked for, and the worker's sweep starts it later
 	if err != nil {
 		return err
 	}

@@ -8,14 +8,12 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/client"
+
+	"kontoflow/workflows"
 )
 
-// SearchAttributes is what operators find synchronizations by, besides their id. Values are ids, states and error
-// codes: never anything personal.
-var SearchAttributes = []string{"AccessId", "ProviderId", "SyncState", "SyncTrigger", "SyncErrorCode"}
-
-// RegisterSearchAttributes makes SearchAttributes known in the namespace, each as a Keyword, and returns when the
-// server lists all of them. Those that exist already are left alone. It needs an operator's rights in the namespace.
+// RegisterSearchAttributes makes workflows.SearchAttributes known in the namespace, and returns when the server lists
+// all of them. Those that exist already are left alone. It needs an operator's rights in the namespace.
 func RegisterSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
 	for {
 		missing, err := missingSearchAttributes(ctx, c, namespace)
@@ -46,9 +44,9 @@ func missingSearchAttributes(ctx context.Context, c client.Client, namespace str
 		return nil, err
 	}
 	missing := make(map[string]enumspb.IndexedValueType)
-	for _, name := range SearchAttributes {
-		if _, ok := listed.CustomAttributes[name]; !ok {
-			missing[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+	for _, key := range workflows.SearchAttributes {
+		if _, ok := listed.CustomAttributes[key.GetName()]; !ok {
+			missing[key.GetName()] = key.GetValueType()
 		}
 	}
 	return missing, nil

@@ -34,7 +34,7 @@ type Answered struct {
 	ChallengeID uuid.UUID `json:"challenge_id"`
 }
 
-// The search attributes, all Keyword and without personal data. worker.SearchAttributes registers the same.
+// What operators find runs by, beside their id: ids, states and error codes, never anything personal.
 var (
 	accessID      = temporal.NewSearchAttributeKeyKeyword("AccessId")
 	providerID    = temporal.NewSearchAttributeKeyKeyword("ProviderId")
@@ -42,6 +42,9 @@ var (
 	syncTrigger   = temporal.NewSearchAttributeKeyKeyword("SyncTrigger")
 	syncErrorCode = temporal.NewSearchAttributeKeyKeyword("SyncErrorCode")
 )
+
+// SearchAttributes are all of them, as the namespace has to know them.
+var SearchAttributes = []temporal.SearchAttributeKey{accessID, providerID, syncState, syncTrigger, syncErrorCode}
 
 // Priorities of synchronizations on the task queue, 1 to 5, low numbers first: somebody waits for a manual one.
 const (

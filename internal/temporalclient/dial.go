@@ -17,11 +17,12 @@ import (
 type Options struct {
 	Address   string // host:port
 	Namespace string
+	Lazy      bool         // connect at the first call, so that a process starts although the server is down
 	Logger    *slog.Logger // nil: slog's default
 	Meter     metric.Meter // nil: no metrics
 }
 
-// Dial connects, and returns when the server answered.
+// Dial connects, and returns when the server answered, or at once where the client is lazy.
 func Dial(o Options) (client.Client, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
@@ -40,7 +41,11 @@ func Dial(o Options) (client.Client, error) {
 	if o.Meter != nil {
 		options.MetricsHandler = opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{Meter: o.Meter})
 	}
-	c, err := client.Dial(options)
+	dial := client.Dial
+	if o.Lazy {
+		dial = client.NewLazyClient
+	}
+	c, err := dial(options)
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", options.HostPort, err)
 	}
