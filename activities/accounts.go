@@ -18,9 +18,6 @@ type ReadAccountsOutcome struct {
 	Parallel           int         `json:",omitempty"` // how many at once the bank bears
 }
 
-// defaultParallel is how many accounts of one access are read at once where the catalog does not say.
-const defaultParallel = 3
-
 // ReadAccounts reads the list of accounts with their balances, and stores it.
 func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out ReadAccountsOutcome, err error) {
 	defer beat(ctx)()
@@ -28,10 +25,7 @@ func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out Read
 	if err != nil {
 		return out, failure(err)
 	}
-	out.Parallel = session.Conversation.Connection.Parallel
-	if out.Parallel <= 0 {
-		out.Parallel = defaultParallel
-	}
+	out.Parallel = session.Conversation.Connection.AccountsAtOnce()
 	work, err := models.SyncAccounts(a.Store.DB.WithContext(ctx), sync)
 	if err != nil {
 		return out, failure(err)

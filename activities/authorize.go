@@ -65,21 +65,16 @@ func (a *Activities) Answer(ctx context.Context, in AuthorizeInput) (AuthorizeOu
 func (a *Activities) AwaitConfirmation(ctx context.Context, in AwaitConfirmationInput) (AuthorizeOutcome, error) {
 	wait := max(in.PollAfter, time.Second)
 	return a.authorize(ctx, in.AuthorizeInput, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
-		for {
-			// Waiting comes first, also after a crash: a bank may count asking too early as a wrong TAN.
-			if err := pause(ctx, wait); err != nil {
-				return providers.Step{}, err
-			}
-			if time.Now().After(in.ExpiresAt) {
-				return providers.Step{}, &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeExpired}
-			}
-			step, err := p.Poll(ctx, c)
-			if err != nil || step.Status != providers.Pending {
-				return step, err
-			}
-			c.Resumed = false
-			wait = max(step.PollAfter, time.Second)
+		// Waiting comes first, also after a crash: a bank may count asking too early as a wrong TAN.
+		if err := pause(ctx, wait); err != nil {
+			return providers.Step{}, err
 		}
+		if time.Now().After(in.ExpiresAt) {
+			return providers.Step{}, &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeExpired}
+		}
+		step, err := p.Poll(ctx, c)
+		wait = max(step.PollAfter, time.Second)
+		return step, err
 	}, false)
 }
 
@@ -136,18 +131,20 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 	}
 
 	step := providers.Step{Status: providers.Moving}
-	for moves := 0; step.Status == providers.Moving && err == nil; moves++ {
-		if moves == maxMoves {
-			err = &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot}
-			break
-		}
-		if moves > 0 { // what is about to be sent is stored before it is sent
+	for first, moves := true, 0; (step.Status == providers.Moving || step.Status == providers.Pending) && err == nil; first = false {
+		if !first { // what is about to be sent is stored before it is sent; and what a poll has come to
 			if err := a.Store.Transact(ctx, session.Save); err != nil {
 				return out, failure(err)
 			}
 		}
 		step, err = move(provider, ctx, conversation)
 		conversation.Resumed = false
+		if step.Status != providers.Moving {
+			continue
+		}
+		if moves++; moves == maxMoves {
+			err = &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot}
+		}
 	}
 	if err != nil {
 		return out, a.fail(ctx, session, in.Step, err)

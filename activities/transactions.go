@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -51,8 +52,14 @@ func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsIn
 		return out, failure(err)
 	}
 
+	before := session.Conversation
 	err = a.read(ctx, provider, session, reading)
 	var e *providers.Error
+	if errors.As(err, &e) || err == nil {
+		if err := a.keep(ctx, session, before); err != nil {
+			return out, failure(err)
+		}
+	}
 	switch {
 	case err == nil:
 		return out, nil
@@ -62,11 +69,7 @@ func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsIn
 		return out, failure(err)
 	case e.Kind == providers.NeedsAuthorization:
 		out.NeedsAuthorization = true
-		err := a.Store.Transact(ctx, session.Save)
-		if errors.Is(err, models.ErrOvertaken) { // another account's reading was told the same, and stored it
-			err = nil
-		}
-		return out, failure(err)
+		return out, nil
 	case e.Kind == providers.Transient && activity.GetInfo(ctx).Attempt < in.LastAttempt:
 		return out, failure(err)
 	}
@@ -78,6 +81,19 @@ func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsIn
 	}))
 }
 
+// keep stores what a reading has done to the conversation: that the bank wants the customer, or how far its dialog has come.
+func (a *Activities) keep(ctx context.Context, session *models.BankSession, before providers.Conversation) error {
+	now := &session.Conversation
+	if ctx.Err() != nil || bytes.Equal(before.Dialog, now.Dialog) && bytes.Equal(before.Lasting, now.Lasting) {
+		return nil
+	}
+	err := a.Store.Transact(ctx, session.Save)
+	if errors.Is(err, models.ErrOvertaken) { // another account's reading was told the same, and stored it
+		return nil
+	}
+	return err
+}
+
 // read fetches page after page. The next page is on its way while one is being stored.
 func (a *Activities) read(ctx context.Context, provider providers.Provider, session *models.BankSession, reading *models.Reading) error {
 	window := providers.Window{From: reading.Since()}
@@ -86,10 +102,15 @@ func (a *Activities) read(ctx context.Context, provider providers.Provider, sess
 	}
 	account := reading.Account.AtBank()
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	pages := fetch(ctx, func(cursor string) (providers.Page, error) {
 		return provider.Transactions(ctx, &session.Conversation, account, window, cursor)
 	}, reading.Cursor)
+
+	defer func() { // nothing touches the conversation any more when read is over
+		cancel()
+		for range pages {
+		}
+	}()
 
 	var all providers.Page
 	for fetched := range pages {

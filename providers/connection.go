@@ -22,6 +22,18 @@ type Connection struct {
 	HistoryDays       int    `json:"history_days,omitempty"`        // how far back the first read asks; 0: all the bank gives
 }
 
+// AccountsAtOnce is how many accounts of one access may be read side by side. In FinTS it is one: all of them are read in
+// one dialog, whose messages are numbered.
+func (c *Connection) AccountsAtOnce() int {
+	switch {
+	case c.Protocol == "FINTS":
+		return 1
+	case c.Parallel > 0:
+		return c.Parallel
+	}
+	return 3
+}
+
 // OAuth is our registration as a client of the bank's authorization server.
 type OAuth struct {
 	Flow             string `json:"flow"` // INTEGRATED: after the consent. PRE_STEP: a token before everything

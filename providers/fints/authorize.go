@@ -230,8 +230,10 @@ func readMedia(s *syntax.Segment, m *method) (all []medium) {
 	if s.Version >= 5 {
 		shift = 1 // element 3 is the security function
 	}
+	// Class, status, [function,] card, its sequence number, its kind, account (ktv: four elements), valid from, until, number
+	// of the list, name, phone ("Sicherheitsverfahren PIN/TAN", data dictionary, "TAN-Medium-Liste").
 	for _, e := range s.Elements[min(1, len(s.Elements)):] {
-		one := medium{Class: e.Get(0), Name: plainText(e.Get(9+shift), 64), Phone: plainText(e.Get(10+shift), 64), Card: masked(e.Get(2 + shift))}
+		one := medium{Class: e.Get(0), Name: plainText(e.Get(12+shift), 64), Phone: plainText(e.Get(13+shift), 64), Card: masked(e.Get(2 + shift))}
 		if status := e.Get(1); status != "1" && status != "" || len(all) == 99 || one.Name == "" {
 			continue
 		}

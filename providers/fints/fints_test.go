@@ -319,7 +319,9 @@ func (c *customer) connect() error {
 }
 
 func (c *customer) answer(a providers.Answer) (providers.Step, error) {
-	return c.move(func(ctx context.Context, conv *providers.Conversation) (providers.Step, error) { return c.provider.Answer(ctx, conv, a) })
+	return c.move(func(ctx context.Context, conv *providers.Conversation) (providers.Step, error) {
+		return c.provider.Answer(ctx, conv, a)
+	})
 }
 
 func balance(s *syntax.Segment) []syntax.Segment {
@@ -536,7 +538,7 @@ func TestMedia(t *testing.T) {
 	}
 	s.orders["HKTAB"] = func(order *syntax.Segment) []syntax.Segment {
 		medium := func(class, status, name, phone string) syntax.Element {
-			return syntax.Text(class, status, "", "", "", "", "", "", "", name, phone)
+			return syntax.Text(class, status, "", "", "", "", "", "", "", "", "", "", name, phone)
 		}
 		return []syntax.Segment{syntax.New("HITAB", 4, syntax.Text("0"), medium("M", "1", "Handy", "*****12"), medium("M", "2", "Alt", ""),
 			medium("G", "1", "Karte", ""), medium("M", "1", "Zweithandy", "*****34"))}
@@ -738,11 +740,18 @@ func TestHostileAnswers(t *testing.T) {
 	evil := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the redirect was followed") }))
 	t.Cleanup(evil.Close)
 	for name, answer := range map[string]func(w http.ResponseWriter){
-		"redirect":   func(w http.ResponseWriter) { w.Header().Set("Location", evil.URL); w.WriteHeader(http.StatusTemporaryRedirect) },
-		"HTML":       func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<html>canary</html>") },
-		"no message": func(w http.ResponseWriter) { _, _ = io.WriteString(w, base64.StdEncoding.EncodeToString([]byte("canary"))) },
-		"cut":        func(w http.ResponseWriter) { _, _ = io.WriteString(w, "HNHBK:1:3+000000000125+300+0+1'HIRMG:2:2+0010::canary") },
-		"empty":      func(http.ResponseWriter) {},
+		"redirect": func(w http.ResponseWriter) {
+			w.Header().Set("Location", evil.URL)
+			w.WriteHeader(http.StatusTemporaryRedirect)
+		},
+		"HTML": func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<html>canary</html>") },
+		"no message": func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w, base64.StdEncoding.EncodeToString([]byte("canary")))
+		},
+		"cut": func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w, "HNHBK:1:3+000000000125+300+0+1'HIRMG:2:2+0010::canary")
+		},
+		"empty": func(http.ResponseWriter) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
