@@ -105,7 +105,7 @@ func (m *matcher) unmatched(wanted func(*Stored) bool) []candidate {
 
 // assign pairs the rows and entries of one group. score says how well a pair fits, and whether it may be at all.
 func (m *matcher) assign(group []candidate, step Step, score func(s, e int32) (int32, bool)) {
-	var rows, entries []candidate
+	rows, entries := m.rows[:0], m.entries[:0]
 	for _, c := range group {
 		if c.index < 0 {
 			entries = append(entries, c)
@@ -113,6 +113,7 @@ func (m *matcher) assign(group []candidate, step Step, score func(s, e int32) (i
 			rows = append(rows, c)
 		}
 	}
+	m.rows, m.entries = rows, entries
 	switch {
 	case len(rows) == 0 || len(entries) == 0:
 	case len(rows) == 1 && len(entries) == 1:

@@ -138,7 +138,9 @@ type matcher struct {
 
 	storedOrder []int32 // canonical orders, so that ties fall the same way whatever order the caller has
 	sentOrder   []int32
-	keyed       []keyed // scratch of pair
+
+	keyed         []keyed     // scratch of pair
+	rows, entries []candidate // scratch of assign
 }
 
 func newMatcher(stored []Stored, sent []Facts, w Window) *matcher {
