@@ -117,13 +117,11 @@ func (c *fintsCall) bankParameters(reference int) {
 		}
 		add(name, version, elements...)
 	}
-	scheme := "http"
-	if c.request.TLS != nil {
-		scheme = "https"
-	}
 	add("HIBPA", 3, syntax.Number(bpdVersion), syntax.Text("280", bankCode), syntax.Text(dialects[0].Name), syntax.Text("1"), syntax.Text("1"),
 		syntax.Text("300"), syntax.Text("9999"))
-	add("HIKOM", 4, syntax.Text("280", bankCode), syntax.Text("1"), syntax.Text("3", scheme+"://"+c.request.Host+"/fints"))
+	if c.request.TLS != nil { // FinTS has a name for access by https, and none for http
+		add("HIKOM", 4, syntax.Text("280", bankCode), syntax.Text("1"), syntax.Text("3", "https://"+c.request.Host+"/fints"))
+	}
 	add("HISHV", 3, syntax.Text("N"), syntax.Text("PIN", "1", "2"))
 	order("HIPINS", 1, "4", "64", "6", "Anmeldename", "", "HKSPA", "N", "HKSAL", "N", "HKKAZ", "J", "HKCAZ", "J", "HKTAB", "N", "HKTAN", "N")
 	for _, version := range []int{6, 7} {

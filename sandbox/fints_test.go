@@ -160,7 +160,7 @@ func TestFinTSAnonymousDialog(t *testing.T) {
 	c := newFinTSClient(t, sandbox.New(sandbox.Options{}), "", "")
 	answer := c.send("", c.identify()...)
 	require.Equal(t, []string{"0010", "0020"}, answer.codes())
-	for _, name := range []string{"HIBPA", "HIKOM", "HISHV", "HIPINS", "HITANS", "HITABS", "HISPAS", "HISALS", "HIKAZS", "HICAZS"} {
+	for _, name := range []string{"HIBPA", "HISHV", "HIPINS", "HITANS", "HITABS", "HISPAS", "HISALS", "HIKAZS", "HICAZS"} {
 		require.NotNil(t, answer.Find(name), name)
 	}
 	require.Equal(t, []string{"HIRMG", "HIRMS"}, c.send("", syntax.New("HKSPA", 1)).names(), "nothing but parameters without a customer")
@@ -230,4 +230,3 @@ func cents(t *testing.T, side, amount string) int64 {
 	}
 	return n
 }
-
