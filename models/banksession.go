@@ -94,7 +94,7 @@ func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession,
 		JOIN access_methods m ON m.id = a.access_method_id
 		LEFT JOIN bank_sessions b ON b.sync_id = y.id
 		WHERE y.id = $1`, sync).
-		Scan(&y.ID, &y.AccessID, &y.Status, &y.Trigger, &y.Scope, &y.PSU, &y.CancelRequestedAt,
+		Scan(&y.ID, &y.AccessID, &y.Status, &y.Trigger, (*[]string)(&y.Scope), &y.PSU, &y.CancelRequestedAt,
 			&a.ID, &a.UserID, &a.BankID, &a.Consent, &a.BankState, &method.ID, &method.Connection,
 			dialog, &b.version, &b.Steps, (*[]byte)(&b.Outcome))
 	switch {
