@@ -59,7 +59,7 @@ func (t *talk) read(ctx context.Context, doing, key string, order syntax.Segment
 			return nil, needsAuthorization(doing + ": the bank wants a TAN")
 		case err == nil:
 			return r, nil
-		case r != nil && t.dialog.ID == "" && t.onlyOver(err) && !again:
+		case r != nil && r.dialogIsGone(err) && !again:
 			continue
 		case providers.AsError(err).Kind == providers.NeedsAuthorization:
 			t.forgetDialog()
@@ -142,19 +142,21 @@ func (a *userAccount) handle() string {
 	return strings.Join([]string{a.BankCode, a.Number, a.Sub, a.Currency}, "/")
 }
 
-// account finds the user parameters of an account.
+// account finds the user parameters of an account: by our handle, or where that changed (or the account was read over
+// another protocol before) by IBAN and currency.
 func (t *talk) account(of providers.Account) *userAccount {
+	var found *userAccount
 	for i := range t.lasting.User.Accounts {
-		if a := &t.lasting.User.Accounts[i]; a.handle() == of.ResourceID {
+		a := &t.lasting.User.Accounts[i]
+		switch {
+		case of.IBAN != "" && a.IBAN != "" && a.IBAN != of.IBAN:
+		case a.handle() == of.ResourceID:
 			return a
+		case a.IBAN != "" && a.IBAN == of.IBAN && (a.Currency == of.Currency || of.Currency == ""):
+			found = a
 		}
 	}
-	for i := range t.lasting.User.Accounts { // the account may have been read over another protocol before
-		if a := &t.lasting.User.Accounts[i]; a.IBAN != "" && a.IBAN == of.IBAN && (a.Currency == of.Currency || of.Currency == "") {
-			return a
-		}
-	}
-	return nil
+	return found
 }
 
 // national is the account as older orders name it (ktv; "Formals", section B.4.2).

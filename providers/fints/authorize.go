@@ -388,18 +388,12 @@ func (t *talk) sendTAN(ctx context.Context, tan string) (providers.Step, error) 
 		return providers.Step{}, err
 	}
 	d.About = nil
-	if about.Again && d.ID == "" && t.onlyOver(err) { // the first one arrived, and its answer is lost
+	if refused, _ := asRefusal(err); about.Again && (r.dialogIsGone(err) || refused.has(9991)) { // the first one arrived
 		return t.startAfresh(ctx)
 	}
 	t.hangUp(ctx)
 	d.Ask, d.Waiting = nil, nil
 	return providers.Step{}, tanRefused(err)
-}
-
-// onlyOver reports whether a refusal says no more than that the dialog is over.
-func (t *talk) onlyOver(err error) bool {
-	kind := providers.AsError(err).Kind
-	return kind == providers.Transient || kind == providers.Rejected
 }
 
 // tanRefused reads a refusal in the light of the TAN that was sent: an order that the bank does not know any more has
@@ -467,7 +461,7 @@ func (t *talk) poll(ctx context.Context) (providers.Step, error) {
 	switch {
 	case r == nil:
 		return providers.Step{}, err
-	case err != nil && d.ID == "" && t.onlyOver(err): // our last poll was not stored
+	case err != nil && r.dialogIsGone(err): // our last poll was not stored
 		return t.startAfresh(ctx)
 	case err != nil:
 		t.hangUp(ctx)

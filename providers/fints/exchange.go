@@ -152,6 +152,13 @@ func (r *reply) rejectsMessage() bool {
 	return whole
 }
 
+// dialogIsGone reports whether a refusal says no more than that there is no such dialog, or that the message's number is
+// not its turn.
+func (r *reply) dialogIsGone(err error) bool {
+	kind := providers.AsError(err).Kind
+	return r.rejectsMessage() && (kind == providers.Transient || kind == providers.Rejected)
+}
+
 // forgetDialog is what a dialog that the bank ended leaves behind.
 func (t *talk) forgetDialog() {
 	d := &t.dialog
