@@ -17,6 +17,7 @@ import (
 	"kontoflow/internal/temporalclient"
 	"kontoflow/models"
 	"kontoflow/providers"
+	"kontoflow/providers/fints"
 	"kontoflow/providers/xs2a"
 	"kontoflow/vault"
 	"kontoflow/workflows"
@@ -86,9 +87,14 @@ type Worker struct {
 	swept  chan struct{}
 }
 
-// Adapters are the bank protocols that Kontoflow speaks, by Connection.Protocol.
-func Adapters(forXS2A xs2a.Options) map[string]providers.Provider {
-	return map[string]providers.Provider{"XS2A": xs2a.New(forXS2A)}
+// Adapters are the bank protocols that Kontoflow speaks, by Connection.Protocol. FinTS shares clock, log and patience with
+// XS2A.
+func Adapters(o xs2a.Options) map[string]providers.Provider {
+	return map[string]providers.Provider{
+		"XS2A": xs2a.New(o),
+		"FINTS": fints.New(fints.Options{ConnectTimeout: o.ConnectTimeout, AnswerTimeout: o.AnswerTimeout, WholeTimeout: o.WholeTimeout,
+			MaxBanks: o.MaxBanks, Now: o.Now, Logger: o.Logger}),
+	}
 }
 
 // Start begins to work.
