@@ -13,8 +13,8 @@ const (
 )
 
 // assignSameAmounts is step 3a. References and texts that single out one row and one entry of an amount go first: they
-// leave the assignment small when a bank rewrites its whole history or the protocol changed. A row that the bank had to
-// send needs the least score: more before pending rows had their turn, which may have changed into that amount.
+// leave the assignment small when a bank rewrites its whole history or the protocol changed. The least score is high
+// before pending rows had their turn, which may have changed into an amount that a row here has by chance.
 func (m *matcher) assignSameAmounts(least int32) {
 	m.least = least
 	believable := func(s, e int32) bool {

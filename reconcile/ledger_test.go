@@ -35,6 +35,7 @@ type payment struct {
 	pendingFrom int // day on which it is first seen, unbooked; 0: never
 	vanishes    int // day on which the unbooked entry is gone, before the booked one comes; 0: never
 	estimate    int64
+	inDollars   bool // while pending: the estimate is the foreign amount
 	undated     bool // while pending
 
 	bookedOn  int // day on which the bank books it, and the booking date
@@ -67,7 +68,7 @@ func drawLedger(t *rapid.T) ledger {
 	within := func(low, high int, label string) int { return rapid.IntRange(low, high).Draw(t, label) }
 	l := ledger{bank: bank{
 		ids: rapid.SampledFrom(idKinds).Draw(t, "ids"), swapDates: maybe(20, "swaps dates"),
-		style: within(0, 3, "style"), other: within(0, 3, "other style"),
+		style: within(0, 4, "style"), other: within(0, 4, "other style"),
 	}}
 	if maybe(30, "reformats") {
 		l.bank.reformat = within(16, lastDay, "reformat day")
@@ -89,8 +90,14 @@ func drawLedger(t *rapid.T) ledger {
 			if maybe(30, "vanishes") {
 				p.vanishes = p.bookedOn - 1
 			}
-			if maybe(30, "estimate") {
+			switch estimate := rapid.IntRange(0, 9).Draw(t, "estimate"); {
+			case l.bank.reformat != 0 || l.bank.switched != 0: // another amount and another text at once are another payment
+			case estimate == 9:
 				p.estimate = p.cents * 9 / 10
+			case estimate == 8:
+				p.estimate = -p.cents
+			case estimate == 7:
+				p.estimate, p.inDollars = p.cents*11/10, true
 			}
 		}
 		if maybe(10, "moves") {
@@ -145,7 +152,13 @@ func (l *ledger) entry(i, today int, pending bool) providers.Entry {
 		booking += p.movesBy
 	}
 	e.BookingDate, e.ValueDate = day(booking), day(booking+p.valued)
+	if p.inDollars {
+		e.OriginalAmount, e.OriginalCurrency = decimal.New(p.estimate, -2), "USD"
+	}
 	if pending {
+		if p.inDollars {
+			e.Currency, e.OriginalAmount, e.OriginalCurrency = "USD", decimal.Zero, ""
+		}
 		e.Amount = decimal.New(p.estimate, -2)
 		e.BookingDate, e.ValueDate = day(p.pendingFrom), day(p.pendingFrom)
 		if p.undated {
@@ -178,6 +191,8 @@ func (l *ledger) entry(i, today int, pending bool) providers.Entry {
 	case 2: // everything in the text
 		e.Counterparty.Name = ""
 		e.Remittance = []string{receipt + "//" + name + "/DE/Karte 4711 Folge 1"}
+	case 4: // cut
+		e.Remittance = []string{text[:strings.LastIndex(text, " sagt")] + " sagt D"}
 	case 3: // garbled in transport
 		e.Remittance = []string{strings.NewReplacer("ä", "Ã¤", "ö", "Ã¶", "ü", "Ã¼", "ß", "Ã\u009f").Replace(text)}
 	}

@@ -111,14 +111,15 @@ func Match(stored []Stored, sent []Facts, w Window) Plan {
 	if m.lasting = m.idsLast(); m.lasting {
 		m.pairIDs(m.sureID)
 		m.pairFingerprints()
-		m.assignSameAmounts(likely)
-		m.pairIDs(m.likelyID)
 	} else {
 		m.pairFingerprints()
 		m.pairIDs(m.sureID)
-		m.assignSameAmounts(likely)
 	}
+	m.assignSameAmounts(beyondDoubt)
 	m.assignPending()
+	if m.lasting {
+		m.pairIDs(m.likelyID)
+	}
 	m.assignSameAmounts(believed)
 	return m.plan()
 }
@@ -130,7 +131,7 @@ type matcher struct {
 	reach  reach
 
 	lasting bool  // ids stay with their transactions
-	least   int32 // what a row has to score that the bank had to send
+	least   int32 // what every pair of the same amount has to score
 
 	storedFor []int32 // per sent entry: index of its stored row, or -1
 	sentFor   []int32 // per stored row: index of its sent entry, or -1

@@ -15,7 +15,8 @@ type Paging struct {
 
 type repetition struct{ ids, print [2]uint64 }
 
-const remembered = 1 << 14
+// Remembered is how many entries a Paging remembers.
+const Remembered = 1 << 14
 
 // Fresh returns the indexes of the entries of the next page that were on no page before. The slice is good until the
 // next call.
@@ -40,12 +41,12 @@ func (p *Paging) Remember(page []Facts) {
 		if _, known := p.seen[r]; known || r.ids == [2]uint64{} {
 			continue
 		}
-		if len(p.ring) < remembered {
+		if len(p.ring) < Remembered {
 			p.ring = append(p.ring, r)
 		} else {
 			delete(p.seen, p.ring[p.oldest])
 			p.ring[p.oldest] = r
-			p.oldest = (p.oldest + 1) % remembered
+			p.oldest = (p.oldest + 1) % Remembered
 		}
 		p.seen[r] = struct{}{}
 	}

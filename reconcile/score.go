@@ -13,7 +13,8 @@ const (
 	sameParty     = 200
 	otherParty    = -300
 	sameID        = 500 // an id that is on several rows still says something
-	perDay        = -30
+	perDay        = -30 // between the two dates that are nearest
+	perOtherDay   = -5  // between the others: the same days are better than one in common
 	sameStatus    = 50
 	notLive       = -150 // a live row is the better partner
 	textUnknown   = 300  // one side has no text at all
@@ -88,6 +89,16 @@ func daysApart(s *Stored, e *Facts, w *Window) int32 {
 	return max(int32(a-b), int32(b-a))
 }
 
+// otherDays compares first with first and last with last, up to where it is the text that matters.
+func otherDays(f, g *Facts) int32 {
+	first, last := f.days()
+	from, to := g.days()
+	if first == 0 || from == 0 {
+		return 0
+	}
+	return int32(min(max(first-from, from-first)+max(last-to, to-last), 2*Reach))
+}
+
 func shareID(a, b *Facts) bool {
 	for _, id := range a.IDs {
 		if id != 0 && (id == b.IDs[0] || id == b.IDs[1]) {
@@ -112,7 +123,7 @@ func agree(a, b uint64, same, other int32) int32 {
 // resemblance is everything but the amount: text, references, days, status.
 func (m *matcher) resemblance(s *Stored, e *Facts) (score, alike, days int32) {
 	alike, days = similarity(&s.Facts.Sketch, &e.Sketch), daysApart(s, e, &m.window)
-	score = alike + perDay*days + agree(s.Facts.EndToEnd, e.EndToEnd, sameEndToEnd, otherEndToEnd) +
+	score = alike + perDay*days + perOtherDay*otherDays(&s.Facts, e) + agree(s.Facts.EndToEnd, e.EndToEnd, sameEndToEnd, otherEndToEnd) +
 		agree(s.Facts.Party, e.Party, sameParty, otherParty)
 	if m.lasting && m.reach.complete && shareID(&s.Facts, e) {
 		score += sameID
@@ -144,8 +155,8 @@ func (m *matcher) scoreSameAmount(si, ei int32) (int32, bool) {
 	case s.Facts.EndToEnd != 0 && s.Facts.EndToEnd == e.EndToEnd || m.lasting && shareID(&s.Facts, e):
 		limit = daysPending
 	}
-	margin := score - m.required(s, e)
-	return margin, days <= limit && margin >= 0 && m.free(s, e)
+	required := m.required(s, e)
+	return score - required, days <= limit && score >= max(required, m.least) && m.free(s, e)
 }
 
 // required is the score from which a pair of the same amount is believed.
@@ -164,7 +175,7 @@ func (m *matcher) required(s *Stored, e *Facts) int32 {
 	case s.State == Removed:
 		return beyondDoubt
 	case m.reach.asked(&s.Facts) && m.reach.complete:
-		return m.least
+		return believed
 	// Its own entry may come yet, but this one is hardly new.
 	case m.reach.asked(&s.Facts) && (m.window.Known == 0 || e.Date() <= m.window.Known):
 		return likely
@@ -173,7 +184,8 @@ func (m *matcher) required(s *Stored, e *Facts) int32 {
 	}
 }
 
-// scorePending judges a pending row against what no row of its amount has taken.
+// scorePending judges a pending row against what no row of its amount has taken. The same amount is only one reason more:
+// its own booking may have another one.
 func (m *matcher) scorePending(si, ei int32) (int32, bool) {
 	s, e := &m.stored[si], &m.sent[ei]
 	f := &s.Facts
@@ -182,8 +194,7 @@ func (m *matcher) scorePending(si, ei int32) (int32, bool) {
 	case !m.reach.pending || days > daysPending: // the row's own entry may still be there
 		return 0, false
 	case f.Currency == e.Currency && f.Amount == e.Amount:
-		score -= [...]int32{Live: believed, Removed: likely, Deleted: hardlyElse}[s.State]
-		return score, score >= 0
+		return score - believed, score >= [...]int32{Live: believed, Removed: likely, Deleted: hardlyElse}[s.State]
 	case e.Pending && !(m.lasting && shareID(f, e)): // pending ones become booked, not other pending ones
 		return 0, false
 	case f.Currency == e.Currency && f.Amount == -e.Amount:
@@ -202,8 +213,7 @@ func (m *matcher) scorePending(si, ei int32) (int32, bool) {
 	default:
 		score -= 400
 	}
-	score -= [...]int32{Live: likely, Removed: hardlyElse, Deleted: hardlyElse}[s.State]
-	return score, score >= 0
+	return score - believed, score >= [...]int32{Live: likely, Removed: hardlyElse, Deleted: hardlyElse}[s.State]
 }
 
 // sameForeign: one side has the foreign amount where the other has the booked one.
