@@ -1371,8 +1371,8 @@ type GetSyncParams struct {
 	// Wait Seconds.
 	Wait int `form:"wait,omitempty" json:"wait,omitempty,omitzero"`
 
-	// After The status that the caller knows of.
-	After SyncStatus `form:"after,omitempty" json:"after,omitempty,omitzero"`
+	// After The status that the caller knows of, or the id of the challenge.
+	After string `form:"after,omitempty" json:"after,omitempty,omitzero"`
 }
 
 // StreamSyncParams defines parameters for StreamSync.

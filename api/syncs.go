@@ -264,7 +264,7 @@ func (s *Server) GetSync(c echo.Context, accessID AccessID, syncID SyncID, param
 	}
 	if params.Wait > 0 {
 		if params.After == "" {
-			params.After = sync.Status
+			params.After = string(sync.Status)
 		}
 		if err := s.await(c, sync, params.After, time.Duration(params.Wait)*time.Second); err != nil {
 			return err
@@ -273,15 +273,16 @@ func (s *Server) GetSync(c echo.Context, accessID AccessID, syncID SyncID, param
 	return c.JSON(http.StatusOK, sync)
 }
 
-// await brings sync up to date when its status is another one than after, and at the latest after a while.
-func (s *Server) await(c echo.Context, sync *Sync, after SyncStatus, atMost time.Duration) (err error) {
+// await brings sync up to date when its status, or its open challenge, is another one than after, and at the latest
+// after a while.
+func (s *Server) await(c echo.Context, sync *Sync, after string, atMost time.Duration) (err error) {
 	changed, unsubscribe := s.changes.of(sync.ID)
 	defer unsubscribe()
 	deadline := time.NewTimer(atMost)
 	defer deadline.Stop()
-	for ctx := c.Request().Context(); sync.Status == after && !ended(sync.Status); {
+	for ctx := c.Request().Context(); sync.is(after) && !ended(sync.Status); {
 		// It was read before anybody listened, so it is read again before the first wait.
-		if *sync, err = s.sync(ctx, callerOf(c).user, sync.AccessID, sync.ID); err != nil || sync.Status != after {
+		if *sync, err = s.sync(ctx, callerOf(c).user, sync.AccessID, sync.ID); err != nil || !sync.is(after) {
 			return err
 		}
 		select {
@@ -295,6 +296,11 @@ func (s *Server) await(c echo.Context, sync *Sync, after SyncStatus, atMost time
 		}
 	}
 	return nil
+}
+
+// is reports whether known is the synchronization's status or the id of its open challenge.
+func (y *Sync) is(known string) bool {
+	return known == string(y.Status) || y.Challenge.ID != uuid.Nil && known == y.Challenge.ID.String()
 }
 
 const syncPath = "/rest/accesses/:access_id/syncs/:sync_id"

@@ -212,6 +212,26 @@ func TestWaitAnswersAtOnce(t *testing.T) {
 	require.Less(t, time.Since(begin), 20*time.Second, "nothing comes after the end")
 }
 
+// The next challenge ends the wait of whoever has answered the one before, though the status is the same.
+func TestWaitForTheNextChallenge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.tenant().user()
+	path := u.sync(u.access())
+	question := providers.Challenge{Type: providers.Embedded, Format: providers.FormatText, Data: "x", Label: "TAN"}
+	first, _ := w.ask(idOf(path), question)
+	w.worker(idOf(path), func(b *models.BankSession, tx *gorm.DB) error { return b.Resume(tx, uuid.MustParse(first)) })
+	second, _ := w.ask(idOf(path), question)
+
+	begin := time.Now()
+	r := u.do("GET", path+"?wait=30&after="+first, nil).expect(http.StatusOK)
+	require.Equal(t, second, r.at("challenge").(map[string]any)["id"])
+	require.Less(t, time.Since(begin), 20*time.Second)
+	begin = time.Now()
+	u.do("GET", path+"?wait=1&after="+second, nil).expect(http.StatusOK)
+	require.GreaterOrEqual(t, time.Since(begin), time.Second)
+}
+
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -309,18 +309,18 @@ func (c *customer) start(access string, body object) string {
 func (c *customer) until(sync, answered string) object {
 	c.t.Helper()
 	deadline := time.Now().Add(patience)
-	after, wait := "QUEUED", 10
+	after := "QUEUED"
+	if answered != "" {
+		after = answered
+	}
 	for time.Now().Before(deadline) {
 		var y object
-		c.get(fmt.Sprintf("%s?wait=%d&after=%s", sync, wait, after), &y)
-		if after = y["status"].(string); after == "AWAIT_AUTH" {
-			wait = 1 // the next challenge may have come while nobody looked: the status is the same
-		}
-		switch after {
+		c.get(sync+"?wait=30&after="+after, &y)
+		switch after = y["status"].(string); after {
 		case "COMPLETED", "FAILED":
 			return y
 		case "AWAIT_AUTH":
-			if challenge, _ := y["challenge"].(object); challenge != nil && challenge["id"] != answered {
+			if after = y["challenge"].(object)["id"].(string); after != answered {
 				return y
 			}
 		}
