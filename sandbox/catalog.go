@@ -74,6 +74,10 @@ func (b *Bank) Catalog(baseURL string) []byte {
 			Language:      map[string]any{"available": []string{"de", "en"}},
 			AccessMethods: []catalogMethod{b.accessMethod(d, baseURL)},
 		})
+		if d.Path == "demo" {
+			last := &banks[len(banks)-1]
+			last.AccessMethods = append(last.AccessMethods, finTSMethod(baseURL))
+		}
 	}
 	raw, err := json.MarshalIndent(map[string]any{"banks": banks}, "", "  ")
 	if err != nil {
@@ -85,6 +89,25 @@ func (b *Bank) Catalog(baseURL string) []byte {
 func (b *Bank) serveCatalog(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(b.Catalog((&face{bank: b}).base(r)))
+}
+
+// finTSMethod is the demo bank's other way in: the same customers and accounts, over FinTS 3.0 PIN/TAN. Its id is
+// AccessMethodID("fints").
+func finTSMethod(baseURL string) catalogMethod {
+	return catalogMethod{
+		ID: AccessMethodID(fintsBank), Type: "FINTS", InPSD2Scope: true,
+		SupportedAccountTypes: []string{"Giro account", "Savings account", "Daily savings account", "Credit card"},
+		Flows:                 []string{"EMBEDDED_1FA", "EMBEDDED_2FA", "DECOUPLED"},
+		Advice: label{
+			DE: "Dieselbe Bank zum Ausprobieren, über FinTS mit PIN und TAN.",
+			EN: "The same bank to try things with, over FinTS with PIN and TAN.",
+		},
+		Credentials: []catalogField{
+			{Key: providers.CredentialLogin, Label: label{"Anmeldename", "Login"}, MinLength: 1, MaxLength: 64},
+			{Key: providers.CredentialPIN, Label: label{"PIN", "PIN"}, MinLength: 1, MaxLength: 64, IsSecret: true},
+		},
+		Connection: providers.Connection{Protocol: "FINTS", URL: baseURL + "/fints", BankCode: bankCode},
+	}
 }
 
 func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {

@@ -33,6 +33,11 @@ type Adapter struct {
 	Others map[string]string
 	// Without names personas that the protocol cannot show.
 	Without []string
+	// Blind says that the bank cannot be asked whether a PIN arrived: one whose fate is unknown is not sent again, and the
+	// customer is told.
+	Blind bool
+	// Sessions says that each synchronization logs in anew.
+	Sessions bool
 }
 
 // Secrets of the sandbox in these tests: words that must not be seen where they do not belong.
@@ -95,8 +100,9 @@ type worker struct {
 	moves    int
 	lose     int // the move whose outcome is lost, counted from 1; 0: none
 	asked    []providers.Challenge
-	patience int // transient errors in a row that are tried again
-	failures int // of them so far
+	faulted  bool // an answer of the bank gets lost
+	patience int  // transient errors in a row that are tried again
+	failures int  // of them so far
 }
 
 // newWorker begins a synchronization of a persona.

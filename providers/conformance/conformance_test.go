@@ -6,6 +6,7 @@ import (
 
 	"kontoflow/providers"
 	"kontoflow/providers/conformance"
+	"kontoflow/providers/fints"
 	"kontoflow/providers/xs2a"
 )
 
@@ -20,6 +21,14 @@ var adapters = []conformance.Adapter{
 			"recurring": "demo", "statements": "demo", "oauth": "demo", "prestep": "demo", "signed": "demo",
 			"encrypted": "demo", "confirmation": "demo", "token": "methods", "apikey": "decoupled", "legacy": "demo",
 		},
+	},
+	{
+		Name: "fints", Type: "FINTS", Bank: "demo",
+		New: func(now func() time.Time, wait time.Duration) providers.Provider {
+			return fints.New(fints.Options{Now: now, AnswerTimeout: wait, WholeTimeout: wait})
+		},
+		Without: []string{"redirect", "oauth", "consent"},
+		Blind:   true, Sessions: true,
 	},
 }
 

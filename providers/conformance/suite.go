@@ -125,10 +125,11 @@ func Run(t *testing.T, adapter Adapter) {
 						w := g.newWorker(adapter.Bank, undisturbed+"-"+strings.ReplaceAll(endpoint, ".", "-"))
 						login := w.conv.Credentials[providers.CredentialLogin]
 						require.NoError(t, g.bank.Inject(sandbox.Fault{Login: login, Endpoint: endpoint, Times: 1, Action: action}))
+						w.faulted = true
 						way.walk(w)
 						require.LessOrEqual(t, g.bank.Counters().TANs[login], 1, "%s: the TAN was accepted twice", endpoint)
 						require.Zero(t, g.bank.Counters().WrongTANs[login], "%s: a TAN was refused", endpoint)
-						require.LessOrEqual(t, g.bank.Counters().Logins[login], 2, "%s: the PIN was sent too often", endpoint)
+						require.LessOrEqual(t, g.bank.Counters().Logins[login], g.bank.Counters().Logins[undisturbed]+1, "%s: the PIN was sent too often", endpoint)
 					}
 				})
 			}
@@ -286,10 +287,11 @@ func Run(t *testing.T, adapter Adapter) {
 		require.NoError(t, err)
 		_, err = w.transactions(accounts[0], providers.Window{})
 		requireKind(t, err, providers.NeedsAuthorization)
+		logins := w.bank.Counters().Logins["again"]
 		w.load()
 		w.conv.Interactive = false
 		requireKind(t, w.connect(), providers.NeedsUser)
-		require.Equal(t, 1, w.bank.Counters().Logins["again"], "the PIN was sent, and nobody is there for what follows")
+		require.Equal(t, logins, w.bank.Counters().Logins["again"], "the PIN was sent, and nobody is there for what follows")
 		w.conv.Interactive = true
 		require.NoError(t, w.connect())
 		require.Len(t, w.asked, 2)
@@ -351,7 +353,9 @@ func Run(t *testing.T, adapter Adapter) {
 		w = w.again()
 		require.NoError(t, w.connect())
 		require.Empty(t, w.asked)
-		require.Equal(t, 1, w.bank.Counters().Logins["demo"])
+		if !adapter.Sessions {
+			require.Equal(t, 1, w.bank.Counters().Logins["demo"])
+		}
 	})
 
 	t.Run("revoked is revoked", func(t *testing.T) {
@@ -438,7 +442,7 @@ func Run(t *testing.T, adapter Adapter) {
 			w.patience = 1
 			if _, err := w.transactions(account, providers.Window{}); err != nil {
 				bad++
-				requireKind(t, err, providers.Transient)
+				require.Contains(t, []providers.Kind{providers.Transient, providers.Rejected}, providers.AsError(err).Kind)
 			}
 		}
 		require.Equal(t, 1, bad)
@@ -492,6 +496,11 @@ func (way way) walk(w *worker) {
 		require.Equal(w.t, way.ends.Code, providers.AsError(err).Code, "%v", err)
 		return
 	}
+	blind := w.adapter.Blind && (w.lose > 0 || w.faulted)
+	if blind && err != nil && providers.AsError(err).Kind == providers.WrongCredentials {
+		require.LessOrEqual(w.t, w.bank.Counters().Logins[w.conv.Credentials[providers.CredentialLogin]], 1, "the PIN was sent again")
+		return
+	}
 	require.NoError(w.t, err)
 	var asked []string
 	for _, c := range w.asked {
@@ -501,7 +510,11 @@ func (way way) walk(w *worker) {
 			asked = append(asked, string(c.Type))
 		}
 	}
-	if w.lose == 0 {
+	switch {
+	case w.lose > 0:
+	case blind: // what was lost may be asked again
+		require.True(w.t, strings.HasPrefix(strings.Join(asked, " "), way.asked), "%v", asked)
+	default:
 		require.Equal(w.t, way.asked, strings.Join(asked, " "))
 	}
 	readsEverything(w)
