@@ -45,10 +45,12 @@ func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out Read
 			return out, a.fail(ctx, session, 0, err)
 		}
 		err = a.Store.Transact(ctx, func(tx *gorm.DB) error {
-			if work, err = session.PutAccounts(tx, listed); err != nil {
+			// First, as it locks the access: a deletion of the access locks it before its accounts, too.
+			if err := session.Save(tx); err != nil {
 				return err
 			}
-			return session.Save(tx)
+			work, err = session.PutAccounts(tx, listed)
+			return err
 		})
 		if err != nil {
 			return out, failure(err)

@@ -63,8 +63,8 @@ func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsIn
 	switch {
 	case err == nil:
 		return out, nil
-	case errors.Is(err, models.ErrOvertaken):
-		return out, failure(err)
+	case errors.Is(err, models.ErrAccountDeleted):
+		return out, nil
 	case ctx.Err() != nil || !errors.As(err, &e):
 		return out, failure(err)
 	case e.Kind == providers.NeedsAuthorization:

@@ -97,7 +97,9 @@ func SyncAccounts(tx *gorm.DB, sync uuid.UUID) (all []SyncAccount, err error) {
 func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]SyncAccount, error) {
 	now := time.Now().UTC()
 	var known []Account
-	if err := tx.Where("access_id = ?", b.Access.ID).Order("position").Find(&known).Error; err != nil {
+	// Locked: what the client changes or deletes at this moment is not overwritten with what was read before.
+	err := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("access_id = ?", b.Access.ID).Order("position").Find(&known).Error
+	if err != nil {
 		return nil, fmt.Errorf("read the known accounts: %w", err)
 	}
 	byIdentity := make(map[string]*Account, len(known))

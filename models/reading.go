@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -65,13 +66,11 @@ func (s *Store) OpenReading(ctx context.Context, sync, account uuid.UUID) (*Read
 func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Time) error {
 	return r.transact(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
 		if r.resumed { // what is stored already is not to come again
-			stored, err := storedSince(ctx, c, r.Account.ID, 0)
+			facts, err := storedLast(ctx, c, r.Account.ID, reconcile.Remembered)
 			if err != nil {
 				return err
 			}
-			for i := range stored {
-				r.paging.Remember([]reconcile.Facts{stored[i].Facts})
-			}
+			r.paging.Remember(facts)
 			r.resumed = false
 		}
 		w := r.writer(now)
@@ -270,9 +269,15 @@ const (
 		SELECT id, $2, $3, bank_transaction_id, entry_reference, booked, booked_at, settled_at, amount, $4 FROM transactions WHERE id = $1`
 )
 
+// ErrAccountDeleted says that the client deleted the account while it was read. Its part of the synchronization has
+// ended with it.
+var ErrAccountDeleted = errors.New("the client deleted the account")
+
 // transact runs f in one database transaction in which the account's part is locked and still open: what a copy of
-// this attempt stored meanwhile is not stored again. stored runs after the commit.
+// this attempt stored meanwhile is not stored again. The account is locked with it, so that a deletion comes before or
+// after: nothing is stored for an account that is deleted. stored runs after the commit.
 func (r *Reading) transact(ctx context.Context, f func(tx *gorm.DB, c *pgx.Conn) error, stored func()) error {
+	deleted := false
 	err := r.store.transactCopy(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
 		var open bool
 		err := tx.Raw(`SELECT status = 'PENDING' FROM synchronization_accounts WHERE sync_id = ? AND account_id = ? FOR UPDATE`,
@@ -283,12 +288,24 @@ func (r *Reading) transact(ctx context.Context, f func(tx *gorm.DB, c *pgx.Conn)
 		if !open {
 			return ErrOvertaken
 		}
+		err = tx.Raw(`SELECT deleted_at IS NOT NULL FROM accounts WHERE id = ? FOR NO KEY UPDATE`, r.Account.ID).Scan(&deleted).Error
+		if err != nil {
+			return fmt.Errorf("lock the account: %w", err)
+		}
+		if deleted {
+			return EndAccount(tx, r.sync, r.Account.ID, &SyncError{Code: providers.CodeCancelled})
+		}
 		return f(tx, c)
 	})
-	if err == nil && stored != nil {
+	switch {
+	case err != nil:
+		return err
+	case deleted:
+		return ErrAccountDeleted
+	case stored != nil:
 		stored()
 	}
-	return err
+	return nil
 }
 
 // transactCopy is Transact with the pgx connection underneath the transaction, for COPY and batches.

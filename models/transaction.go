@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -229,6 +230,26 @@ func storedSince(ctx context.Context, c *pgx.Conn, account uuid.UUID, from plain
 		return nil, fmt.Errorf("read the stored transactions: %w", err)
 	}
 	return stored, nil
+}
+
+// storedLast loads the facts of the n transactions that a first reading stored last, in the order in which they came.
+func storedLast(ctx context.Context, c *pgx.Conn, account uuid.UUID, n int) ([]reconcile.Facts, error) {
+	rows, err := c.Query(ctx, `SELECT facts FROM transactions WHERE account_id = $1 ORDER BY modified_at DESC, id DESC LIMIT $2`, account, n)
+	if err != nil {
+		return nil, fmt.Errorf("read the transactions stored last: %w", err)
+	}
+	facts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f reconcile.Facts, err error) {
+		var encoded []byte
+		if err := row.Scan(&encoded); err != nil {
+			return f, err
+		}
+		return f, f.UnmarshalBinary(encoded)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the transactions stored last: %w", err)
+	}
+	slices.Reverse(facts)
+	return facts, nil
 }
 
 func infinitelyEarly(from plain.Date) pgtype.InfinityModifier {

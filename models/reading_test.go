@@ -1,0 +1,127 @@
+package models_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/shopspring/decimal"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"kontoflow/models"
+	"kontoflow/plain"
+	"kontoflow/providers"
+)
+
+// listed stores an access with one account, and a synchronization that is about to read it.
+func listed(t *testing.T, s *models.Store) (session *models.BankSession, account uuid.UUID) {
+	t.Helper()
+	sync, err := queue(s, access(t, s).ID)
+	require.NoError(t, err)
+	session, err = s.OpenSession(t.Context(), sync)
+	require.NoError(t, err)
+	return session, list(t, s, session)[0].AccountID
+}
+
+func list(t *testing.T, s *models.Store, session *models.BankSession) (work []models.SyncAccount) {
+	t.Helper()
+	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) (err error) {
+		work, err = session.PutAccounts(tx, []providers.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR"}})
+		return err
+	}))
+	return work
+}
+
+func entries(from, n int) []providers.Entry {
+	all := make([]providers.Entry, n)
+	for i := range all {
+		all[i] = providers.Entry{TransactionID: fmt.Sprintf("booking %d", from+i), BookingDate: plain.Day(2026, 1, 31),
+			Amount: decimal.New(int64(from+i), -2), Currency: "EUR"}
+	}
+	return all
+}
+
+func stored(t *testing.T, s *models.Store, account uuid.UUID) (n int) {
+	t.Helper()
+	require.NoError(t, s.DB.Raw(`SELECT count(*) FROM transactions WHERE account_id = ?`, account).Scan(&n).Error)
+	return n
+}
+
+// A reading that was broken off and goes on knows what was stored last, however much came before: the pages may have
+// moved meanwhile.
+func TestResumedReadingDropsWhatCameAgain(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	session, account := listed(t, s)
+	begin := func() *models.Reading {
+		r, err := s.OpenReading(t.Context(), session.Sync.ID, account)
+		require.NoError(t, err)
+		require.True(t, r.First)
+		return r
+	}
+	r := begin()
+	for page := range 4 {
+		require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: entries(1+page*6000, 6000), Next: "more"}, time.Now()))
+	}
+	r = begin()
+	require.Equal(t, "more", r.Cursor)
+	require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: entries(20_001, 6000)}, time.Now()))
+	require.Equal(t, 26_000, stored(t, s, account), "4,000 of the last page had come before")
+}
+
+// What the client deletes while it is read is gone, and stays gone.
+func TestNothingIsStoredForADeletedAccount(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for name, put := range map[string]func(*models.Reading) error{
+		"first": func(r *models.Reading) error {
+			return r.PutPage(t.Context(), &providers.Page{Entries: entries(1, 3)}, time.Now())
+		},
+		"later": func(r *models.Reading) error {
+			return r.PutWindow(t.Context(), entries(1, 3), nil, providers.Window{}, true, time.Now())
+		},
+	} {
+		session, account := listed(t, s)
+		r, err := s.OpenReading(t.Context(), session.Sync.ID, account)
+		require.NoError(t, err)
+		require.NoError(t, s.DB.Exec(`UPDATE accounts SET deleted_at = now() WHERE id = ?`, account).Error)
+		require.ErrorIs(t, put(r), models.ErrAccountDeleted, name)
+		require.Zero(t, stored(t, s, account), name)
+		r, err = s.OpenReading(t.Context(), session.Sync.ID, account)
+		require.NoError(t, err)
+		require.Equal(t, "FAILED", r.Status, "its part has ended")
+	}
+}
+
+// The client deletes an account in the moment in which the bank lists it again.
+func TestListingUndoesNoDeletion(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	first, account := listed(t, s)
+	_, err := s.End(t.Context(), first.Sync.ID, providers.CodeCancelled)
+	require.NoError(t, err)
+	sync, err := queue(s, first.Access.ID)
+	require.NoError(t, err)
+	session, err := s.OpenSession(t.Context(), sync)
+	require.NoError(t, err)
+
+	work := make(chan []models.SyncAccount, 1)
+	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) error {
+		if err := tx.Exec(`UPDATE accounts SET deleted_at = now() WHERE id = ?`, account).Error; err != nil {
+			return err
+		}
+		go func() { work <- list(t, s, session) }()
+		require.Eventually(t, func() (waits bool) {
+			require.NoError(t, s.DB.Raw(`SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+				WHERE NOT l.granted AND a.datname = current_database())`).Scan(&waits).Error)
+			return waits
+		}, time.Minute, 10*time.Millisecond)
+		return nil
+	}))
+	require.Empty(t, <-work)
+	var deleted bool
+	require.NoError(t, s.DB.Raw(`SELECT deleted_at IS NOT NULL FROM accounts WHERE id = ?`, account).Scan(&deleted).Error)
+	require.True(t, deleted)
+}
