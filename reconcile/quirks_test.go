@@ -114,6 +114,24 @@ func TestQuirk04ChangingID(t *testing.T) {
 	require.Equal(t, reconcile.ByID, plan.Sent[0].Step)
 }
 
+// Some banks number the lines of every answer. A payment that looks like yesterday's then carries yesterday's id.
+func TestQuirk04IDsThatNumberTheLines(t *testing.T) {
+	t.Parallel()
+	answer := func(days ...int) (lines []providers.Entry) {
+		for i, n := range days {
+			lines = append(lines, id(booked(n, "-2.50", "Parkhaus", "Einfahrt"), fmt.Sprint(i+1)))
+		}
+		return lines
+	}
+	var a account
+	a.read(complete(day(1), day(10), 1), answer(9, 8, 7, 6)...) // newest first
+	plan := a.read(complete(day(1), day(12), 2), answer(11, 10, 9, 8, 7, 6)...)
+	sees(t, plan, -1, -1, 0, 1, 2, 3)
+	plan = a.read(complete(day(8), day(12), 3), answer(11, 10, 9, 8)...)
+	sees(t, plan, 4, 5, 0, 1)
+	require.Empty(t, plan.Missing)
+}
+
 func TestQuirk05IDsOfOneAccountSayNothingAboutAnother(t *testing.T) {
 	t.Parallel()
 	var giro, savings account
