@@ -44,7 +44,9 @@ type fintsDialog struct {
 	function string    // security function: 999, or that of method
 	method   *method   // nil: one-step
 	system   string    // customer-system id
+	began    string    // the one that the dialog began with: 0 where it was synchronized in it
 	next     int       // number that the customer's next message has to have
+	owed     bool      // the login is to give a customer-system id
 	media    bool      // opened to read the TAN media, and for nothing else
 	open     bool      // strong authentication was done, or is not needed
 	waiting  *fintsOrder
@@ -214,7 +216,7 @@ func (c *fintsCall) sameCustomer() bool {
 	switch {
 	case s == nil || !s.Signed || s.UserID != d.customer.login || s.BankCode != bankCode:
 		c.abort("9340", "Die Signatur passt nicht zum Dialog")
-	case s.Function != d.function || s.SystemID != d.system && d.system != fintsNoSystem:
+	case s.Function != d.function || s.SystemID != d.system && s.SystemID != d.began:
 		c.abort("9340", "Sicherheitsfunktion oder Kundensystem-ID haben gewechselt")
 	case s.PIN != c.bank.options.Password:
 		c.bank.authenticate(d.customer, s.PIN)

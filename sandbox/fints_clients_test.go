@@ -2,18 +2,23 @@ package sandbox_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"kontoflow/providers/fints/syntax"
+	"kontoflow/providers/hhd"
 	"kontoflow/sandbox"
 )
 
@@ -23,6 +28,7 @@ const libFinTSVersion = "1.5.0"
 // protocol is that they understand it. A client that cannot be installed here is skipped.
 func TestThirdPartyFinTSClients(t *testing.T) {
 	t.Run("lib-fints", testLibFinTS)
+	t.Run("HBCI4Java", testHBCI4Java)
 }
 
 // testLibFinTS: HITANS 7, decoupled, photoTAN; camt and MT940.
@@ -76,6 +82,96 @@ func testLibFinTS(t *testing.T) {
 			}
 			t.Log(out)
 		})
+	}
+}
+
+// testHBCI4Java: https, HITANS 6, the flicker code, media; MT940 and MT942.
+func testHBCI4Java(t *testing.T) {
+	install(t, "/usr/share/java/hbci4j-core.jar", "libhbci4j-core-java")
+	if _, err := exec.LookPath("javac"); err != nil {
+		install(t, "/usr/bin/javac", "default-jdk-headless")
+	}
+	classes := t.TempDir()
+	classPath := strings.Join([]string{classes, "/usr/share/java/hbci4j-core.jar", "/usr/share/java/jaxb-api.jar", "/usr/share/java/jaxb-runtime.jar"}, ":")
+	run(t, "javac", "-cp", classPath, "-d", classes, filepath.Join("testdata", "fints", "HBCI4Java.java"))
+	bank := sandbox.New(sandbox.Options{})
+	challenges := &overheard{Handler: bank.Handler()}
+	server := httptest.NewTLSServer(challenges)
+	t.Cleanup(server.Close)
+	for _, customer := range []struct{ login, method, medium, says string }{
+		{login: "flicker", method: "910", says: "flicker "},
+		{login: "devices", method: "921", medium: "Diensthandy ***12", says: "media Handy von J"},
+		{login: "again", method: "920", says: "challenge mTAN TAN  Bitte geben Sie die TAN ein"},
+		{login: "savings", method: "920", says: "challenge mTAN TAN  Bitte geben Sie die TAN ein"},
+	} {
+		t.Run(customer.login, func(t *testing.T) {
+			out := run(t, "java", "-cp", classPath, "-Dfile.encoding=UTF-8", "-Dstdout.encoding=UTF-8", "HBCI4Java",
+				server.URL[strings.LastIndexByte(server.URL, ':')+1:], customer.login, "demo", "111111", customer.method, customer.medium)
+			t.Log(out)
+			require.Contains(t, out, customer.says)
+			require.Equal(t, strings.Count(customer.login, "again")+min(1, strings.Count(out, "challenge ")), bank.Counters().TANs[customer.login], "a customer system that is known needs no other TAN")
+			if customer.login == "flicker" {
+				code, err := hhd.ParseFlicker(challenges.last())
+				require.NoError(t, err)
+				require.Contains(t, out, "flicker "+code.Code()+"\n", "both render the same bars")
+			}
+			ledgers, err := bank.Ledgers(customer.login)
+			require.NoError(t, err)
+			for _, l := range ledgers {
+				booked, sum := bookedOf(l)
+				require.Contains(t, out, "account "+l.IBAN+" "+l.Number+" "+l.Currency+"\n")
+				require.Contains(t, out, fmt.Sprintf("balance %d\n", l.Balance))
+				require.Contains(t, out, fmt.Sprintf("statement %d %d pending %d\n", booked, sum, len(l.Entries)-booked))
+				require.Contains(t, out, fmt.Sprintf("last %d ", l.Balance))
+			}
+		})
+	}
+}
+
+// overheard keeps the last Challenge HHD_UC that went by.
+type overheard struct {
+	http.Handler
+	mu  sync.Mutex
+	hhd string
+}
+
+func (o *overheard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer := httptest.NewRecorder()
+	o.Handler.ServeHTTP(answer, r)
+	wire, _ := base64.StdEncoding.DecodeString(answer.Body.String())
+	if m, err := syntax.Read(wire); err == nil && m.Find("HITAN") != nil {
+		if code := m.Find("HITAN").Get(4, 0); code != "" {
+			o.mu.Lock()
+			o.hhd = code
+			o.mu.Unlock()
+		}
+	}
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body.Bytes())
+}
+
+func (o *overheard) last() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.hhd
+}
+
+// install fetches Debian packages where the file is missing: in continuous integration, as root. Elsewhere the test is
+// skipped.
+func install(t *testing.T, file string, packages ...string) {
+	t.Helper()
+	if _, err := os.Stat(file); err == nil {
+		return
+	}
+	if os.Getenv("CI") == "" || os.Geteuid() != 0 {
+		t.Skipf("%s is not installed (Debian: %s)", file, strings.Join(packages, " "))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, "apt-get", append([]string{"install", "-y", "-qq", "--no-install-recommends"}, packages...)...)
+	command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Skipf("%s cannot be installed: %v\n%s", strings.Join(packages, " "), err, out)
 	}
 }
 

@@ -31,7 +31,7 @@ func (c *fintsCall) initialize() {
 		c.abort("9110", "Nur ein anonymer Dialog ist nicht signiert")
 		return
 	}
-	d := &fintsDialog{id: secret()[:30], function: fintsOneStep, system: fintsNoSystem, next: 2, last: c.now}
+	d := &fintsDialog{id: secret()[:30], function: fintsOneStep, system: fintsNoSystem, began: fintsNoSystem, next: 2, last: c.now}
 	if !anonymous && !c.logIn(d, identify) {
 		return
 	}
@@ -113,7 +113,7 @@ func (c *fintsCall) logIn(d *fintsDialog, identify *syntax.Segment) bool {
 		if id != s.SystemID || !b.knowsSystem(customer.login, id) {
 			return deny("9210", "Die Kundensystem-ID ist ungültig")
 		}
-		d.system = id
+		d.system, d.began = id, id
 	}
 	if s.Function == fintsOneStep {
 		return true
@@ -340,35 +340,42 @@ func (c *fintsCall) fail(segment int, w *fintsOrder, code, text string) {
 
 // released goes on with what waited. The answer to an order refers to HKTAN, since the order is not in this message.
 func (c *fintsCall) released(s *syntax.Segment, w *fintsOrder) {
-	d := c.dialog
-	all := c.bank.fints.trust
-	if all[d.customer.login] == nil {
-		all[d.customer.login] = map[string]*fintsTrust{}
-	}
-	trust := c.trust()
-	if trust == nil {
-		trust = &fintsTrust{}
-		all[d.customer.login][d.system] = trust
-	}
 	if w.order.Name == "HKIDN" {
-		trust.since = c.now
-		if d.system == fintsNoSystem { // nobody in particular: good for this dialog only
-			delete(all[d.customer.login], d.system)
-		}
 		c.opened(s.Number)
+		c.trustNow().since = c.now
 		return
 	}
-	trust.statements = true
+	c.trustNow().statements = true
 	order := w.order
 	order.Number = s.Number
 	c.order(&order)
 }
 
+// trustNow is the trust of the dialog's customer system. One without an id is nobody in particular: not trusted again.
+func (c *fintsCall) trustNow() *fintsTrust {
+	d, all := c.dialog, c.bank.fints.trust
+	trust := c.trust()
+	if trust == nil {
+		trust = &fintsTrust{}
+	}
+	if d.system != fintsNoSystem {
+		if all[d.customer.login] == nil {
+			all[d.customer.login] = map[string]*fintsTrust{}
+		}
+		all[d.customer.login][d.system] = trust
+	}
+	return trust
+}
+
 // opened completes a login: from now on orders are taken, and the customer's accounts are told.
 func (c *fintsCall) opened(reference int) {
-	c.dialog.open = true
+	d := c.dialog
+	d.open = true
 	c.say(reference, "0020", "Dialoginitialisierung erfolgreich")
 	c.userParameters(reference)
+	if d.owed {
+		c.giveSystemID(reference)
+	}
 }
 
 // decide answers the decoupled authentication that waits for a customer. Needs Bank.mu.

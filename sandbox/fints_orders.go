@@ -28,7 +28,7 @@ func (c *fintsCall) orders(segments []syntax.Segment) {
 			return
 		case s.Name == "HKTAN":
 			if d.customer == nil {
-				c.say(s.Number, "9210", "Im anonymen Dialog nicht möglich")
+				c.say(s.Number, "3076", "Keine starke Authentifizierung erforderlich") // some products always send it
 			} else if i == 0 || !wantsTAN(segments[i-1].Name) {
 				c.twoStep(s, nil)
 			}
@@ -111,9 +111,18 @@ func (c *fintsCall) synchronize(s *syntax.Segment) {
 		c.say(s.Number, "9210", "Nur eine neue Kundensystem-ID kann synchronisiert werden")
 		return
 	}
-	d.system = c.bank.systemID(d.customer.login, word(d.id)%1e10)
-	c.reply(s.Number, syntax.New("HISYN", 4, syntax.Text(d.system)))
-	c.say(s.Number, "0020", "Auftrag ausgeführt")
+	if d.method != nil && !d.open {
+		d.owed = true // it is part of the login, which waits for strong authentication
+		return
+	}
+	c.giveSystemID(s.Number)
+}
+
+func (c *fintsCall) giveSystemID(reference int) {
+	d := c.dialog
+	d.system, d.owed = c.bank.systemID(d.customer.login, word(d.id)%1e10), false
+	c.reply(reference, syntax.New("HISYN", 4, syntax.Text(d.system)))
+	c.say(reference, "0020", "Kundensystem-ID vergeben")
 }
 
 // media lists the customer's TAN media (HKTAB; "Sicherheitsverfahren PIN/TAN", section C.3.1.1).
