@@ -13,23 +13,26 @@ import (
 // Busy is the type of the error of a step that waits for a synchronization to end. Retried.
 const Busy = "BUSY"
 
-// RevokeConsent ends a deleted access's consent at the bank. Done twice, the bank knows it as revoked already.
+// RevokeConsent ends an access's consent at the bank. Done twice, the bank knows it as revoked already.
 func (a *Activities) RevokeConsent(ctx context.Context, access uuid.UUID) error {
 	defer beat(ctx)()
-	conversation, err := a.Store.OpenRevocation(ctx, access)
+	revocation, err := a.Store.OpenRevocation(ctx, access)
 	switch {
-	case errors.Is(err, models.ErrNotFound), err == nil && len(conversation.Lasting) == 0:
+	case errors.Is(err, models.ErrNotFound), err == nil && len(revocation.Conversation.Lasting) == 0:
 		return nil // nothing was ever granted
 	case errors.Is(err, models.ErrBusy):
 		return temporal.NewApplicationError("a synchronization still runs", Busy)
 	case err != nil:
 		return failure(err)
 	}
-	provider, err := a.provider(conversation)
+	provider, err := a.provider(&revocation.Conversation)
 	if err != nil {
 		return failure(err)
 	}
-	return failure(provider.Revoke(ctx, conversation))
+	if err := provider.Revoke(ctx, &revocation.Conversation); err != nil {
+		return failure(err)
+	}
+	return failure(revocation.Done(ctx))
 }
 
 // RevokeEndedConsent is RevokeConsent for an access that stays. Where a consent is in force again, there is nothing to do.

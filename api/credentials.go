@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -89,12 +90,17 @@ func wireGrant(consent models.Consent) Credential {
 	return wire
 }
 
-// revokeConsent ends a consent here at once, and lets a workflow end it at the bank. There is no row that a sweep would
-// find, so where the workflow cannot be started the caller is told to come again.
+// revokeConsent ends a consent here at once, with what is being read under it, and lets a workflow end it at the bank.
+// There is no row that a sweep would find, so where the workflow cannot be started the caller is told to come again.
 func (s *Server) revokeConsent(c echo.Context, access models.Access, id uuid.UUID) error {
 	ctx := c.Request().Context()
 	var consent models.Consent
-	err := s.store.Transact(ctx, func(tx *gorm.DB) error {
+	var running uuid.UUID
+	err := s.store.Transact(ctx, func(tx *gorm.DB) (err error) {
+		// In the order in which a step with the bank stores: the access, then its consent.
+		if err := tx.Exec(`SELECT FROM accesses WHERE id = ? FOR NO KEY UPDATE`, access.ID).Error; err != nil {
+			return err
+		}
 		result := tx.Limit(1).Find(&consent, "id = ? AND access_id = ?", id, access.ID)
 		if result.Error != nil || result.RowsAffected == 0 || consent.Status != "VALID" {
 			return result.Error
@@ -103,13 +109,20 @@ func (s *Server) revokeConsent(c echo.Context, access models.Access, id uuid.UUI
 		if err := models.EndConsent(tx, access.ID, consent.Status); err != nil {
 			return err
 		}
-		return tx.Model(&access).Update("status", models.AccessNeedsAuth).Error
+		if err := tx.Model(&access).Update("status", models.AccessNeedsAuth).Error; err != nil {
+			return err
+		}
+		running, err = models.CancelRunning(tx, access.ID)
+		return err
 	})
 	switch {
 	case err != nil:
 		return fmt.Errorf("revoke the consent: %w", err)
 	case consent.ID != id:
 		return errNotFound
+	}
+	if running != uuid.Nil {
+		s.tell(ctx, "cancel a synchronization", func(ctx context.Context) error { return workflows.Cancel(ctx, s.temporal, running) })
 	}
 	if consent.Status == "REVOKED" {
 		if err := workflows.StartRevocation(ctx, s.temporal, s.taskQueue, access.ID, consent.ID); err != nil {

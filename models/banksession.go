@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,7 +33,6 @@ type BankSession struct {
 	version int
 	state   dialogState
 	lasting []byte // as loaded, to tell whether it changed
-	granted *providers.Grant
 }
 
 // dialogState is what the sealed column `dialog` holds.
@@ -194,20 +194,18 @@ func (b *BankSession) save(tx *gorm.DB, steps int, outcome json.RawMessage) erro
 		if err := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ?`, sealed, b.Access.ID).Error; err != nil {
 			return fmt.Errorf("store the access's state at the bank: %w", err)
 		}
-		if b.Conversation.Granted == nil { // there was one, perhaps, and the bank no longer knows it
-			if err := EndConsent(tx, b.Access.ID, "EXPIRED"); err != nil {
-				return fmt.Errorf("end the consent: %w", err)
-			}
+		// Only with a change: a consent that the client revoked meanwhile is not in force again because it is still known.
+		if g := b.Conversation.Granted; g != nil {
+			err = recordGrant(tx, b.Access.ID, g)
+		} else { // there was one, perhaps, and the bank no longer knows it
+			err = EndConsent(tx, b.Access.ID, "EXPIRED")
 		}
-	}
-	if g := b.Conversation.Granted; g != nil && (b.granted == nil || *g != *b.granted) {
-		if err := recordGrant(tx, b.Access.ID, g); err != nil {
+		if err != nil {
 			return fmt.Errorf("store the consent: %w", err)
 		}
 	}
 	b.version++
-	b.Steps, b.Outcome = steps, outcome
-	b.lasting, b.granted = b.Conversation.Lasting, b.Conversation.Granted
+	b.Steps, b.Outcome, b.lasting = steps, outcome, b.Conversation.Lasting
 	return nil
 }
 
@@ -274,15 +272,22 @@ func (b *BankSession) Ask(tx *gorm.DB, question *providers.Challenge, expires ti
 
 // Resume ends the wait for the challenge and sets RUNNING. Called again, it changes nothing.
 func (b *BankSession) Resume(tx *gorm.DB, challenge uuid.UUID) error {
-	result := tx.Model(&Challenge{}).Where("id = ? AND status = 'OPEN'", challenge).Update("status", "ANSWERED")
-	if result.Error != nil {
-		return fmt.Errorf("settle the challenge: %w", result.Error)
+	var types []providers.ChallengeType
+	err := tx.Raw(`UPDATE challenges SET status = 'ANSWERED' WHERE id = ? AND status = 'OPEN' RETURNING type`, challenge).Scan(&types).Error
+	if err != nil {
+		return fmt.Errorf("settle the challenge: %w", err)
 	}
-	if result.RowsAffected == 0 {
+	if len(types) == 0 {
 		return nil
 	}
-	b.state.RedirectState = NewSecret("") // a later redirect must not be answered by this one's return
-	b.Conversation.Redirect.State = b.state.RedirectState
+	if types[0] == providers.RedirectTo {
+		// A later redirect must not be answered by this one's return, also where this step is run again.
+		b.state.RedirectState = NewSecret("")
+		b.Conversation.Redirect.State = b.state.RedirectState
+		if err := b.Save(tx); err != nil {
+			return err
+		}
+	}
 	return Transition(tx, b.Sync.ID, Running, nil)
 }
 
@@ -316,7 +321,7 @@ func (s *Store) PutAnswer(ctx context.Context, challenge uuid.UUID, answer provi
 		return ErrEdge
 	case err != nil:
 		return err
-	case earlier.Value != answer.Value || earlier.MethodID != answer.MethodID:
+	case earlier.Value != answer.Value || earlier.MethodID != answer.MethodID || !maps.Equal(earlier.Query, answer.Query):
 		return ErrAnswered
 	}
 	return nil

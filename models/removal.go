@@ -33,6 +33,11 @@ func HideAccess(tx *gorm.DB, access uuid.UUID) (running uuid.UUID, err error) {
 	if err := tx.Model(&Account{}).Where("access_id = ? AND deleted_at IS NULL", access).Update("deleted_at", now).Error; err != nil {
 		return running, fmt.Errorf("hide the accounts: %w", err)
 	}
+	return CancelRunning(tx, access)
+}
+
+// CancelRunning asks an access's running synchronization to end. It answers its id, or the nil UUID where none runs.
+func CancelRunning(tx *gorm.DB, access uuid.UUID) (running uuid.UUID, err error) {
 	var ids []uuid.UUID
 	err = tx.Raw(`UPDATE synchronizations SET cancel_requested_at = coalesce(cancel_requested_at, now())
 		WHERE access_id = ? AND status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH') RETURNING id`, access).Scan(&ids).Error
@@ -45,9 +50,17 @@ func HideAccess(tx *gorm.DB, access uuid.UUID) (running uuid.UUID, err error) {
 	return running, nil
 }
 
-// OpenRevocation opens what the bank has to be told that an access is over. ErrBusy: a synchronization still runs.
-// ErrNotFound: the access is gone.
-func (s *Store) OpenRevocation(ctx context.Context, access uuid.UUID) (*providers.Conversation, error) {
+// A Revocation is what the bank has to be told that an access is over.
+type Revocation struct {
+	Conversation providers.Conversation
+
+	store  *Store
+	access uuid.UUID
+	kept   []byte // sealed, as loaded
+}
+
+// OpenRevocation opens an access's revocation. ErrBusy: a synchronization still runs. ErrNotFound: the access is gone.
+func (s *Store) OpenRevocation(ctx context.Context, access uuid.UUID) (*Revocation, error) {
 	db := s.DB.WithContext(ctx)
 	var acc Access
 	var method AccessMethod
@@ -65,14 +78,26 @@ func (s *Store) OpenRevocation(ctx context.Context, access uuid.UUID) (*provider
 	if err := db.Take(&method, "id = ?", acc.AccessMethodID).Error; err != nil {
 		return nil, found(err, "the access method")
 	}
-	c := &providers.Conversation{Resumed: true}
+	r := &Revocation{store: s, access: access, kept: acc.BankState}
+	c := &r.Conversation
+	c.Resumed = true
 	if c.Connection, err = s.OpenConnection(&method); err != nil {
 		return nil, err
 	}
 	if c.Credentials, err = s.openCredentials(ctx, access, nil); err != nil {
 		return nil, err
 	}
-	return c, open(s.Vault, acc.BankState, bankStatePlace(access), &c.Lasting)
+	return r, open(s.Vault, acc.BankState, bankStatePlace(access), &c.Lasting)
+}
+
+// Done forgets what was kept of the relation to the bank, so that the next synchronization begins anew. What another
+// one has stored since stays.
+func (r *Revocation) Done(ctx context.Context) error {
+	err := r.store.DB.WithContext(ctx).Exec(`UPDATE accesses SET bank_state = NULL WHERE id = ? AND bank_state = ?`, r.access, r.kept).Error
+	if err != nil {
+		return fmt.Errorf("forget the access's state at the bank: %w", err)
+	}
+	return nil
 }
 
 // DeleteAccess deletes a hidden access with everything below it, and its user where he is deleted too and this was his

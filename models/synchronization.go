@@ -250,7 +250,7 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if err := tx.Model(&Challenge{}).Where("sync_id = ? AND status = 'OPEN'", id).Update("status", "CLOSED").Error; err != nil {
 			return fmt.Errorf("close the challenge: %w", err)
 		}
-		if err := tx.Exec(`UPDATE bank_sessions SET dialog = NULL, failure = NULL, updated_at = now() WHERE sync_id = ?`, id).Error; err != nil {
+		if err := tx.Exec(`UPDATE bank_sessions SET dialog = NULL, failure = NULL, version = version + 1, updated_at = now() WHERE sync_id = ?`, id).Error; err != nil {
 			return fmt.Errorf("forget the dialog: %w", err)
 		}
 		if err := settleAccess(tx, y.AccessID, failure); err != nil {
