@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"kontoflow/catalog"
 	"kontoflow/internal/temporalclient"
 	"kontoflow/models"
+	"kontoflow/providers"
 	"kontoflow/sandbox"
 	"kontoflow/up"
 	"kontoflow/vault"
@@ -224,7 +226,13 @@ type catalogCommand struct {
 type catalogImportCommand struct {
 	databaseSettings
 	vaultSettings
-	Source string `arg:"" name:"file" help:"JSON file, or its http(s) address."`
+	Source string `arg:"" name:"file" help:"JSON file, or its http(s) address: of the catalog's format, or current.json of the npm package bankdata-germany."`
+
+	FinTS          string `name:"fints" type:"existingfile" placeholder:"PATH" help:"With bankdata-germany: hbci4java's blz.properties, for the banks' FinTS addresses."`
+	XS2A           string `name:"xs2a" type:"existingfile" placeholder:"PATH" help:"With bankdata-germany: rules for XS2A addresses instead of the built-in ones."`
+	TLSCertificate string `type:"existingfile" placeholder:"PATH" help:"With bankdata-germany: certificate chain (QWAC) in PEM for mutual TLS with XS2A banks."`
+	TLSKey         string `type:"existingfile" placeholder:"PATH" help:"With bankdata-germany: its private key in PEM."`
+	ProductID      string `placeholder:"ID" help:"With bankdata-germany: your FinTS product registration."`
 }
 
 func (c *catalogImportCommand) Run(ctx context.Context) error {
@@ -242,12 +250,43 @@ func (c *catalogImportCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer source.Close()
-	report, err := catalog.Import(ctx, store, source)
+	raw, err := io.ReadAll(source)
+	if err != nil {
+		return fmt.Errorf("reading the catalog: %w", err)
+	}
+	var report catalog.Report
+	if catalog.IsBankData(raw) {
+		report, err = c.germany(ctx, store, raw)
+	} else {
+		report, err = catalog.Import(ctx, store, bytes.NewReader(raw))
+	}
 	if err != nil {
 		return err
 	}
 	fmt.Println("imported", report)
 	return nil
+}
+
+// germany imports bankdata-germany with what the flags add to it.
+func (c *catalogImportCommand) germany(ctx context.Context, store *models.Store, banks []byte) (catalog.Report, error) {
+	g := catalog.Germany{Banks: banks, ProductID: c.ProductID}
+	var certificate, key []byte
+	for _, file := range []struct {
+		path    string
+		content *[]byte
+	}{{c.FinTS, &g.FinTS}, {c.XS2A, &g.XS2A}, {c.TLSCertificate, &certificate}, {c.TLSKey, &key}} {
+		if file.path == "" {
+			continue
+		}
+		var err error
+		if *file.content, err = os.ReadFile(file.path); err != nil {
+			return catalog.Report{}, err
+		}
+	}
+	if certificate != nil || key != nil {
+		g.Client = &providers.KeyPair{CertificatePEM: string(certificate), KeyPEM: string(key)}
+	}
+	return g.Import(ctx, store)
 }
 
 // openSource opens a file, or fetches it.

@@ -11,14 +11,15 @@ import (
 	"gorm.io/gorm/clause"
 
 	"kontoflow/models"
+	"kontoflow/providers/iban"
 )
 
 // A Query says which banks are looked for. Empty fields leave nothing out.
 type Query struct {
 	Kind    string // BANK or SERVICE
 	Country string // two letters, any case
-	Exact   string // bank code, BIC, name or id, any case
-	Search  string // beginning or part of a name, with typing errors; beginning of a bank code or BIC
+	Exact   string // bank code, BIC, IBAN, name or id, any case
+	Search  string // beginning or part of a name, with typing errors; beginning of a bank code or BIC; an IBAN
 	Count   int
 	Offset  int
 }
@@ -37,6 +38,7 @@ func Find(ctx context.Context, store *models.Store, q Query) (banks []models.Ban
 		if q.Country != "" {
 			find = find.Where("country = ?", strings.ToUpper(q.Country))
 		}
+		q.Exact, q.Search = bankCodeOf(q.Exact), bankCodeOf(q.Search)
 		if q.Exact != "" {
 			id, _ := uuid.Parse(q.Exact) // no id is the nil UUID, which no bank has
 			find = find.Where("(bank_code = ? OR upper(bic) = ? OR lower(name) = lower(?) OR id = ?)",
@@ -64,6 +66,16 @@ func Find(ctx context.Context, store *models.Store, q Query) (banks []models.Ban
 		return nil, fmt.Errorf("search the catalog: %w", err)
 	}
 	return banks, nil
+}
+
+// bankCodeOf is the bank code inside a German IBAN, and anything else as it is.
+func bankCodeOf(word string) string {
+	if parsed, err := iban.Parse(word); err == nil {
+		if code, _, ok := parsed.German(); ok {
+			return code
+		}
+	}
+	return word
 }
 
 func likeEscape(s string) string {
