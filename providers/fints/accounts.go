@@ -39,7 +39,7 @@ func (t *talk) ready(ctx context.Context) error {
 	return nil
 }
 
-// read sends an order that reads, and with it HKTAN where the bank may want a TAN (HIPINS). A dialog that turns out to be
+// read sends an order that reads (key names it to the answer that may come with a TAN, "" for none), and with it HKTAN where the bank may want a TAN (HIPINS). A dialog that turns out to be
 // over is opened again, once.
 func (t *talk) read(ctx context.Context, doing, key string, order syntax.Segment) (*reply, error) {
 	if r, err := t.take(doing, key); r != nil || err != nil {
@@ -83,6 +83,9 @@ func (t *talk) accounts(ctx context.Context) ([]providers.Account, error) {
 			Currency: orElse(a.Currency, "EUR"), Name: a.Product, Owner: a.Owner, Type: a.kind()}
 		if version := t.lasting.Bank.version("HKSAL"); version > 0 && a.allows("HKSAL") {
 			balances, err := t.balances(ctx, a, version)
+			if t.dialog.Open && t.dialog.Waiting != nil { // nobody is asked for a TAN for a balance; statements have it, too
+				t.dialog.Waiting, err, t.dirty = nil, nil, true
+			}
 			if err != nil && !skippable(err) {
 				return nil, err
 			}
@@ -107,7 +110,7 @@ func (t *talk) completeAccounts(ctx context.Context) error {
 	if u.Asked || !incomplete || version == 0 {
 		return nil
 	}
-	r, err := t.read(ctx, "ask for the accounts' IBANs", "", syntax.New("HKSPA", version))
+	r, err := t.read(ctx, "ask for the accounts' IBANs", "HKSPA", syntax.New("HKSPA", version))
 	if err != nil && !skippable(err) {
 		return err
 	}

@@ -139,8 +139,11 @@ func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
 			return providers.Step{}, errors.Join(t.unclear(), err)
 		}
 		return providers.Step{}, t.unclear()
-	case !isLost(err):
-		about.NotSent = true
+	case isLost(err) && about.Again:
+		d.About, t.dirty = nil, true
+		return providers.Step{}, t.unclear()
+	default:
+		about.Again, about.NotSent = about.Again || isLost(err), true
 	}
 	t.dirty = true
 	return step, err

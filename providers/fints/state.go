@@ -38,7 +38,7 @@ type dialog struct {
 	Waiting *waiting `json:"waiting,omitempty"`
 	Kept    *kept    `json:"kept,omitempty"`
 	Media   []medium `json:"media,omitempty"` // that the customer may choose from
-	// Demands says that the bank refused a login without strong customer authentication, or the method.
+	// Restarts counts authorizations begun afresh because answers were lost, or the method was refused.
 	Restarts int `json:"restarts,omitempty"`
 }
 
@@ -46,7 +46,7 @@ type dialog struct {
 type announcement struct {
 	Step    step `json:"step"`
 	Purpose step `json:"purpose,omitempty"` // of a login
-	// NotSent says that it surely had no effect: it is announced again before it is sent again.
+	// NotSent says that it has not been sent since, and may be: it is announced again before that.
 	NotSent bool `json:"not_sent,omitempty"`
 	Again   bool `json:"again,omitempty"` // sent a second time
 }
