@@ -51,7 +51,7 @@ func TestLostCompletions(t *testing.T) {
 // A way is what a customer goes through.
 type way struct {
 	name   string
-	login  string
+	login  string                           // at the demo bank, or with the name of another in front
 	before func(c *customer, access string) // undisturbed; nil: nothing
 	goes   func(c *customer, access string)
 	known  known
@@ -110,6 +110,13 @@ var ways = []way{
 		completed(c, access)
 		c.bank.Advance(3 * 24 * time.Hour)
 	}, completed, nothing},
+	{"FinTS", "fints:again", nil, completed, authorization},
+	{"FinTS, decoupled", "fints:decoupled", nil, completed, authorization},
+	{"FinTS, wrong PIN", "fints:wrongpin", nil, once("FAILED", nil), authorization},
+	{"FinTS, incremental", "fints:pending", func(c *customer, access string) {
+		completed(c, access)
+		c.bank.Advance(3 * 24 * time.Hour)
+	}, completed, authorization},
 	{"removal", "demo", completed, func(c *customer, access string) {
 		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
 		require.Eventually(c.t, func() bool {
@@ -301,7 +308,11 @@ func (w way) walk(t *testing.T, d disturbance) *outcome {
 		s.wrapAdapter = func(p providers.Provider) providers.Provider { return dying{p, m} }
 	})
 	c := s.newCustomer()
-	access := c.access("demo", w.login)
+	bank, login := "demo", w.login
+	if at, there, named := strings.Cut(w.login, ":"); named {
+		bank, login = at, there
+	}
+	access := c.access(bank, login)
 	if w.before != nil {
 		w.before(c, access)
 	}
