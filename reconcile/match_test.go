@@ -22,19 +22,21 @@ func TestAssignmentIsNotGreedy(t *testing.T) {
 	sees(t, plan, 0, 1)
 }
 
-// A merchant's account on a day on which the bank rewrote everything: 10,000 payments of one amount.
-func TestTenThousandIdenticalAmounts(t *testing.T) {
+// A merchant's account on a day on which the bank rewrote everything: thousands of payments of one amount.
+func TestThousandsOfIdenticalAmounts(t *testing.T) {
 	t.Parallel()
-	const n = 10_000
-	for name, change := range map[string]func(i int, e *providers.Entry){
-		"identical to the letter": func(i int, e *providers.Entry) { e.Remittance = []string{"Abo"} },
-		"only the number differs": func(i int, e *providers.Entry) { e.Remittance = []string{fmt.Sprint("Abo ", i)} },
-		"with references":         func(i int, e *providers.Entry) { e.EndToEndID = fmt.Sprint("E2E-", i) },
+	for name, c := range map[string]struct {
+		n      int
+		change func(i int, e *providers.Entry)
+	}{
+		"identical to the letter": {1_000, func(i int, e *providers.Entry) { e.Remittance = []string{"Abo"} }},
+		"with references":         {1_000, func(i int, e *providers.Entry) { e.EndToEndID = fmt.Sprint("E2E-", i) }},
+		"only the number differs": {10_000, func(i int, e *providers.Entry) { e.Remittance = []string{fmt.Sprint("Abo ", i)} }},
 	} {
 		var before, after []providers.Entry
-		for i := range n {
+		for i := range c.n {
 			e := booked(10, "-9.99", "Kunde", "")
-			change(i, &e)
+			c.change(i, &e)
 			e.TransactionID = fmt.Sprint("old", i)
 			before = append(before, e)
 			e.TransactionID = fmt.Sprint("new", i)
@@ -47,7 +49,7 @@ func TestTenThousandIdenticalAmounts(t *testing.T) {
 		for _, outcome := range a.read(complete(day(1), day(12), 2), after...).Sent {
 			require.NotEqual(t, reconcile.New, outcome.Change, name)
 		}
-		require.Len(t, a.rows, n, name)
+		require.Len(t, a.rows, c.n, name)
 	}
 }
 

@@ -162,7 +162,7 @@ func (m *matcher) scoreSameAmount(si, ei int32) (int32, bool) {
 // required is the score from which a pair of the same amount is believed.
 func (m *matcher) required(s *Stored, e *Facts) int32 {
 	switch {
-	case s.State == Deleted && (e.Date() > m.window.Known || !m.reach.asked(&s.Facts)): // a mistake would hide a new entry
+	case s.State == Deleted && !(m.old(e) && m.reach.asked(&s.Facts)): // a mistake would hide a new entry
 		return hardlyElse
 	case s.State == Deleted:
 		return possible
@@ -177,7 +177,7 @@ func (m *matcher) required(s *Stored, e *Facts) int32 {
 	case m.reach.asked(&s.Facts) && m.reach.complete:
 		return believed
 	// Its own entry may come yet, but this one is hardly new.
-	case m.reach.asked(&s.Facts) && (m.window.Known == 0 || e.Date() <= m.window.Known):
+	case m.reach.asked(&s.Facts) && (m.window.Known == 0 || m.old(e)):
 		return likely
 	default:
 		return beyondDoubt
@@ -262,13 +262,19 @@ func (m *matcher) likelyID(si, ei int32) bool {
 // and never where the bank was not asked about it.
 func (m *matcher) free(s *Stored, e *Facts) bool {
 	switch {
-	case s.Facts.Pending || e.Date() <= m.window.Known || m.reach.complete && m.reach.resent(&s.Facts):
+	case s.Facts.Pending || m.old(e) || m.reach.complete && m.reach.resent(&s.Facts):
 		return true
 	default:
 		first, last := s.Facts.days()
 		from, to := e.days()
 		return first == from && last == to && m.reach.resent(&s.Facts)
 	}
+}
+
+// old: both its days have been read in full before, so it is hardly new.
+func (m *matcher) old(e *Facts) bool {
+	_, last := e.days()
+	return last <= m.window.Known
 }
 
 // compare is the canonical order of sent entries: by date, then by what tells them apart. Entries that compare equal
