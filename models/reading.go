@@ -327,7 +327,9 @@ func (s *Store) transactCopy(ctx context.Context, f func(tx *gorm.DB, c *pgx.Con
 	if err != nil {
 		return err
 	}
-	db := s.DB.Session(&gorm.Session{NewDB: true, Context: ctx})
+	// A transaction whose context ends is rolled back by database/sql at that moment and from another goroutine: in the
+	// middle of a COPY, of which it knows nothing. So it does not end; ctx stops the COPY, and that the transaction.
+	db := s.DB.Session(&gorm.Session{NewDB: true, Context: context.WithoutCancel(ctx)})
 	db.Statement.ConnPool = conn
 	return db.Transaction(func(tx *gorm.DB) error { return f(tx, underneath) })
 }

@@ -1,6 +1,7 @@
 package models_test
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -69,6 +70,32 @@ func TestResumedReadingDropsWhatCameAgain(t *testing.T) {
 	require.Equal(t, "more", r.Cursor)
 	require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: entries(20_001, 6000)}, time.Now()))
 	require.Equal(t, 26_000, stored(t, s, account), "4,000 of the last page had come before")
+}
+
+// A worker that is told to stop cuts a reading off at any moment, also in the middle of a COPY. The next one begins where
+// the last whole page ended.
+func TestReadingIsCutOff(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	session, account := listed(t, s)
+	pages, cut := 0, 0
+	for attempt := range 60 {
+		r, err := s.OpenReading(t.Context(), session.Sync.ID, account)
+		require.NoError(t, err)
+		require.Equal(t, pages, r.Pages)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+attempt)*time.Millisecond)
+		if err = r.PutPage(ctx, &providers.Page{Entries: entries(1+pages*500, 500), Next: "more"}, time.Now()); err == nil {
+			pages++
+		} else {
+			cut++
+		}
+		cancel()
+	}
+	require.Positive(t, cut)
+	require.Equal(t, pages*500, stored(t, s, account))
+	r, err := s.OpenReading(t.Context(), session.Sync.ID, account)
+	require.NoError(t, err)
+	require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: entries(1+pages*500, 500)}, time.Now()))
 }
 
 // What the client deletes while it is read is gone, and stays gone.
