@@ -2,10 +2,12 @@ package activities
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
 	"kontoflow/models"
+	"kontoflow/providers"
 )
 
 // FinishInput says how a synchronization ends. Code 0: nothing failed as a whole.
@@ -26,6 +28,7 @@ type FinishOutcome struct {
 
 // Finish ends a synchronization: COMPLETED, or FAILED with the code.
 func (a *Activities) Finish(ctx context.Context, in FinishInput) (FinishOutcome, error) {
+	a.hangUp(ctx, in.SyncID)
 	y, err := a.Store.End(ctx, in.SyncID, in.Code)
 	if err != nil {
 		return FinishOutcome{}, failure(err)
@@ -36,4 +39,25 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (FinishOutcome,
 		out.Code = y.Error.Code
 	}
 	return out, nil
+}
+
+// hangUp ends what is open at the bank, where the protocol keeps something open. That it does not work out is no failure.
+func (a *Activities) hangUp(ctx context.Context, sync uuid.UUID) {
+	protocol, err := a.Store.RunningProtocol(ctx, sync)
+	if err != nil {
+		return
+	}
+	provider, ok := a.Providers[protocol].(providers.HangUpper)
+	if !ok {
+		return
+	}
+	session, err := a.Store.OpenSession(ctx, sync)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if err := provider.HangUp(ctx, &session.Conversation); err != nil {
+		a.Log.DebugContext(ctx, "what is open at the bank could not be ended", "sync_id", sync, "error", err.Error())
+	}
 }

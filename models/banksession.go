@@ -126,6 +126,16 @@ func (s *Store) beginSession(ctx context.Context, b *BankSession, dialog *[]byte
 	})
 }
 
+// RunningProtocol is the protocol that a synchronization speaks with its bank; "" where it is not RUNNING.
+func (s *Store) RunningProtocol(ctx context.Context, sync uuid.UUID) (protocol string, err error) {
+	err = s.DB.WithContext(ctx).Raw(`SELECT m.protocol FROM synchronizations y JOIN accesses a ON a.id = y.access_id
+		JOIN access_methods m ON m.id = a.access_method_id WHERE y.id = ? AND y.status = ?`, sync, Running).Scan(&protocol).Error
+	if err != nil {
+		return "", fmt.Errorf("read the synchronization's protocol: %w", err)
+	}
+	return protocol, nil
+}
+
 // openCredentials opens what the customer gave for the access, where values given for this synchronization win.
 func (s *Store) openCredentials(ctx context.Context, access uuid.UUID, sync *uuid.UUID) (map[string]string, error) {
 	var all []Credential
@@ -160,6 +170,16 @@ func (a *Access) consent() providers.Consent {
 	return c
 }
 
+// Lock makes a transaction that changes more than the session come before or after every other one of its access: the
+// end of the synchronization and what the client does to the access lock it first, too, so that none waits for another
+// in circles.
+func (b *BankSession) Lock(tx *gorm.DB) error {
+	if err := tx.Exec(`SELECT FROM accesses WHERE id = ? FOR NO KEY UPDATE`, b.Access.ID).Error; err != nil {
+		return fmt.Errorf("lock the access: %w", err)
+	}
+	return nil
+}
+
 // Save puts the conversation back, sealed. ErrOvertaken: another attempt stored since this one loaded.
 func (b *BankSession) Save(tx *gorm.DB) error { return b.save(tx, b.Steps, b.Outcome) }
 
@@ -178,6 +198,16 @@ func (b *BankSession) save(tx *gorm.DB, steps int, outcome json.RawMessage) erro
 	if err != nil {
 		return err
 	}
+	changed := !bytes.Equal(b.lasting, b.Conversation.Lasting)
+	if changed { // before the session's own row: the access is always locked first, see Lock
+		sealed, err := seal(b.store.Vault, b.Conversation.Lasting, bankStatePlace(b.Access.ID))
+		if err != nil {
+			return err
+		}
+		if err := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ?`, sealed, b.Access.ID).Error; err != nil {
+			return fmt.Errorf("store the access's state at the bank: %w", err)
+		}
+	}
 	result := tx.Exec(`UPDATE bank_sessions SET dialog = ?, version = version + 1, steps = ?, outcome = ?, updated_at = now()
 		WHERE sync_id = ? AND version = ?`, sealed, steps, nullJSON(outcome), b.Sync.ID, b.version)
 	if result.Error != nil {
@@ -186,14 +216,7 @@ func (b *BankSession) save(tx *gorm.DB, steps int, outcome json.RawMessage) erro
 	if result.RowsAffected == 0 {
 		return ErrOvertaken
 	}
-	if !bytes.Equal(b.lasting, b.Conversation.Lasting) {
-		sealed, err := seal(b.store.Vault, b.Conversation.Lasting, bankStatePlace(b.Access.ID))
-		if err != nil {
-			return err
-		}
-		if err := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ?`, sealed, b.Access.ID).Error; err != nil {
-			return fmt.Errorf("store the access's state at the bank: %w", err)
-		}
+	if changed {
 		// Only with a change: a consent that the client revoked meanwhile is not in force again because it is still known.
 		if g := b.Conversation.Granted; g != nil {
 			err = recordGrant(tx, b.Access.ID, g)

@@ -45,6 +45,12 @@ type Provider interface {
 	Revoke(ctx context.Context, conv *Conversation) error
 }
 
+// A HangUpper is a Provider whose conversations keep something open at the bank until it is ended.
+type HangUpper interface {
+	// HangUp ends it. A bank that does not hear of it does so by itself, some time later.
+	HangUp(ctx context.Context, conv *Conversation) error
+}
+
 // A Conversation is everything a move needs. Lasting and Dialog are the adapter's own JSON, sealed at rest;
 // everything else is given by the caller, fresh for every call.
 type Conversation struct {
