@@ -247,7 +247,7 @@ type mute struct {
 	asked atomic.Int32
 }
 
-var errMute = errors.New("Temporal does not answer")
+var errMute = errors.New("no answer from Temporal")
 
 func (m *mute) ExecuteWorkflow(context.Context, client.StartWorkflowOptions, any, ...any) (client.WorkflowRun, error) {
 	m.asked.Add(1)

@@ -48,7 +48,6 @@ type script struct {
 	challenge func(order string) *challenge
 	orders    map[string]func(s *syntax.Segment) []syntax.Segment
 	door      string         // code that refuses every login
-	intercept func(m string) // before a message is answered
 	polls     int            // that are answered "still open"
 
 	dialogs map[string]int // id → last number
