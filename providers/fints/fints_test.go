@@ -47,8 +47,8 @@ type script struct {
 	// challenge answers HKTAN process 4 for the named order: nil: exempt.
 	challenge func(order string) *challenge
 	orders    map[string]func(s *syntax.Segment) []syntax.Segment
-	door      string         // code that refuses every login
-	polls     int            // that are answered "still open"
+	door      string // code that refuses every login
+	polls     int    // that are answered "still open"
 
 	dialogs map[string]int // id → last number
 	logins  int

@@ -233,7 +233,7 @@ func (p *parser) value() (v Value, end byte, err error) {
 
 // binary reads @n@ and n bytes (section B.1, "Binär-Daten").
 func (p *parser) binary() (v Value, end byte, err error) {
-	digits, rest, found := strings.Cut(p.rest[1:min(len(p.rest), 12)], "@")
+	digits, _, found := strings.Cut(p.rest[1:min(len(p.rest), 12)], "@")
 	n, ok := number(digits)
 	if !found || !ok {
 		return v, 0, ErrSyntax
@@ -241,7 +241,7 @@ func (p *parser) binary() (v Value, end byte, err error) {
 	if n > maxBinary {
 		return v, 0, ErrTooLarge
 	}
-	rest = p.rest[len(digits)+2:]
+	rest := p.rest[len(digits)+2:]
 	if len(rest) <= n {
 		return v, 0, ErrBroken
 	}
