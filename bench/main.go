@@ -68,7 +68,7 @@ var (
 	binary  = flag.String("kontoflow", "bin/kontoflow", "the binary to measure")
 	out     = flag.String("out", "bench.json", "file for the results")
 	only    = flag.String("only", "", "names of the results wanted, with commas between them; empty: all")
-	waiters = flag.Int("waiting", 2_000, "synchronizations that wait at once in waiting_kib_per_sync")
+	waiters = flag.Int("waiting", 1_000, "synchronizations that wait at once in waiting_kib_per_sync")
 )
 
 func main() {
