@@ -613,7 +613,7 @@ func (t *talk) status(ctx context.Context) (string, http.Header, error) {
 		if href := a.Links["confirmation"]; href != "" {
 			p.Links = links{"confirmation": href}
 		}
-		if a.Message != "" {
+		if a.Message != "" || a.SCAStatus == "failed" { // what was said before does not say why it failed
 			p.Message = string(a.Message)
 		}
 	}
