@@ -60,6 +60,10 @@ func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsIn
 			return out, failure(err)
 		}
 	}
+	if reading.Doubtful > 0 {
+		a.Log.WarnContext(ctx, "the bank left out more than half of an account's transactions: none is taken for gone",
+			"sync_id", in.SyncID, "account_id", in.AccountID, "missing", reading.Doubtful)
+	}
 	switch {
 	case err == nil:
 		return out, nil

@@ -29,6 +29,8 @@ type Reading struct {
 	Pages   int    // PutPage: how many are stored
 	First   bool   // nothing was stored before this synchronization
 	Status  string // PENDING; COMPLETED or FAILED: there is nothing left to do
+	// Doubtful counts stored rows that PutWindow found missing and left alone, because too many were missing at once.
+	Doubtful int
 
 	store   *Store
 	sync    uuid.UUID
@@ -144,6 +146,7 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 			return err
 		}
 		plan := reconcile.Match(stored, facts, window)
+		r.Doubtful = plan.Doubtful
 		if err := w.apply(ctx, c, &plan, stored, sent, facts); err != nil {
 			return err
 		}
