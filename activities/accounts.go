@@ -45,7 +45,9 @@ func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out Read
 			return out, a.fail(ctx, session, 0, err)
 		}
 		err = a.Store.Transact(ctx, func(tx *gorm.DB) error {
-			// First, as it locks the access: a deletion of the access locks it before its accounts, too.
+			if err := session.Lock(tx); err != nil {
+				return err
+			}
 			if err := session.Save(tx); err != nil {
 				return err
 			}

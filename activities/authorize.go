@@ -125,7 +125,13 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 		return out, failure(err)
 	}
 	if answered {
-		if err := a.Store.Transact(ctx, func(tx *gorm.DB) error { return session.Resume(tx, in.ChallengeID) }); err != nil {
+		err := a.Store.Transact(ctx, func(tx *gorm.DB) error {
+			if err := session.Lock(tx); err != nil {
+				return err
+			}
+			return session.Resume(tx, in.ChallengeID)
+		})
+		if err != nil {
 			return out, failure(err)
 		}
 	}
@@ -151,6 +157,9 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 	}
 
 	err = a.Store.Transact(ctx, func(tx *gorm.DB) error {
+		if err := session.Lock(tx); err != nil {
+			return err
+		}
 		if in.ChallengeID != uuid.Nil {
 			if err := session.Resume(tx, in.ChallengeID); err != nil {
 				return err

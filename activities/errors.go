@@ -31,8 +31,10 @@ func failure(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &application), errors.Is(err, context.Canceled):
-		return err
+	case errors.As(err, &application):
+		return application
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
 	case errors.As(err, &classified):
 		return temporal.NewApplicationErrorWithOptions(classified.Error(), strconv.Itoa(classified.Code), temporal.ApplicationErrorOptions{
 			NonRetryable:   classified.Kind != providers.Transient,

@@ -184,7 +184,8 @@ func unavailable(err error) bool {
 	var network net.Error
 	switch {
 	case errors.As(err, &server):
-		return server.Code[:2] == "57" || server.Code[:2] == "53" // operator intervention, out of resources
+		class := server.Code[:2]
+		return class == "57" || class == "53" || class == "40" // operator intervention, out of resources, deadlock
 	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
 		return true
 	}

@@ -2,7 +2,10 @@ package models_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,9 +22,9 @@ import (
 // listed stores an access with one account, and a synchronization that is about to read it.
 func listed(t *testing.T, s *models.Store) (session *models.BankSession, account uuid.UUID) {
 	t.Helper()
-	sync, err := queue(s, access(t, s).ID)
+	id, err := queue(s, access(t, s).ID)
 	require.NoError(t, err)
-	session, err = s.OpenSession(t.Context(), sync)
+	session, err = s.OpenSession(t.Context(), id)
 	require.NoError(t, err)
 	return session, list(t, s, session)[0].AccountID
 }
@@ -129,9 +132,9 @@ func TestListingUndoesNoDeletion(t *testing.T) {
 	first, account := listed(t, s)
 	_, err := s.End(t.Context(), first.Sync.ID, providers.CodeCancelled)
 	require.NoError(t, err)
-	sync, err := queue(s, first.Access.ID)
+	id, err := queue(s, first.Access.ID)
 	require.NoError(t, err)
-	session, err := s.OpenSession(t.Context(), sync)
+	session, err := s.OpenSession(t.Context(), id)
 	require.NoError(t, err)
 
 	work := make(chan []models.SyncAccount, 1)
@@ -151,4 +154,57 @@ func TestListingUndoesNoDeletion(t *testing.T) {
 	var deleted bool
 	require.NoError(t, s.DB.Raw(`SELECT deleted_at IS NOT NULL FROM accounts WHERE id = ?`, account).Scan(&deleted).Error)
 	require.True(t, deleted)
+}
+
+// The client deletes the access in the moment in which its synchronization is cancelled and a page is stored: nobody
+// waits for another in circles.
+func TestDeletionMeetsTheEnd(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for range 20 {
+		session, account := listed(t, s)
+		r, err := s.OpenReading(t.Context(), session.Sync.ID, account)
+		require.NoError(t, err)
+		var all sync.WaitGroup
+		failed := make(chan error, 4)
+		together := func(f func() error) { all.Go(func() { failed <- f() }) }
+		together(func() error {
+			_, err := s.End(t.Context(), session.Sync.ID, providers.CodeCancelled)
+			return err
+		})
+		together(func() error {
+			return s.Transact(t.Context(), func(tx *gorm.DB) error {
+				_, err := models.HideAccess(tx, session.Access.ID)
+				return err
+			})
+		})
+		together(func() error {
+			err := r.PutPage(t.Context(), &providers.Page{Entries: entries(1, 100)}, time.Now())
+			if errors.Is(err, models.ErrOvertaken) || errors.Is(err, models.ErrAccountDeleted) {
+				return nil
+			}
+			return err
+		})
+		together(func() error {
+			session.Conversation.Lasting = json.RawMessage(`{"consent_id":"1"}`)
+			err := s.Transact(t.Context(), func(tx *gorm.DB) error {
+				if err := session.Lock(tx); err != nil {
+					return err
+				}
+				if _, err := session.Ask(tx, &providers.Challenge{Type: providers.Embedded}, time.Now().Add(time.Minute)); err != nil {
+					return err
+				}
+				return session.Finish(tx, 1, "asked")
+			})
+			if errors.Is(err, models.ErrOvertaken) || errors.Is(err, models.ErrEdge) {
+				return nil
+			}
+			return err
+		})
+		all.Wait()
+		close(failed)
+		for err := range failed {
+			require.NoError(t, err)
+		}
+	}
 }

@@ -180,9 +180,10 @@ func (s *Store) LostCancels(ctx context.Context, before time.Time, limit int) (i
 }
 
 // DeletedAccesses lists accesses that were deleted before and are still there: their removal was not started or not done.
+// Of many it takes any, since those whose bank is down stay for long and must not hide the others.
 func (s *Store) DeletedAccesses(ctx context.Context, before time.Time, limit int) (ids []uuid.UUID, err error) {
 	return ids, s.DB.WithContext(ctx).Raw(`
-		SELECT id FROM accesses WHERE deleted_at < ? ORDER BY deleted_at LIMIT ?`, before, limit).Scan(&ids).Error
+		SELECT id FROM accesses WHERE deleted_at < ? ORDER BY random() LIMIT ?`, before, limit).Scan(&ids).Error
 }
 
 // json is the error as its column holds it.
@@ -199,7 +200,10 @@ func (e *SyncError) json() string {
 // the secrets as the client wished, and sets the access's status. Called again, it answers the same.
 func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronization, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		// In the order in which a page is stored, which may be happening right now where the run was cancelled.
+		// In the order in which an access is hidden, and in which a page is stored: both may be happening right now.
+		if err := tx.Exec(`SELECT FROM accesses WHERE id = (SELECT access_id FROM synchronizations WHERE id = ?) FOR NO KEY UPDATE`, id).Error; err != nil {
+			return fmt.Errorf("lock the access: %w", err)
+		}
 		if err := tx.Exec(`SELECT FROM synchronization_accounts WHERE sync_id = ? ORDER BY account_id FOR UPDATE`, id).Error; err != nil {
 			return fmt.Errorf("lock the accounts' progress: %w", err)
 		}
