@@ -51,6 +51,15 @@ func (s *Server) CreateAccess(c echo.Context, params CreateAccessParams) error {
 	access := models.Access{ID: models.NewID(), UserID: callerOf(c).user, BankID: bank.ID, AccessMethodID: method.ID,
 		Status: models.AccessNew, Consent: consent, SaveCredentials: body.SaveCredentials, CreatedAt: time.Now().UTC()}
 	err = s.store.Transact(ctx, func(tx *gorm.DB) error {
+		// A deletion of the user at the same moment comes before or after, not in between.
+		var there bool
+		err := tx.Raw(`SELECT true FROM users WHERE id = ? AND deleted_at IS NULL FOR SHARE`, access.UserID).Scan(&there).Error
+		if err == nil && !there {
+			err = errUnauthorized
+		}
+		if err != nil {
+			return err
+		}
 		if err := tx.Omit("AuthMethods").Create(&access).Error; err != nil {
 			return err
 		}
@@ -183,6 +192,12 @@ func (s *Server) ForgetSecrets(c echo.Context, accessID AccessID) error {
 	err = s.store.Transact(ctx, func(tx *gorm.DB) error {
 		access.SaveCredentials = false // or the next synchronization would store them again
 		if err := tx.Model(&access).Update("save_credentials", false).Error; err != nil {
+			return err
+		}
+		// And so would the one that runs.
+		err := tx.Model(&models.Synchronization{}).Where("access_id = ? AND save_secrets AND ended_at IS NULL", access.ID).
+			Update("save_secrets", false).Error
+		if err != nil {
 			return err
 		}
 		return models.ForgetSecrets(tx, access.ID)

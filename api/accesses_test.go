@@ -89,3 +89,19 @@ func TestCredentials(t *testing.T) {
 	require.Equal(t, "NEEDS_AUTH", u.do("GET", "/rest/accesses/"+access, nil).body["status"])
 	u.do("POST", "/rest/accesses/"+access+"/syncs", nil).fails(http.StatusBadRequest, 1011, "credentials.pin")
 }
+
+// The last word counts: what a running synchronization was to store is forgotten at its end, too.
+func TestForgettingWhileRunning(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.tenant().user()
+	access := u.access()
+	started := u.do("POST", "/rest/accesses/"+access+"/syncs", map[string]any{"credentials": map[string]any{"pin": "12345"}, "save_secrets": true}).
+		expect(http.StatusCreated)
+	u.do("POST", "/rest/accesses/"+access+"/remove_pin", nil).expect(http.StatusOK)
+	_, err := w.store.End(t.Context(), uuid.MustParse(started.body["id"].(string)), 30005)
+	require.NoError(t, err)
+	for _, item := range u.do("GET", "/rest/accesses/"+access+"/credentials", nil).at("credentials").([]any) {
+		require.NotEqual(t, "pin", item.(map[string]any)["key"])
+	}
+}

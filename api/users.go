@@ -149,8 +149,13 @@ func (s *Server) DeleteUser(c echo.Context) error {
 	ctx, who := c.Request().Context(), callerOf(c)
 	var accesses []hidden
 	err := s.store.Transact(ctx, func(tx *gorm.DB) error {
+		// First, so that no access is made meanwhile. Without accesses there is nothing to wait for; else the last one's
+		// removal takes the row along.
+		if err := tx.Exec(`UPDATE users SET deleted_at = now() WHERE id = ?`, who.user).Error; err != nil {
+			return err
+		}
 		var ids []uuid.UUID
-		if err := tx.Raw(`SELECT id FROM accesses WHERE user_id = ? AND deleted_at IS NULL FOR UPDATE`, who.user).Scan(&ids).Error; err != nil {
+		if err := tx.Raw(`SELECT id FROM accesses WHERE user_id = ? AND deleted_at IS NULL ORDER BY id FOR UPDATE`, who.user).Scan(&ids).Error; err != nil {
 			return err
 		}
 		for _, id := range ids {
@@ -161,10 +166,6 @@ func (s *Server) DeleteUser(c echo.Context) error {
 			accesses = append(accesses, hidden{id, running})
 		}
 		if err := tx.Exec(`UPDATE tokens SET revoked_at = now() WHERE user_id = ? AND revoked_at IS NULL`, who.user).Error; err != nil {
-			return err
-		}
-		// Without accesses there is nothing to wait for; else the last one's removal takes the row along.
-		if err := tx.Exec(`UPDATE users SET deleted_at = now() WHERE id = ?`, who.user).Error; err != nil {
 			return err
 		}
 		return tx.Exec(`DELETE FROM users u WHERE id = ? AND NOT EXISTS (SELECT FROM accesses a WHERE a.user_id = u.id)`, who.user).Error
