@@ -206,9 +206,11 @@ func (c *fintsCall) balances(s *syntax.Segment) {
 		if s.Version >= 7 {
 			number = a.international()
 		}
-		sum := a.balance(c.now)
+		var sum int64
+		var pending []booking
+		c.unlocked(func() { sum, pending = a.balance(c.now), a.pending(c.today) })
 		elements := []syntax.Element{number, syntax.Text(a.product), syntax.Text(a.currency), c.fintsBalance(sum, a.currency)}
-		if pending := a.pending(c.today); len(pending) > 0 {
+		if len(pending) > 0 {
 			for i := range pending {
 				sum += pending[i].cents
 			}
@@ -249,7 +251,7 @@ const (
 	fintsPageDays    = 99 // documents in a HICAZ
 )
 
-// window reads the order, and finds out how far the page goes; nil, and it was said why.
+// window reads the order; nil, and it was said why. Needs Bank.mu.
 func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdown int) *fintsWindow {
 	a := c.account(s, international)
 	if a == nil {
@@ -288,12 +290,20 @@ func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdow
 		c.say(s.Number, "9010", "Interner Fehler 4711")
 		return nil
 	}
-	entries, end := 0, w.to
+	return w
+}
+
+// bound finds out how far the page goes.
+func (c *fintsCall) bound(w *fintsWindow) {
+	entries, size, end := 0, fintsPageEntries, w.to
+	if w.account.pace.bulk > 0 {
+		size *= 10
+	}
 	var list []booking
 	for day := w.from; day <= end; day++ {
-		list = a.posted(list[:0], day, c.now)
+		list = w.account.posted(list[:0], day, c.now)
 		entries += len(list)
-		if (entries >= fintsPageEntries || int(day-w.from)+1 >= fintsPageDays) && day < end {
+		if (entries >= size || int(day-w.from)+1 >= fintsPageDays) && day < end {
 			w.to, w.next = day, "AP-"+(day+1).String()
 			break
 		}
@@ -301,7 +311,6 @@ func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdow
 	if c.loop {
 		w.next = "AP-" + w.from.String()
 	}
-	return w
 }
 
 // unlocked lets work go on without the bank's lock: statements take time, and need nothing of it.
@@ -325,20 +334,18 @@ func (c *fintsCall) finished(s *syntax.Segment, w *fintsWindow, any bool) {
 
 // mt940 answers HKKAZ: booked entries as MT940, pending ones as MT942.
 func (c *fintsCall) mt940(s *syntax.Segment) {
-	var w *fintsWindow
+	w := c.window(s, s.Version >= 7, 2, 5)
+	if w == nil {
+		return
+	}
 	var booked, pending []byte
 	c.unlocked(func() {
-		if w = c.window(s, s.Version >= 7, 2, 5); w == nil {
-			return
-		}
+		c.bound(w)
 		booked = c.statements(w)
 		if w.first {
 			pending = c.interim(w)
 		}
 	})
-	if w == nil {
-		return
-	}
 	if len(booked)+len(pending) > 0 {
 		elements := []syntax.Element{syntax.Binary(booked)}
 		if len(pending) > 0 {
@@ -361,12 +368,13 @@ func (c *fintsCall) camt(s *syntax.Segment) {
 		c.say(s.Number, "9210", "Das camt-Format wird nicht unterstützt")
 		return
 	}
-	var w *fintsWindow
+	w := c.window(s, true, 3, 6)
+	if w == nil {
+		return
+	}
 	var booked, pending syntax.Element
 	c.unlocked(func() {
-		if w = c.window(s, true, 3, 6); w == nil {
-			return
-		}
+		c.bound(w)
 		document := func(from, to plain.Date, isPending bool) {
 			var file bytes.Buffer
 			out := &writer{to: &file, edition: w.how, dialect: &fintsDialect, reword: reword, version: format[len(format)-2:]}
@@ -388,9 +396,6 @@ func (c *fintsCall) camt(s *syntax.Segment) {
 			document(c.today, c.today, true)
 		}
 	})
-	if w == nil {
-		return
-	}
 	if len(booked)+len(pending) > 0 {
 		elements := []syntax.Element{w.account.international(), syntax.Text(format), booked}
 		if len(pending) > 0 {
