@@ -271,6 +271,10 @@ func (s *stack) call(method, path string, auth func(*http.Request), body any, wa
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
 	require.NoError(s.t, err)
+	if response.StatusCode == 503 && path == "/auth/user" && s.t.Context().Err() == nil {
+		s.call(method, path, auth, body, want, into) // passwords take their time on a busy machine
+		return
+	}
 	require.Equal(s.t, want, response.StatusCode, "%s %s: %s", method, path, answer)
 	if into != nil {
 		require.NoError(s.t, json.Unmarshal(answer, into), "%s %s: %s", method, path, answer)

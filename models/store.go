@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -119,17 +120,24 @@ func NewID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
 // Strings is a text[] column.
 type Strings []string
 
-var pgTypes = pgtype.NewMap()
+// pgTypes are pgx's conversions. They learn while they are used, so two goroutines must not use the same.
+var pgTypes = sync.Pool{New: func() any { return pgtype.NewMap() }}
 
 // Scan reads a text[].
-func (s *Strings) Scan(src any) error { return pgTypes.SQLScanner((*[]string)(s)).Scan(src) }
+func (s *Strings) Scan(src any) error {
+	types := pgTypes.Get().(*pgtype.Map)
+	defer pgTypes.Put(types)
+	return types.SQLScanner((*[]string)(s)).Scan(src)
+}
 
 // Value writes a text[].
 func (s Strings) Value() (driver.Value, error) {
 	if s == nil {
 		return "{}", nil
 	}
-	b, err := pgTypes.Encode(pgtype.TextArrayOID, pgtype.TextFormatCode, []string(s), nil)
+	types := pgTypes.Get().(*pgtype.Map)
+	defer pgTypes.Put(types)
+	b, err := types.Encode(pgtype.TextArrayOID, pgtype.TextFormatCode, []string(s), nil)
 	return string(b), err
 }
 
