@@ -82,6 +82,9 @@ type apiCommand struct {
 }
 
 func (c *apiCommand) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	secrets, err := c.open()
 	if err != nil {
 		return err
@@ -110,6 +113,12 @@ type workerCommand struct {
 }
 
 func (c *workerCommand) Run(ctx context.Context) error {
+	if err := c.check(); err != nil {
+		return err
+	}
+	if c.ChallengeTimeout < time.Second {
+		return errors.New("CHALLENGE_TIMEOUT must be a second or more")
+	}
 	keys, err := c.keyset()
 	if err != nil {
 		return err

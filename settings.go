@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 
 	"kontoflow/vault"
@@ -52,6 +53,15 @@ func (s vaultSettings) open() (*vault.Vault, error) {
 
 type publicSettings struct {
 	PublicURL string `env:"PUBLIC_URL" default:"http://127.0.0.1:8080" placeholder:"URL" help:"Where customers' browsers reach the API: banks send them back to its /callback/redirect (${default})."`
+}
+
+// check refuses an address that would only be noticed when a bank sends the first customer back to it.
+func (s publicSettings) check() error {
+	u, err := url.Parse(s.PublicURL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("PUBLIC_URL must be an http or https address without a query")
+	}
+	return nil
 }
 
 type metricsSettings struct {
