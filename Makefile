@@ -15,7 +15,7 @@ run: build ## Bring up everything here, run one synchronization, stay (ONCE=1: e
 
 .PHONY: test
 test: build ## Run all tests, on a PostgreSQL and a Temporal server of their own
-	$(GROUND) go test -timeout 30m $(TESTFLAGS) $(PACKAGES)
+	$(GROUND) go test -timeout 60m $(TESTFLAGS) $(PACKAGES)
 	cd devserver && go vet ./...
 
 .PHONY: bench
