@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/text/encoding/charmap"
-
 	"kontoflow/providers/fints/syntax"
 )
 
@@ -214,12 +212,14 @@ func (a *account) international() syntax.Element {
 // latin writes in ISO 8859-1 what it does not have: FinTS has no other letters.
 func latin(s string) string {
 	return strings.Map(func(r rune) rune {
-		if other, ok := map[rune]rune{'Ł': 'L', 'ł': 'l', 'ı': 'i', 'İ': 'I', 'ş': 's', 'ğ': 'g', 'ẞ': 'ß'}[r]; ok {
+		if r <= 0xff {
+			return r
+		}
+		if other, ok := plainLetters[r]; ok {
 			return other
 		}
-		if _, ok := charmap.ISO8859_1.EncodeRune(r); !ok {
-			return '.'
-		}
-		return r
+		return '.'
 	}, s)
 }
+
+var plainLetters = map[rune]rune{'Ł': 'L', 'ł': 'l', 'ı': 'i', 'İ': 'I', 'ş': 's', 'ğ': 'g', 'ẞ': 'ß'}
