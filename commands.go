@@ -16,10 +16,14 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
 	"kontoflow/api"
 	"kontoflow/catalog"
 	"kontoflow/internal/temporalclient"
 	"kontoflow/models"
+	"kontoflow/plain"
 	"kontoflow/providers"
 	"kontoflow/sandbox"
 	"kontoflow/up"
@@ -229,7 +233,33 @@ func (c *clientListCommand) Run(ctx context.Context) error {
 }
 
 type catalogCommand struct {
-	Import catalogImportCommand `cmd:"" help:"Add the banks of a file to the catalog, or bring them up to date. Its format: docs/catalog.md."`
+	Import    catalogImportCommand    `cmd:"" help:"Add the banks of a file to the catalog, or bring them up to date. Its format: docs/catalog.md."`
+	Supersede catalogSupersedeCommand `cmd:"" help:"Let one access method of a bank take over the accesses of another, from a day on."`
+}
+
+type catalogSupersedeCommand struct {
+	databaseSettings
+	Old     uuid.UUID  `arg:"" help:"Id of the access method that is superseded."`
+	New     uuid.UUID  `arg:"" help:"Id of the one that takes its accesses over, of the same bank."`
+	From    plain.Date `required:"" placeholder:"DATE" help:"Day from which it counts, such as 2026-12-31."`
+	OldEnds bool       `help:"The old method then reads nothing any more, not even the accounts that the new one does not."`
+}
+
+func (c *catalogSupersedeCommand) Run(ctx context.Context) error {
+	store, err := models.Open(ctx, c.DatabaseURL, nil) // it seals nothing
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	err = store.Transact(ctx, func(tx *gorm.DB) error { return models.Supersede(tx, c.Old, c.New, c.From, !c.OldEnds) })
+	if errors.Is(err, models.ErrNotFound) {
+		return errors.New("the catalog has no such access method")
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Printf("from %s on, %s takes over the accesses of %s\n", c.From, c.New, c.Old)
+	return nil
 }
 
 type catalogImportCommand struct {

@@ -29,6 +29,8 @@ type AuthorizeInput struct {
 type AuthorizeOutcome struct {
 	Status    providers.StepStatus // Ready, Challenged
 	Challenge ChallengeRef         `json:",omitzero"` // with Challenged
+	// Superseded is the access that is to be upgraded before anything else: the bank was not asked, Status is empty.
+	Superseded uuid.UUID `json:",omitzero"`
 }
 
 // ChallengeRef is what a workflow knows of a challenge.
@@ -40,7 +42,7 @@ type ChallengeRef struct {
 }
 
 // Connect moves the conversation with the bank on until it is Ready or asks the customer something. The first one
-// moves the synchronization to RUNNING.
+// moves the synchronization to RUNNING, and looks whether the access is to be upgraded.
 func (a *Activities) Connect(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
 	return a.authorize(ctx, in, providers.Provider.Authorize, false)
 }
@@ -117,6 +119,17 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 			return out, failure(err)
 		}
 		return done.AuthorizeOutcome, done.err()
+	}
+	if session.Superseded && in.Step == 1 {
+		pending, err := a.Store.PendingUpgrades(ctx, session.Access.ID)
+		switch {
+		case err != nil:
+			return out, failure(err)
+		case len(pending) > 0 && session.Sync.Trigger != models.Manual: // it became so since the synchronization was started
+			return out, failure(models.ErrCancelled)
+		case len(pending) > 0:
+			return AuthorizeOutcome{Superseded: session.Access.ID}, nil
+		}
 	}
 	conversation := &session.Conversation
 	conversation.Redirect.URL = a.CallbackURL

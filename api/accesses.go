@@ -253,6 +253,10 @@ func (s *Server) wireAccesses(c echo.Context, all []models.Access, embed Embed) 
 	if err != nil {
 		return nil, fmt.Errorf("read the credentials: %w", err)
 	}
+	upgrades, err := s.store.PendingUpgrades(c.Request().Context(), ids...)
+	if err != nil {
+		return nil, err
+	}
 	language := preferredLanguage(c)
 	var banks []models.Bank
 	if slices.Contains(embed, "provider") {
@@ -272,6 +276,9 @@ func (s *Server) wireAccesses(c echo.Context, all []models.Access, embed Embed) 
 			AutoSync: AutoSync{Reason: AutoSyncReasonDISABLED}}
 		if !slices.Contains(withSecrets, a.ID) {
 			wire[i].AutoSync.Reason = AutoSyncReasonNOSTOREDSECRETS
+		}
+		if slices.ContainsFunc(upgrades, func(u models.PendingUpgrade) bool { return u.AccessID == a.ID }) {
+			wire[i].Status, wire[i].AutoSync.Reason = AccessStatusUPGRADEPENDING, AutoSyncReasonUPGRADEPENDING
 		}
 		if a.Consent != nil {
 			wire[i].Consent = wireConsent(a.Consent)

@@ -38,6 +38,9 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 	if err != nil {
 		return err
 	}
+	if access.Status == models.AccessRevoked {
+		return errState // an upgrade left nothing here that could be read
+	}
 	sync, psu, err := newSynchronization(access, body, params)
 	if err != nil {
 		return err
@@ -51,7 +54,17 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 	if err != nil {
 		return err
 	}
-	if err := s.checkSyncCredentials(ctx, access, method, body.Credentials); err != nil {
+	upgrades, err := s.store.PendingUpgrades(ctx, access.ID)
+	if err != nil {
+		return err
+	}
+	if len(upgrades) > 0 {
+		err = s.checkSpareCredentials(ctx, upgrades[0], method, body.Credentials)
+		body.Credentials = nil // the bank is not asked this time
+	} else {
+		err = s.checkSyncCredentials(ctx, access, method, body.Credentials)
+	}
+	if err != nil {
 		return err
 	}
 	if err := s.store.SealPSU(sync, psu); err != nil {
@@ -186,6 +199,25 @@ func (s *Server) checkSyncCredentials(ctx context.Context, access models.Access,
 	return checkCredentials(method.Credentials, given, func(f models.CredentialField) bool {
 		return !have[f.Key] && (!f.IsSecret || secrets)
 	})
+}
+
+// checkSpareCredentials refuses with 1011 what neither the superseded access method nor the new one knows. Nothing is
+// needed: the synchronization upgrades the access, and the next one talks to the bank.
+func (s *Server) checkSpareCredentials(ctx context.Context, pending models.PendingUpgrade, superseded models.AccessMethod, given map[string]string) error {
+	method, err := s.store.AccessMethod(ctx, pending.AccessMethodID)
+	if err != nil {
+		return err
+	}
+	problems := make(openapi.Problems)
+	for key := range given {
+		if !slices.ContainsFunc(slices.Concat(superseded.Credentials, method.Credentials), func(f models.CredentialField) bool { return f.Key == key }) {
+			problems.Add("credentials."+key, "is not asked for by this access method")
+		}
+	}
+	if len(problems) > 0 {
+		return incomplete(problems)
+	}
+	return nil
 }
 
 // repeated answers the synchronization that the idempotency key stands for, if there is one.

@@ -18,6 +18,7 @@ import (
 
 	"kontoflow/internal/openapi"
 	"kontoflow/models"
+	"kontoflow/plain"
 	"kontoflow/providers"
 )
 
@@ -57,6 +58,14 @@ type AccessMethod struct {
 	Advice                      map[string]string        `json:"advice,omitempty"` // by language
 	Credentials                 []models.CredentialField `json:"credentials"`
 	Connection                  providers.Connection     `json:"connection"`
+	Superseded                  *Superseded              `json:"superseded,omitempty"`
+}
+
+// Superseded says that another method of the same bank takes the accesses of this one over.
+type Superseded struct {
+	By   uuid.UUID  `json:"by"`
+	From plain.Date `json:"from"`           // the day from which it counts
+	Ends bool       `json:"ends,omitempty"` // this method then reads nothing any more, not even what the other one does not
 }
 
 //go:embed schema.yaml

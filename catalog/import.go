@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -47,6 +48,7 @@ func Import(ctx context.Context, store *models.Store, r io.Reader) (Report, erro
 	banks := make([]models.Bank, 0, len(file.Banks))
 	methods := make([]models.AccessMethod, 0, len(file.Banks))
 	at := make(map[uuid.UUID]string) // access method → path in the file
+	superseded := make(map[uuid.UUID]Superseded)
 	for i, bank := range file.Banks {
 		banks = append(banks, bank.model())
 		for j, method := range bank.AccessMethods {
@@ -56,6 +58,9 @@ func Import(ctx context.Context, store *models.Store, r io.Reader) (Report, erro
 			}
 			methods = append(methods, row)
 			at[row.ID] = fmt.Sprintf("banks[%d].access_methods[%d].id", i, j)
+			if method.Superseded != nil {
+				superseded[row.ID] = *method.Superseded
+			}
 		}
 	}
 	report.Banks, report.AccessMethods = len(banks), len(methods)
@@ -71,6 +76,9 @@ func Import(ctx context.Context, store *models.Store, r io.Reader) (Report, erro
 			return err
 		}
 		if err := upsert(tx, methods); err != nil {
+			return err
+		}
+		if err := supersede(tx, methods, superseded, at); err != nil {
 			return err
 		}
 		if err := tx.Model(&models.Bank{}).Count(&after).Error; err != nil {
@@ -107,6 +115,28 @@ func refuseMoves(tx *gorm.DB, methods []models.AccessMethod, at map[uuid.UUID]st
 			if k.BankID != bankOf[k.ID] {
 				problems.Add(at[k.ID], "belongs to another bank already")
 			}
+		}
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	return nil
+}
+
+// supersede marks what the file says is superseded. What it says nothing about stays as an operator marked it.
+func supersede(tx *gorm.DB, methods []models.AccessMethod, superseded map[uuid.UUID]Superseded, at map[uuid.UUID]string) error {
+	problems := make(openapi.Problems)
+	for _, m := range methods {
+		s, marked := superseded[m.ID]
+		if !marked {
+			continue
+		}
+		err := models.Supersede(tx, m.ID, s.By, s.From, !s.Ends)
+		switch {
+		case errors.Is(err, models.ErrSupersession), errors.Is(err, models.ErrNotFound):
+			problems.Add(strings.TrimSuffix(at[m.ID], "id")+"superseded.by", "must be another access method of the same bank, and not be superseded by this one")
+		case err != nil:
+			return err
 		}
 	}
 	if len(problems) > 0 {

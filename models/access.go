@@ -18,8 +18,8 @@ const (
 	AccessNew            AccessStatus = "NEW"
 	AccessActive         AccessStatus = "ACTIVE"
 	AccessNeedsAuth      AccessStatus = "NEEDS_AUTH"
-	AccessUpgradePending AccessStatus = "UPGRADE_PENDING"
-	AccessRevoked        AccessStatus = "REVOKED"
+	AccessUpgradePending AccessStatus = "UPGRADE_PENDING" // never stored: Store.PendingUpgrades tells
+	AccessRevoked        AccessStatus = "REVOKED"         // nothing of it can be synchronized any more
 )
 
 // An Access is one customer's relation to one bank over one method.
@@ -33,6 +33,7 @@ type Access struct {
 	SaveCredentials bool
 	AuthMethods     []providers.AuthMethod `gorm:"serializer:json"` // as the bank last listed them
 	BankState       []byte                 // sealed: providers.Conversation.Lasting
+	PartedFrom      *uuid.UUID             // the access that an upgrade took its accounts from
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 }

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,7 +22,7 @@ type Account struct {
 	AccessID      uuid.UUID
 	BankID        uuid.UUID
 	Identity      string // see identity
-	ResourceID    string // the bank's handle under the present consent
+	ResourceID    string // the bank's handle under the present consent; "": moved to another method, and not listed since
 	Card          bool
 	IBAN          *string
 	AccountNumber *string
@@ -66,6 +67,68 @@ func identity(a providers.Account) string {
 	return number + "/" + a.Currency
 }
 
+// recognise tells of each listed account which of the known ones it is; nil: none. Identities come first. What is left
+// over then may have been known over another protocol, which says other things about it: it is recognised by its number
+// and currency, as far as both are said, where only one account comes into question.
+func recognise(known []Account, listed []providers.Account) []*Account {
+	found := make([]*Account, len(listed))
+	taken := make(map[*Account]int) // how many listed ones it may be
+	for i := range listed {
+		for k := range known {
+			if known[k].Identity == identity(listed[i]) {
+				found[i] = &known[k]
+				taken[found[i]]++
+			}
+		}
+	}
+	alike := make([]*Account, len(listed))
+	for i := range listed {
+		if found[i] != nil {
+			continue
+		}
+		candidates := 0
+		for k := range known {
+			if taken[&known[k]] == 0 && known[k].alike(&listed[i]) {
+				alike[i] = &known[k]
+				candidates++
+			}
+		}
+		if candidates != 1 {
+			alike[i] = nil
+		}
+	}
+	for _, a := range alike {
+		taken[a]++
+	}
+	for i, a := range alike {
+		if a != nil && taken[a] == 1 {
+			found[i] = a
+		}
+	}
+	return found
+}
+
+// alike reports whether a listed account may be this one: the same number, and no other currency.
+func (a *Account) alike(listed *providers.Account) bool {
+	number := nationalNumber(value(a.IBAN), value(a.BankCode), value(a.AccountNumber))
+	return number != "" && number == nationalNumber(listed.IBAN, listed.BankCode, listed.Number) &&
+		(a.Currency == nil || listed.Currency == "" || *a.Currency == listed.Currency)
+}
+
+// nationalNumber is the part of an IBAN that names bank and account. A German one is the bank code and the account's
+// number, filled up with zeros to ten digits (IBAN-Regel 000000 of the Bundesbank), for those who say these instead.
+func nationalNumber(iban, bankCode, number string) string {
+	switch {
+	case len(iban) > 4:
+		return iban[:2] + iban[4:]
+	case bankCode == "" && len(number) == 18:
+		return "DE" + number
+	case len(bankCode) == 8 && number != "" && len(number) <= 10:
+		return "DE" + bankCode + strings.Repeat("0", 10-len(number)) + number
+	}
+	return ""
+}
+
 // SyncAccount is what happens to one account in one synchronization.
 type SyncAccount struct {
 	SyncID               uuid.UUID `gorm:"primaryKey"`
@@ -102,25 +165,39 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 	if err != nil {
 		return nil, fmt.Errorf("read the known accounts: %w", err)
 	}
-	byIdentity := make(map[string]*Account, len(known))
-	for i := range known {
-		byIdentity[known[i].Identity] = &known[i]
-	}
+	alike := recognise(known, listed)
 	transactions, adding := b.reads(ScopeTransactions), len(known) == 0 || b.reads(ScopeAccounts)
+	var parted []Account // an upgrade moved them to another access: they do not come back
+	if adding && len(known) > 0 {
+		err := tx.Where(`access_id IN (SELECT x.id FROM accesses x JOIN accesses a ON a.id = ?
+			WHERE x.id = a.parted_from OR x.parted_from = a.id)`, b.Access.ID).Find(&parted).Error
+		if err != nil {
+			return nil, fmt.Errorf("read the accounts that moved away: %w", err)
+		}
+	}
+	moved := recognise(parted, listed)
 
 	var work []SyncAccount
-	seen := make(map[uuid.UUID]bool, len(listed))
+	seen, added := make(map[uuid.UUID]bool, len(listed)), make(map[string]*Account)
 	for position, offered := range listed {
-		account := byIdentity[identity(offered)]
+		account := alike[position]
+		if account == nil {
+			account = added[identity(offered)]
+		}
 		switch {
-		case account == nil && !adding, account != nil && (account.DeletedAt != nil || !account.Supported || seen[account.ID]):
+		case account == nil && (!adding || moved[position] != nil), account != nil && (account.DeletedAt != nil || !account.Supported || seen[account.ID]):
 			continue
 		case account == nil:
 			account = &Account{ID: NewID(), UserID: b.Access.UserID, AccessID: b.Access.ID, BankID: b.Access.BankID,
 				Identity: identity(offered), AutoSync: true, Supported: true, CreatedAt: now}
-			byIdentity[account.Identity] = account
+			added[account.Identity] = account
 		}
 		seen[account.ID] = true
+		if alike[position] != nil && account.ResourceID == "" && len(offered.Balances) > 0 { // moved by an upgrade: another method says other kinds of balances
+			if err := tx.Where("account_id = ?", account.ID).Delete(&Balance{}).Error; err != nil {
+				return nil, fmt.Errorf("forget the balances of the old method: %w", err)
+			}
+		}
 		account.describe(offered, position)
 		if err := tx.Save(account).Error; err != nil {
 			return nil, fmt.Errorf("store an account: %w", err)
@@ -161,8 +238,15 @@ func (b *BankSession) reads(what string) bool {
 // describe takes over what the bank says, except what the client named himself.
 func (a *Account) describe(offered providers.Account, position int) {
 	a.ResourceID, a.Card, a.Type, a.Position = offered.ResourceID, offered.Card, offered.Type, position
-	a.IBAN, a.AccountNumber = optional(offered.IBAN), optional(offered.Number)
-	a.BankCode, a.BIC, a.Currency = optional(offered.BankCode), optional(offered.BIC), optional(offered.Currency)
+	a.Identity = identity(offered)
+	for _, said := range []struct {
+		before **string
+		now    string
+	}{{&a.IBAN, offered.IBAN}, {&a.AccountNumber, offered.Number}, {&a.BankCode, offered.BankCode}, {&a.BIC, offered.BIC}, {&a.Currency, offered.Currency}} {
+		if said.now != "" { // one protocol says what the other one leaves out: what was known stays known
+			*said.before = &said.now
+		}
+	}
 	if !a.Renamed {
 		a.Name, a.Owner = optional(offered.Name), optional(offered.Owner)
 	}

@@ -25,6 +25,7 @@ var ErrCancelled = errors.New("the client cancelled the synchronization")
 type BankSession struct {
 	Sync         Synchronization // of both what loadSession reads
 	Access       Access
+	Superseded   bool // the access's method is; Store.PendingUpgrades tells what follows
 	Conversation providers.Conversation
 	Steps        int             // finished steps
 	Outcome      json.RawMessage // of the last finished step
@@ -88,7 +89,7 @@ func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession,
 	err := s.Pool.QueryRow(ctx, `
 		SELECT y.id, y.access_id, y.status, y.trigger, y.scope, y.psu, y.cancel_requested_at,
 		       a.id, a.user_id, a.bank_id, a.consent, a.bank_state, m.id, m.connection,
-		       b.dialog, coalesce(b.version, 0), coalesce(b.steps, 0), b.outcome
+		       m.superseded_by IS NOT NULL, b.dialog, coalesce(b.version, 0), coalesce(b.steps, 0), b.outcome
 		FROM synchronizations y
 		JOIN accesses a ON a.id = y.access_id
 		JOIN access_methods m ON m.id = a.access_method_id
@@ -96,7 +97,7 @@ func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession,
 		WHERE y.id = $1`, sync).
 		Scan(&y.ID, &y.AccessID, &y.Status, &y.Trigger, (*[]string)(&y.Scope), &y.PSU, &y.CancelRequestedAt,
 			&a.ID, &a.UserID, &a.BankID, &a.Consent, &a.BankState, &method.ID, &method.Connection,
-			dialog, &b.version, &b.Steps, (*[]byte)(&b.Outcome))
+			&b.Superseded, dialog, &b.version, &b.Steps, (*[]byte)(&b.Outcome))
 	switch {
 	case err != nil:
 		return found(err, "the bank session")

@@ -273,24 +273,35 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 	return y, err
 }
 
-// lastFailure is the error for code, in the bank's words where the step that failed left them.
+// lastFailure is the error for code, in the bank's words where the step that failed left them. An upgrade that is done
+// is what the client has to learn, whatever happened after it.
 func lastFailure(tx *gorm.DB, id uuid.UUID, code int) (*SyncError, error) {
 	if code == 0 {
 		return nil, nil
 	}
+	failure, err := storedFailure(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	if failure == nil || failure.Code != code && !failure.upgraded() {
+		failure = &SyncError{Code: code}
+	}
+	return failure, nil
+}
+
+// storedFailure is what the step that failed left; nil: none did.
+func storedFailure(tx *gorm.DB, id uuid.UUID) (*SyncError, error) {
 	var stored []byte
 	err := tx.Raw(`SELECT failure FROM bank_sessions WHERE sync_id = ?`, id).Row().Scan(&stored)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("read the failure: %w", err)
 	}
-	failure := &SyncError{}
-	if stored != nil {
-		if err := json.Unmarshal(stored, failure); err != nil {
-			return nil, fmt.Errorf("read the failure: %w", err)
-		}
+	if stored == nil {
+		return nil, nil
 	}
-	if failure.Code != code {
-		failure = &SyncError{Code: code}
+	failure := &SyncError{}
+	if err := json.Unmarshal(stored, failure); err != nil {
+		return nil, fmt.Errorf("read the failure: %w", err)
 	}
 	return failure, nil
 }

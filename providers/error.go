@@ -29,7 +29,7 @@ const (
 	Rejected Kind = "REJECTED"
 )
 
-// Codes of synchronization errors that adapters use (API.md, "Errors").
+// Codes of synchronization errors that adapters use (API.md, "Errors"), and those of access upgrades.
 const (
 	CodeLoginInvalid     = 10000
 	CodePINInvalid       = 10001
@@ -55,6 +55,9 @@ const (
 	CodeTemporary        = 30006
 	CodeCancelled        = 30007
 	CodeBankUnsupported  = 40000
+	CodeUpgradeDirect    = 40001
+	CodeUpgradeMulti     = 40002
+	CodeUpgradePartial   = 40003
 )
 
 // Error is a classified failure of a move.

@@ -50,6 +50,11 @@ func (s *sweep) once(ctx context.Context, before time.Time) {
 	for _, id := range deleted {
 		s.report(ctx, "start the removal of an access", workflows.StartRemoval(ctx, s.Client, s.TaskQueue, id))
 	}
+	left, err := s.Store.LeftConsents(ctx, before, batch)
+	s.report(ctx, "look for consents of upgraded accesses", err)
+	for _, l := range left {
+		s.report(ctx, "start the revocation of a consent", workflows.StartLeftRevocation(ctx, s.Client, s.TaskQueue, l))
+	}
 	if n := len(starts) + len(answers) + len(cancels); n > 0 {
 		s.Logger.InfoContext(ctx, "sweep repaired what was lost", "starts", len(starts), "answers", len(answers), "cancels", len(cancels))
 	}

@@ -1,5 +1,5 @@
 // Package workflows is what happens, in order. Synchronization (synchronization.go) is the state machine's home;
-// RemoveAccess ends an access at the bank. Workflow code is deterministic and does no I/O: it calls activities, and
+// AccessUpgrade is its child that moves an access to another method (upgrade.go), RemoveAccess ends an access at the bank. Workflow code is deterministic and does no I/O: it calls activities, and
 // waits for people.
 package workflows
 
@@ -22,6 +22,8 @@ import (
 // Register lists every workflow that a worker runs.
 func Register(w worker.WorkflowRegistry) {
 	w.RegisterWorkflow(Synchronization)
+	w.RegisterWorkflow(AccessUpgrade)
+	w.RegisterWorkflow(RevokeLeftConsent)
 	w.RegisterWorkflow(RemoveAccess)
 	w.RegisterWorkflow(RevokeConsent)
 }
@@ -112,6 +114,19 @@ func StartRevocation(ctx context.Context, c client.Client, taskQueue string, acc
 		StaticSummary:            "revocation of a consent",
 		TypedSearchAttributes:    temporal.NewSearchAttributes(accessID.ValueSet(access.String())),
 	}, RevokeConsent, access)
+	return wrap(err, "start the revocation's workflow")
+}
+
+// StartLeftRevocation starts revoking, at its bank, a consent that an upgraded access left behind. Starting twice is harmless.
+func StartLeftRevocation(ctx context.Context, c client.Client, taskQueue string, left models.LeftConsent) error {
+	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                       "revoke-" + left.ID.String(),
+		TaskQueue:                taskQueue,
+		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		Priority:                 temporal.Priority{PriorityKey: priorityAutomatic},
+		StaticSummary:            "revocation of what an upgraded access left at its bank",
+		TypedSearchAttributes:    temporal.NewSearchAttributes(accessID.ValueSet(left.AccessID.String())),
+	}, RevokeLeftConsent, left.ID)
 	return wrap(err, "start the revocation's workflow")
 }
 

@@ -25,7 +25,8 @@ type SynchronizationInput struct {
 //
 //	QUEUED → RUNNING ⇄ AWAIT_AUTH → COMPLETED | FAILED
 //
-// A failed synchronization fails its run, with the error's code as the failure's type.
+// An access whose method was superseded is upgraded instead (AccessUpgrade), and the synchronization fails with what
+// became of it. A failed synchronization fails its run, with the error's code as the failure's type.
 func Synchronization(ctx workflow.Context, in SynchronizationInput) (activities.FinishOutcome, error) {
 	s := synchronization{id: in.SyncID, answered: make(map[uuid.UUID]bool)}
 	s.listen(ctx)
@@ -41,6 +42,7 @@ type synchronization struct {
 	id       uuid.UUID
 	step     int                // of authorization; a rerun of an activity recognises its step by the number
 	answered map[uuid.UUID]bool // challenges whose answers are stored
+	upgraded *models.Upgrade    // what the upgrade did that ran instead of a reading
 }
 
 // run goes the way of a synchronization to its end.
@@ -64,6 +66,9 @@ func (s *synchronization) connect(ctx workflow.Context) error {
 	err := workflow.ExecuteActivity(withBank.options(ctx, "authorize with the bank"), a.Connect, in).Get(ctx, &outcome)
 	for err == nil && outcome.Status == providers.Challenged {
 		outcome, err = s.ask(ctx, outcome.Challenge)
+	}
+	if err == nil && outcome.Superseded != uuid.Nil {
+		return s.upgrade(ctx, outcome.Superseded)
 	}
 	return err
 }
@@ -208,7 +213,10 @@ func (s *synchronization) finish(ctx workflow.Context, failed error) (out activi
 	s.drain(ctx)
 	detail(ctx, "%s: %d accounts, %d transactions added, %d modified, %d removed", out.Status, out.Accounts,
 		out.TransactionsAdded, out.TransactionsModified, out.TransactionsRemoved)
-	if out.Status == models.Failed {
+	switch {
+	case s.upgraded != nil:
+		return out, domainError(out.Code, s.upgraded)
+	case out.Status == models.Failed:
 		return out, domainError(out.Code)
 	}
 	return out, nil
@@ -241,10 +249,10 @@ func detail(ctx workflow.Context, format string, args ...any) {
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf(format, args...))
 }
 
-// domainError is the failure of a run that ended as the API's error code says.
-func domainError(code int) error {
+// domainError is the failure of a run that ended as the API's error code says, with the code's data: ids only.
+func domainError(code int, data ...any) error {
 	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf("the synchronization failed with %d", code), strconv.Itoa(code),
-		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
+		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: data})
 }
 
 // codeOf is the API's code for what ended a run: 0 for success.

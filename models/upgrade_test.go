@@ -1,0 +1,288 @@
+package models_test
+
+import (
+	"encoding/json"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"kontoflow/models"
+	"kontoflow/plain"
+	"kontoflow/providers"
+)
+
+// superseded stores an access with accounts of the types given, a running synchronization of it, and another method of
+// its bank that takes over Giro accounts.
+func superseded(t *testing.T, s *models.Store, ends bool, types ...providers.AccountType) (a models.Access, running uuid.UUID, by models.AccessMethod) {
+	t.Helper()
+	a = access(t, s)
+	by = models.AccessMethod{ID: models.NewID(), BankID: a.BankID, Type: "API", SupportedAccountTypes: models.Strings{string(providers.Giro)},
+		Credentials: []models.CredentialField{{Key: "login"}, {Key: "pin", IsSecret: true}}}
+	require.NoError(t, s.SealConnection(&by, providers.Connection{Protocol: "XS2A", URL: "https://new.bank.example"}))
+	require.NoError(t, s.DB.Create(&by).Error)
+	fields := []models.CredentialField{{Key: "login"}, {Key: "number"}, {Key: "pin", IsSecret: true}}
+	require.NoError(t, s.PutCredentials(s.DB, a.ID, nil, map[string]string{"login": "erika", "number": "7", "pin": "secret"}, fields, true))
+	for i, kind := range types {
+		account := models.Account{ID: models.NewID(), UserID: a.UserID, AccessID: a.ID, BankID: a.BankID, Identity: uuid.NewString(), Type: kind,
+			Supported: true, Position: i, CreatedAt: time.Now()}
+		require.NoError(t, s.DB.Create(&account).Error)
+	}
+	running, err := queue(s, a.ID)
+	require.NoError(t, err)
+	session, err := s.OpenSession(t.Context(), running)
+	require.NoError(t, err)
+	session.Conversation.Lasting = json.RawMessage(`{"consent":"of the old method"}`)
+	session.Conversation.Granted = &providers.Grant{}
+	require.NoError(t, s.Transact(t.Context(), session.Save))
+	require.NoError(t, models.Supersede(s.DB, a.AccessMethodID, by.ID, plain.On(time.Now().AddDate(0, 0, -2)), !ends))
+	return a, running, by
+}
+
+// Of two synchronizations of an access that are started at once, one runs. Its upgrade may run twice, also at the same
+// time: it is done once, and all attempts answer the same.
+func TestUpgradeIsDoneOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a, running, by := superseded(t, s, false, providers.Giro, providers.Savings)
+	outcomes := make([]*models.Upgrade, 8)
+	var all sync.WaitGroup
+	for i := range outcomes {
+		all.Go(func() {
+			var err error
+			if outcomes[i], err = s.Upgrade(t.Context(), running); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for _, o := range outcomes {
+		require.Equal(t, outcomes[0], o)
+	}
+	require.Equal(t, 40002, outcomes[0].Code)
+	require.Equal(t, by.ID, outcomes[0].AccessMethodID)
+	require.Len(t, outcomes[0].Created, 1)
+	var accesses int64
+	require.NoError(t, s.DB.Model(&models.Access{}).Where("user_id = ?", a.UserID).Count(&accesses).Error)
+	require.EqualValues(t, 2, accesses)
+
+	// Also when the synchronization has ended, and whatever it was told to end with.
+	y, err := s.End(t.Context(), running, providers.CodeCancelled)
+	require.NoError(t, err)
+	require.Equal(t, 40002, y.Error.Code)
+	again, err := s.Upgrade(t.Context(), running)
+	require.NoError(t, err)
+	require.Equal(t, outcomes[0], again)
+}
+
+// A transaction that breaks off at any of its writes leaves everything as it was.
+func TestUpgradeIsWhollyBeforeOrAfter(t *testing.T) {
+	t.Parallel()
+	for _, table := range []string{"accesses", "accounts", "credentials", "left_consents", "consents", "bank_sessions"} {
+		t.Run(table, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			a, running, _ := superseded(t, s, true, providers.Giro, providers.Savings)
+			before := everything(t, s)
+			require.NoError(t, s.DB.Exec(`CREATE FUNCTION crash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'crash'; END $$`).Error)
+			require.NoError(t, s.DB.Exec(`CREATE TRIGGER crash AFTER INSERT OR UPDATE OR DELETE ON `+table+` FOR EACH STATEMENT EXECUTE FUNCTION crash()`).Error)
+			_, err := s.Upgrade(t.Context(), running)
+			require.Error(t, err)
+			require.Equal(t, before, everything(t, s))
+			pending, err := s.PendingUpgrades(t.Context(), a.ID)
+			require.NoError(t, err)
+			require.Len(t, pending, 1)
+
+			require.NoError(t, s.DB.Exec(`DROP TRIGGER crash ON `+table).Error)
+			done, err := s.Upgrade(t.Context(), running)
+			require.NoError(t, err)
+			require.Equal(t, 40003, done.Code)
+			require.NotEqual(t, before, everything(t, s))
+		})
+	}
+}
+
+// everything is what the database holds of accesses.
+func everything(t *testing.T, s *models.Store) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	for _, table := range []string{"accesses", "accounts", "credentials", "consents", "left_consents", "bank_sessions", "synchronizations"} {
+		var rows string
+		require.NoError(t, s.DB.Raw(`SELECT coalesce(json_agg(r ORDER BY r::text), '[]')::text FROM `+table+` r`).Scan(&rows).Error)
+		all[table] = rows
+	}
+	return all
+}
+
+func TestUpgradeDecides(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for name, way := range map[string]struct {
+		types   []providers.AccountType
+		ends    bool
+		code    int // 0: no upgrade is pending
+		created int
+		logins  []string // of the access afterwards
+		left    bool     // the old consent is to be revoked
+	}{
+		"all are carried":        {types: []providers.AccountType{providers.Giro, providers.Giro}, code: 40001, logins: []string{"login"}, left: true},
+		"all are, the old ends":  {types: []providers.AccountType{providers.Giro}, ends: true, code: 40001, logins: []string{"login"}, left: true},
+		"none yet":               {code: 40001, logins: []string{"login"}, left: true},
+		"some are":               {types: []providers.AccountType{providers.Giro, providers.Savings}, code: 40002, created: 1, logins: []string{"login", "number", "pin"}},
+		"some are, the old ends": {types: []providers.AccountType{providers.Giro, providers.Savings}, ends: true, code: 40003, created: 1, left: true},
+		"none is, the old ends":  {types: []providers.AccountType{providers.Savings}, ends: true, code: 40003, left: true},
+		"none is, the old stays": {types: []providers.AccountType{providers.Savings}, logins: []string{"login", "number", "pin"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, running, by := superseded(t, s, way.ends, way.types...)
+			pending, err := s.PendingUpgrades(t.Context(), a.ID)
+			require.NoError(t, err)
+			done, err := s.Upgrade(t.Context(), running)
+			if way.code == 0 {
+				require.Empty(t, pending)
+				require.ErrorIs(t, err, models.ErrNotFound)
+			} else {
+				require.NoError(t, err)
+				require.Len(t, pending, 1)
+				require.Equal(t, way.code, done.Code)
+				require.Len(t, done.Created, way.created)
+				require.Len(t, done.Accounts, len(way.types))
+				for i, account := range done.Accounts {
+					require.Equal(t, way.types[i] == providers.Giro || !way.ends, account.Supported)
+					require.Equal(t, way.types[i] == providers.Giro, account.AccessMethodID == by.ID)
+				}
+				pending, err = s.PendingUpgrades(t.Context(), append(done.Created, a.ID)...)
+				require.NoError(t, err)
+				require.Empty(t, pending, "an upgrade leaves nothing to upgrade")
+				for _, created := range done.Created {
+					requireLogins(t, s, created, []string{"login"})
+				}
+			}
+			requireLogins(t, s, a.ID, way.logins)
+
+			left, err := s.LeftConsents(t.Context(), time.Now().Add(time.Hour), 100)
+			require.NoError(t, err)
+			found := false
+			for _, l := range left {
+				if l.AccessID != a.ID {
+					continue
+				}
+				found = true
+				c, err := s.OpenLeftConsent(t.Context(), l.ID)
+				require.NoError(t, err)
+				require.Equal(t, "https://bank.example", c.Connection.URL)
+				require.JSONEq(t, `{"consent":"of the old method"}`, string(c.Lasting))
+				require.Equal(t, map[string]string{"login": "erika", "number": "7"}, c.Credentials)
+				require.NoError(t, s.ForgetLeftConsent(t.Context(), l.ID))
+			}
+			require.Equal(t, way.left, found)
+			_, err = s.ValidConsent(t.Context(), a.ID)
+			require.Equal(t, way.left, err != nil)
+		})
+	}
+}
+
+func requireLogins(t *testing.T, s *models.Store, access uuid.UUID, want []string) {
+	t.Helper()
+	stored, err := s.StoredCredentials(t.Context(), access)
+	require.NoError(t, err)
+	keys := make([]string, 0, len(stored))
+	for _, c := range stored {
+		keys = append(keys, c.Key)
+	}
+	require.ElementsMatch(t, want, keys)
+}
+
+// The mark counts from its day on, in the bank's country.
+func TestSupersedeFromADay(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a, _, by := superseded(t, s, false, providers.Giro)
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	require.NoError(t, err)
+	for days, want := range map[int]int{-1: 1, 0: 1, 2: 0} {
+		require.NoError(t, models.Supersede(s.DB, a.AccessMethodID, by.ID, plain.On(time.Now().In(berlin)).AddDays(days), true))
+		pending, err := s.PendingUpgrades(t.Context(), a.ID)
+		require.NoError(t, err)
+		require.Len(t, pending, want, "from %d days on", days)
+	}
+}
+
+func TestSupersedeRefuses(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a, _, by := superseded(t, s, false)
+	other := access(t, s)
+	mark := func(old, by uuid.UUID) error {
+		return s.Transact(t.Context(), func(tx *gorm.DB) error { return models.Supersede(tx, old, by, plain.Day(2026, 1, 1), true) })
+	}
+	require.ErrorIs(t, mark(by.ID, by.ID), models.ErrSupersession)
+	require.ErrorIs(t, mark(by.ID, a.AccessMethodID), models.ErrSupersession, "a circle")
+	require.ErrorIs(t, mark(by.ID, other.AccessMethodID), models.ErrSupersession, "another bank")
+	require.ErrorIs(t, mark(by.ID, uuid.New()), models.ErrNotFound)
+}
+
+// Accounts keep their ids when another protocol says other things about them.
+func TestAccountsAreRecognisedAcrossProtocols(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	const iban, other = "DE12900900420000012345", "DE55900900420000099999"
+	for name, pair := range map[string]struct {
+		before, after []providers.Account
+		same          bool
+	}{
+		"number and bank code, then the IBAN": {same: true,
+			before: []providers.Account{{ResourceID: "1", BankCode: "90090042", Number: "12345", Currency: "EUR"}},
+			after:  []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}}},
+		"no currency, then one": {same: true,
+			before: []providers.Account{{ResourceID: "1", IBAN: iban}},
+			after:  []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}}},
+		"no currency, then two": {
+			before: []providers.Account{{ResourceID: "1", IBAN: iban}},
+			after:  []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}, {ResourceID: "y", IBAN: iban, Currency: "USD"}}},
+		"another currency": {
+			before: []providers.Account{{ResourceID: "1", IBAN: iban, Currency: "EUR"}},
+			after:  []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "USD"}}},
+		"another number": {
+			before: []providers.Account{{ResourceID: "1", BankCode: "90090042", Number: "12345", Currency: "EUR"}},
+			after:  []providers.Account{{ResourceID: "x", IBAN: other, Currency: "EUR"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := access(t, s)
+			first, second := put(t, s, a.ID, pair.before), put(t, s, a.ID, pair.after)
+			require.Equal(t, pair.same, first[0] == second[0])
+			account, err := s.Account(t.Context(), second[0])
+			require.NoError(t, err)
+			if pair.same {
+				require.Equal(t, "x", account.ResourceID)
+				require.Equal(t, iban, *account.IBAN)
+				require.Equal(t, second, put(t, s, a.ID, pair.after), "and again")
+			}
+		})
+	}
+}
+
+// put lists accounts in one synchronization, and answers their ids.
+func put(t *testing.T, s *models.Store, access uuid.UUID, listed []providers.Account) (ids []uuid.UUID) {
+	t.Helper()
+	running, err := queue(s, access)
+	require.NoError(t, err)
+	require.NoError(t, s.DB.Exec(`UPDATE synchronizations SET scope = '{ACCOUNTS}' WHERE id = ?`, running).Error)
+	session, err := s.OpenSession(t.Context(), running)
+	require.NoError(t, err)
+	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) error {
+		work, err := session.PutAccounts(tx, listed)
+		for _, w := range work {
+			ids = append(ids, w.AccountID)
+		}
+		return err
+	}))
+	_, err = s.End(t.Context(), running, 0)
+	require.NoError(t, err)
+	return ids
+}
