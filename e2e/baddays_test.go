@@ -75,7 +75,7 @@ func TestBadDays(t *testing.T) {
 			// The customer may try again at once.
 			again := c.start(access, object{"credentials": object{"pin": password}})
 			c.post(again+"/cancel", nil, 200, nil)
-			c.finish(again)
+			c.over(again)
 		})
 	}
 }

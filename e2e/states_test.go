@@ -202,7 +202,7 @@ func TestCancel(t *testing.T) {
 			}
 			c.post(sync+"/cancel", nil, 200, nil)
 			c.post(sync+"/cancel", nil, 200, nil)
-			y := c.finish(sync)
+			y := c.over(sync)
 			require.Equal(t, 30007, codeOf(y), "%v", y)
 			require.Equal(t, "general", y["error"].(object)["group"])
 			var later object
@@ -211,9 +211,20 @@ func TestCancel(t *testing.T) {
 			require.Empty(t, c.transactions())
 			again := c.start(access, object{"credentials": object{"pin": password}})
 			c.post(again+"/cancel", nil, 200, nil)
-			require.Equal(t, 30007, codeOf(c.finish(again)))
+			require.Equal(t, 30007, codeOf(c.over(again)))
 		})
 	}
+}
+
+// over waits for the end of a synchronization, and answers nothing meanwhile.
+func (c *customer) over(sync string) (y object) {
+	c.t.Helper()
+	for deadline := time.Now().Add(patience); y["ended_at"] == nil; {
+		require.True(c.t, time.Now().Before(deadline), "%v", y)
+		y = nil
+		c.get(sync+"?wait=5", &y)
+	}
+	return y
 }
 
 // TestAnswers: what does not fit the question is refused and changes nothing; a wrong TAN ends the synchronization.
