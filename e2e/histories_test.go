@@ -62,7 +62,26 @@ func TestHistories(t *testing.T) {
 			return idOf(sync)
 		}
 	}
+	// A synchronization that upgrades; each at a bank of its own, which supersedes its FinTS in its own manner.
+	upgrades := func(login string, ends bool, code int, child bool) func(c *customer) string {
+		return func(c *customer) string {
+			c = newStack(c.t).newCustomer()
+			access := c.access("fints", login)
+			require.Zero(c.t, codeOf(c.sync(access)))
+			c.supersede([]string{"Giro account"}, ends)
+			sync := c.start(access, object{})
+			require.Equal(c.t, code, codeOf(c.finish(sync)))
+			if child {
+				return "upgrade-" + access
+			}
+			return idOf(sync)
+		}
+	}
 	for name, way := range map[string]func(c *customer) string{
+		"upgrade-direct":   upgrades("demo", false, 40001, false),
+		"upgrade-multi":    upgrades("savings", false, 40002, false),
+		"upgrade-partial":  upgrades("savings", true, 40003, false),
+		"upgrade-child":    upgrades("savings", true, 40003, true),
 		"no-challenge":     ends("exempt", "COMPLETED"),
 		"tan":              ends("demo", "COMPLETED"),
 		"method-then-tan":  ends("methods", "COMPLETED"),

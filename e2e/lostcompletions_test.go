@@ -117,6 +117,19 @@ var ways = []way{
 		completed(c, access)
 		c.bank.Advance(3 * 24 * time.Hour)
 	}, completed, authorization},
+	{"upgrade", "fints:savings", func(c *customer, access string) {
+		completed(c, access)
+		c.supersede([]string{"Giro account"}, true)
+	}, func(c *customer, access string) {
+		y := c.finish(c.start(access, object{}))
+		require.Equal(c.t, 40003, codeOf(y), "%v\n%s", y, c.logs)
+		completed(c, y["error"].(object)["data"].(object)["accesses_created"].([]any)[0].(string))
+		require.Eventually(c.t, func() bool { // the old method's state is revoked at the bank
+			var left int
+			err := c.store.Pool.QueryRow(c.t.Context(), `SELECT count(*) FROM left_consents`).Scan(&left)
+			return err == nil && left == 0
+		}, patience, 50*time.Millisecond)
+	}, authorization},
 	{"removal", "demo", completed, func(c *customer, access string) {
 		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
 		require.Eventually(c.t, func() bool {

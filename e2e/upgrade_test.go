@@ -125,17 +125,17 @@ func (c *upgraded) byID() map[string]object {
 }
 
 // supersede marks the bank's FinTS method, as an operator does who imports his catalog again.
-func (c *upgraded) supersede(types []string, ends bool) {
-	c.t.Helper()
+func (s *stack) supersede(types []string, ends bool) {
+	s.t.Helper()
 	var file catalog.File
-	require.NoError(c.t, json.Unmarshal(c.bank.Catalog(c.bankURL), &file))
+	require.NoError(s.t, json.Unmarshal(s.bank.Catalog(s.bankURL), &file))
 	methods := file.Banks[slices.IndexFunc(file.Banks, func(b catalog.Bank) bool { return b.Name == "Demobank" })].AccessMethods
 	methods[0].SupportedAccountTypes = types
 	methods[1].Superseded = &catalog.Superseded{By: methods[0].ID, From: plain.Day(2026, 1, 1), Ends: ends}
 	changed, err := json.Marshal(file)
-	require.NoError(c.t, err)
-	_, err = catalog.Import(c.t.Context(), c.store, bytes.NewReader(changed))
-	require.NoError(c.t, err)
+	require.NoError(s.t, err)
+	_, err = catalog.Import(s.t.Context(), s.store, bytes.NewReader(changed))
+	require.NoError(s.t, err)
 }
 
 // upgrade starts the synchronization that upgrades the access, and expects the code.
