@@ -69,10 +69,56 @@ func (w *walk) run(ctx context.Context) error {
 	if len(banks) == 0 || len(banks[0].AccessMethods) == 0 {
 		return errors.New("the catalog does not know the sandbox bank")
 	}
-	method := banks[0].AccessMethods[0]
-	w.name("METHOD", method.ID, banks[0].Name+", "+method.Type+", asks for "+method.fields())
+	// The bank speaks XS2A, and FinTS beside it.
+	for _, method := range banks[0].AccessMethods {
+		w.name("METHOD", method.ID, banks[0].Name+", "+method.Type+", asks for "+method.fields())
+		if err := w.synchronize(ctx, bearer, method); err != nil {
+			return err
+		}
+	}
 
-	w.title("An access to it")
+	w.title("What is there now")
+	var accounts struct {
+		Accounts []account `json:"accounts"`
+	}
+	if err := w.call(ctx, "GET", "/rest/accounts", bearer, nil, &accounts); err != nil {
+		return err
+	}
+	for _, a := range accounts.Accounts {
+		w.answer("%-22s %s  %s %s", a.Name, a.IBAN, amount(a.Balance.Balance), a.Currency)
+	}
+	var transactions struct {
+		Transactions []transaction `json:"transactions"`
+	}
+	if err := w.call(ctx, "GET", "/rest/transactions?count=6", bearer, nil, &transactions); err != nil {
+		return err
+	}
+	for _, t := range transactions.Transactions {
+		w.answer("%s  %s %s  %s", t.BookedAt, amount(t.Amount), t.Currency, shorten(t.Name+" · "+t.Purpose, 60))
+	}
+	return nil
+}
+
+type object map[string]any
+
+type bank struct {
+	Name          string         `json:"name"`
+	AccessMethods []accessMethod `json:"access_methods"`
+}
+
+type accessMethod struct {
+	ID          string `json:"id"`
+	Type        string `json:"type"`
+	Credentials []struct {
+		Key      string `json:"key"`
+		IsSecret bool   `json:"is_secret"`
+		Optional bool   `json:"is_optional"`
+	} `json:"credentials"`
+}
+
+// synchronize adds an access with the method, and synchronizes it.
+func (w *walk) synchronize(ctx context.Context, bearer http.Header, method accessMethod) error {
+	w.title("An access to it over " + method.Type)
 	var access struct {
 		ID     string `json:"id"`
 		Status string `json:"status"`
@@ -124,44 +170,7 @@ func (w *walk) run(ctx context.Context) error {
 		return errNotCompleted
 	}
 	w.answer("%d of %d accounts, %d new transactions", s.Progress.AccountsDone, s.Progress.AccountsTotal, s.Progress.TransactionsAdded)
-
-	w.title("What is there now")
-	var accounts struct {
-		Accounts []account `json:"accounts"`
-	}
-	if err := w.call(ctx, "GET", "/rest/accounts", bearer, nil, &accounts); err != nil {
-		return err
-	}
-	for _, a := range accounts.Accounts {
-		w.answer("%-22s %s  %s %s", a.Name, a.IBAN, amount(a.Balance.Balance), a.Currency)
-	}
-	var transactions struct {
-		Transactions []transaction `json:"transactions"`
-	}
-	if err := w.call(ctx, "GET", "/rest/transactions?count=6", bearer, nil, &transactions); err != nil {
-		return err
-	}
-	for _, t := range transactions.Transactions {
-		w.answer("%s  %s %s  %s", t.BookedAt, amount(t.Amount), t.Currency, shorten(t.Name+" · "+t.Purpose, 60))
-	}
 	return nil
-}
-
-type object map[string]any
-
-type bank struct {
-	Name          string         `json:"name"`
-	AccessMethods []accessMethod `json:"access_methods"`
-}
-
-type accessMethod struct {
-	ID          string `json:"id"`
-	Type        string `json:"type"`
-	Credentials []struct {
-		Key      string `json:"key"`
-		IsSecret bool   `json:"is_secret"`
-		Optional bool   `json:"is_optional"`
-	} `json:"credentials"`
 }
 
 func (m accessMethod) fields() string {
