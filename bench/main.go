@@ -61,6 +61,8 @@ var measurements = []measurement{
 	{[]string{"get_sync_vs_bare"}, getSync},
 	{[]string{"list_transactions_vs_bare"}, listTransactions},
 	{[]string{"history_growth"}, history},
+	{[]string{"mt940_mb_per_s", "camt_mb_per_s", "fints_message_mb_per_s"}, formats},
+	{[]string{"fints_sync_vs_xs2a"}, finTS},
 	{[]string{"waiting_kib_per_sync"}, waiting},
 }
 
