@@ -92,9 +92,9 @@ func TestHistories(t *testing.T) {
 		"bad-account":      ends("badaccount", "COMPLETED"),
 		"cancelled": func(c *customer) string {
 			sync := c.start(c.access("demo", "demo+cancelled"), pin)
-			require.Equal(c.t, "AWAIT_AUTH", c.until(sync, "")["status"])
+			challenge := c.until(sync, "")["challenge"].(object)
 			c.post(sync+"/cancel", nil, 200, nil)
-			require.Equal(c.t, 30007, codeOf(c.finish(sync)))
+			require.Equal(c.t, 30007, codeOf(c.until(sync, challenge["id"].(string))))
 			return idOf(sync)
 		},
 		"expired": func(c *customer) string {

@@ -156,7 +156,7 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 		added, modified := 0, 0
 		for _, o := range plan.Sent {
 			switch {
-			case o.Stored < 0:
+			case o.Stored < 0, stored[max(o.Stored, 0)].State == reconcile.Removed: // new, or back after it was gone
 				added++
 			case o.Change == reconcile.Modified || o.Reappeared:
 				modified++

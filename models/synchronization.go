@@ -225,8 +225,8 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		for _, a := range accounts {
 			if a.Status == "PENDING" {
 				e := failure
-				if e == nil {
-					e = &SyncError{Code: providers.CodeInternal}
+				if e == nil { // its reading never came to an end, however often it was tried
+					e = &SyncError{Code: providers.CodeTemporary}
 				}
 				if err := EndAccount(tx, id, a.AccountID, e); err != nil {
 					return err

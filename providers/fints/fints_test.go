@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,8 +52,8 @@ type script struct {
 	polls     int    // that are answered "still open"
 
 	dialogs map[string]int // id → last number
-	logins  int
-	tans    int
+	logins  atomic.Int32   // read while the server may still be at work: an answer was lost
+	tans    atomic.Int32
 	seen    []string // names of the orders of each message
 	waiting *syntax.Segment
 	fail    func(w http.ResponseWriter, names string) bool
@@ -123,7 +124,7 @@ func (s *script) reply(m, answer *syntax.Message) []syntax.Segment {
 		answer.DialogID = fmt.Sprintf("dialog-%d", len(s.dialogs)+1)
 		answer.Answers.DialogID = answer.DialogID
 		if m.Security != nil {
-			s.logins++
+			s.logins.Add(1)
 			if s.door != "" {
 				return []syntax.Segment{feedback("HIRMG", 0, []string{"9050", "Die Nachricht enthält Fehler."}, []string{"9800", "Dialog abgebrochen."}),
 					feedback("HIRMS", m.Segments[0].Number, []string{s.door, "Abgelehnt."})}
@@ -199,7 +200,7 @@ func (s *script) tan(m *syntax.Message, segment *syntax.Segment) []syntax.Segmen
 		}
 		return []syntax.Segment{feedback("HIRMS", segment.Number, said...), hitan("4", "order-1", c.text, c.hhduc)}
 	case "2":
-		s.tans++
+		s.tans.Add(1)
 		require.Equal(s.t, "order-1", segment.Get(4, 0))
 		if m.Security.TAN != tan {
 			return []syntax.Segment{feedback("HIRMS", segment.Number, []string{"9941", "TAN ungültig"})}
@@ -346,7 +347,7 @@ func TestFirstAuthorization(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
 	s.challenge = func(order string) *challenge {
-		if order == "HKIDN" && s.logins < 3 {
+		if order == "HKIDN" && s.logins.Load() < 3 {
 			return &challenge{text: "<b>TAN</b> an <script>alert(1)</script>0170<br>senden?"}
 		}
 		return nil
@@ -421,7 +422,7 @@ func TestOrderThatNeedsTAN(t *testing.T) {
 	s := newScript(t)
 	s.version, s.needTAN = 6, []string{"HKKAZ"}
 	s.challenge = func(order string) *challenge {
-		if order == "HKKAZ" && s.tans == 0 {
+		if order == "HKKAZ" && s.tans.Load() == 0 {
 			return &challenge{text: "TAN für die Umsätze"}
 		}
 		return nil
@@ -451,7 +452,7 @@ func TestOrderThatNeedsTAN(t *testing.T) {
 		require.Len(t, page.Entries, 2)
 	}
 	require.Equal(t, 1, reads, "the data came with the TAN")
-	require.Equal(t, 1, s.tans)
+	require.EqualValues(t, 1, s.tans.Load())
 	_, err = c.provider.Transactions(t.Context(), &c.conv, accounts[0], providers.Window{}, "")
 	require.NoError(t, err)
 	require.Equal(t, 2, reads)
@@ -585,7 +586,7 @@ func TestReturnCodes(t *testing.T) {
 			s.door = code
 			err := s.customer().connect()
 			requireError(t, err, want.kind, want.code)
-			require.Equal(t, 1, s.logins)
+			require.EqualValues(t, 1, s.logins.Load())
 			require.Equal(t, "Abgelehnt.", providers.AsError(err).Message)
 		})
 	}
@@ -600,7 +601,7 @@ func TestWrongTAN(t *testing.T) {
 	require.NoError(t, err)
 	_, err = c.answer(providers.Answer{Value: "000000"})
 	requireError(t, err, providers.WrongCredentials, providers.CodeTANInvalid)
-	require.Equal(t, 1, s.tans)
+	require.EqualValues(t, 1, s.tans.Load())
 	require.Empty(t, s.dialogs, "the dialog is left open")
 }
 
@@ -625,7 +626,7 @@ func TestLostLogin(t *testing.T) {
 		s := newScript(t)
 		loseOnce(s, "HKIDN HKVVB HKSYN")
 		requireError(t, s.customer().connect(), providers.WrongCredentials, providers.CodePINInvalid)
-		require.Equal(t, 1, s.logins)
+		require.EqualValues(t, 1, s.logins.Load())
 	})
 	t.Run("found announced by another worker", func(t *testing.T) {
 		t.Parallel()
@@ -634,11 +635,11 @@ func TestLostLogin(t *testing.T) {
 		step, err := c.provider.Authorize(t.Context(), &c.conv)
 		require.NoError(t, err)
 		require.Equal(t, providers.Moving, step.Status)
-		require.Zero(t, s.logins, "announced, not sent")
+		require.Zero(t, s.logins.Load(), "announced, not sent")
 		c.reload()
 		_, err = c.provider.Authorize(t.Context(), &c.conv)
 		requireError(t, err, providers.WrongCredentials, providers.CodePINInvalid)
-		require.Zero(t, s.logins)
+		require.Zero(t, s.logins.Load())
 	})
 	t.Run("of an access that works", func(t *testing.T) {
 		t.Parallel()
@@ -648,9 +649,9 @@ func TestLostLogin(t *testing.T) {
 		c.conv.Dialog = nil
 		c.reload()
 		loseOnce(s, "HKIDN HKVVB HKTAN4")
-		logins := s.logins
+		logins := s.logins.Load()
 		requireError(t, c.connect(), providers.BankDown, providers.CodeTemporary)
-		require.Equal(t, logins+1, s.logins)
+		require.Equal(t, logins+1, s.logins.Load())
 	})
 	t.Run("after one that succeeded", func(t *testing.T) {
 		t.Parallel()
@@ -659,7 +660,7 @@ func TestLostLogin(t *testing.T) {
 		c := s.customer()
 		requireError(t, c.connect(), providers.Transient, providers.CodeTemporary)
 		require.NoError(t, c.connect())
-		require.Equal(t, 3, s.logins)
+		require.EqualValues(t, 3, s.logins.Load())
 	})
 	t.Run("refused before the bank saw it", func(t *testing.T) {
 		t.Parallel()
@@ -708,7 +709,7 @@ func TestLostTAN(t *testing.T) {
 	step, err := c.answer(providers.Answer{Value: tan})
 	require.NoError(t, err)
 	require.Equal(t, providers.Ready, step.Status, "the bank has the TAN, and lets the next login in")
-	require.Equal(t, 1, s.tans)
+	require.EqualValues(t, 1, s.tans.Load())
 }
 
 // A dialog that the bank ended while accounts are read is opened again.
