@@ -26,9 +26,7 @@ type Activities struct {
 	CallbackURL string
 	// ChallengeTimeout is how long a customer may take over one challenge.
 	ChallengeTimeout time.Duration
-	// Now is the clock that tells which days are complete; nil: the machine's. Deadlines do not follow it.
-	Now func() time.Time
-	Log *slog.Logger
+	Log              *slog.Logger
 }
 
 // provider finds the adapter for a conversation.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"time"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
@@ -102,7 +101,7 @@ func (a *Activities) keep(ctx context.Context, session *models.BankSession, befo
 func (a *Activities) read(ctx context.Context, provider providers.Provider, session *models.BankSession, reading *models.Reading) error {
 	window := providers.Window{From: reading.Since()}
 	if days := session.Conversation.Connection.HistoryDays; window.From.IsZero() && days > 0 {
-		window.From = plain.On(a.now()).AddDays(-days)
+		window.From = plain.On(a.Store.Now()).AddDays(-days)
 	}
 	account := reading.Account.AtBank()
 	ctx, cancel := context.WithCancel(ctx)
@@ -123,7 +122,7 @@ func (a *Activities) read(ctx context.Context, provider providers.Provider, sess
 		}
 		page := &fetched.page
 		if reading.First {
-			if err := reading.PutPage(ctx, page, a.now()); err != nil {
+			if err := reading.PutPage(ctx, page, a.Store.Now()); err != nil {
 				return err
 			}
 			continue
@@ -135,7 +134,7 @@ func (a *Activities) read(ctx context.Context, provider providers.Provider, sess
 		all.Balances = append(all.Balances, page.Balances...)
 		all.Covered, all.PendingCovered = page.Covered, page.PendingCovered
 		if page.Next == "" {
-			return reading.PutWindow(ctx, all.Entries, all.Balances, all.Covered, all.PendingCovered, a.now())
+			return reading.PutWindow(ctx, all.Entries, all.Balances, all.Covered, all.PendingCovered, a.Store.Now())
 		}
 	}
 	return ctx.Err()
@@ -164,12 +163,4 @@ func fetch(ctx context.Context, page func(cursor string) (providers.Page, error)
 		}
 	}()
 	return pages
-}
-
-// now is the day's clock: it decides which days are complete.
-func (a *Activities) now() time.Time {
-	if a.Now != nil {
-		return a.Now()
-	}
-	return time.Now()
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -49,7 +48,7 @@ func (s *Server) CreateAccess(c echo.Context, params CreateAccessParams) error {
 		return err
 	}
 	access := models.Access{ID: models.NewID(), UserID: callerOf(c).user, BankID: bank.ID, AccessMethodID: method.ID,
-		Status: models.AccessNew, Consent: consent, SaveCredentials: body.SaveCredentials, CreatedAt: time.Now().UTC()}
+		Status: models.AccessNew, Consent: consent, SaveCredentials: body.SaveCredentials, CreatedAt: s.store.Now()}
 	err = s.store.Transact(ctx, func(tx *gorm.DB) error {
 		// A deletion of the user at the same moment comes before or after, not in between.
 		var there bool

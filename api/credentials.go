@@ -36,7 +36,7 @@ func (s *Server) ListCredentials(c echo.Context, accessID AccessID) error {
 		wire = append(wire, wireCredential(credential))
 	}
 	for _, consent := range consents {
-		wire = append(wire, wireGrant(consent))
+		wire = append(wire, wireGrant(consent, s.store.Now()))
 	}
 	return c.JSON(http.StatusOK, map[string][]Credential{"credentials": wire})
 }
@@ -77,12 +77,12 @@ func wireCredential(credential models.Credential) Credential {
 		Status: CredentialStatusACTIVE, CreatedAt: Timestamp(credential.CreatedAt)}
 }
 
-func wireGrant(consent models.Consent) Credential {
+func wireGrant(consent models.Consent, now time.Time) Credential {
 	wire := Credential{ID: consent.ID, Type: CredentialTypeCONSENT, Status: CredentialStatus(consent.Status), CreatedAt: Timestamp(consent.CreatedAt),
 		ExpiresAt: timestamp(consent.ValidUntil)}
 	switch {
 	case consent.Status != "VALID":
-	case consent.ValidUntil != nil && consent.ValidUntil.Before(time.Now()):
+	case consent.ValidUntil != nil && consent.ValidUntil.Before(now):
 		wire.Status = CredentialStatusEXPIRED
 	default:
 		wire.Status = CredentialStatusACTIVE
@@ -129,5 +129,5 @@ func (s *Server) revokeConsent(c echo.Context, access models.Access, id uuid.UUI
 			return &problem{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
 		}
 	}
-	return c.JSON(http.StatusOK, wireGrant(consent))
+	return c.JSON(http.StatusOK, wireGrant(consent, s.store.Now()))
 }

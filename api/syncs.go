@@ -41,7 +41,7 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 	if access.Status == models.AccessRevoked {
 		return errState // an upgrade left nothing here that could be read
 	}
-	sync, psu, err := newSynchronization(access, body, params)
+	sync, psu, err := s.newSynchronization(access, body, params)
 	if err != nil {
 		return err
 	}
@@ -104,13 +104,13 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 	return c.JSON(http.StatusCreated, created)
 }
 
-func newSynchronization(access models.Access, body NewSync, params CreateSyncParams) (*models.Synchronization, providers.PSU, error) {
+func (s *Server) newSynchronization(access models.Access, body NewSync, params CreateSyncParams) (*models.Synchronization, providers.PSU, error) {
 	problems := make(openapi.Problems)
 	sync := &models.Synchronization{
 		ID: models.NewID(), AccessID: access.ID, Status: models.Queued, Trigger: models.Manual,
 		SaveSecrets: body.SaveSecrets, DisableNotifications: body.DisableNotifications,
 		RedirectURI: optional(body.RedirectURI), State: optional(body.State), IdempotencyKey: optional(params.IdempotencyKey),
-		CreatedAt: time.Now().UTC(),
+		CreatedAt: s.store.Now(),
 	}
 	if sync.SaveSecrets == nil && access.SaveCredentials {
 		sync.SaveSecrets = &access.SaveCredentials
@@ -194,7 +194,7 @@ func (s *Server) checkSyncCredentials(ctx context.Context, access models.Access,
 		if err != nil && !errors.Is(err, models.ErrNotFound) {
 			return err
 		}
-		secrets = err != nil || consent.ValidUntil != nil && consent.ValidUntil.Before(time.Now())
+		secrets = err != nil || consent.ValidUntil != nil && consent.ValidUntil.Before(s.store.Now())
 	}
 	return checkCredentials(method.Credentials, given, func(f models.CredentialField) bool {
 		return !have[f.Key] && (!f.IsSecret || secrets)

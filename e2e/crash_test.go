@@ -143,7 +143,7 @@ func workUntilKilled(settings string) error {
 	if err != nil {
 		return err
 	}
-	store, err := models.Open(ctx, o.Database, secrets)
+	store, err := models.Open(ctx, o.Database, secrets, models.WithClock(func() time.Time { return time.Now().Add(o.Ahead) }))
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ func workUntilKilled(settings string) error {
 		return err
 	}
 	w, err := worker.Start(ctx, worker.Options{Client: temporal, Store: store, TaskQueue: o.Queue, PublicURL: o.PublicURL, Logger: logger,
-		ChallengeTimeout: o.ChallengeTimeout, SweepAfter: time.Second, Now: func() time.Time { return time.Now().Add(o.Ahead) }})
+		ChallengeTimeout: o.ChallengeTimeout, SweepAfter: time.Second})
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,7 @@ type stack struct {
 	runs     *runs
 	canaries *canaries // what must not leak
 
+	clock         func() time.Time // nil: the machine's
 	bankOptions   sandbox.Options
 	adapter       xs2a.Options
 	workerOptions worker.Options
@@ -85,7 +86,7 @@ func withChallengeTimeout(d time.Duration) option {
 // withAdapter sets how patient the adapter is with a bank.
 func withAdapter(o xs2a.Options) option { return func(s *stack) { s.adapter = o } }
 
-// withBankClock lets the worker live in the bank's days: sandbox.Bank.Advance moves both. They begin at the last
+// withBankClock lets Kontoflow live in the bank's days: sandbox.Bank.Advance moves both. They begin at the last
 // Wednesday's noon, so that no test meets a weekend or midnight by chance.
 func withBankClock() option {
 	return func(s *stack) {
@@ -94,7 +95,7 @@ func withBankClock() option {
 		for noon = noon.AddDate(0, 0, -1); noon.Weekday() != time.Wednesday; noon = noon.AddDate(0, 0, -1) {
 		}
 		s.bankOptions.Now = func() time.Time { return noon.Add(time.Since(begun)) }
-		s.workerOptions.Now = func() time.Time { return s.bank.Now() }
+		s.clock = func() time.Time { return s.bank.Now() }
 	}
 }
 
@@ -127,7 +128,11 @@ func newStack(t *testing.T, options ...option) *stack {
 	secrets, err := vault.Open(s.keys)
 	require.NoError(t, err)
 	s.database = testground.Database(t)
-	s.store, err = models.Open(ctx, s.database, secrets)
+	var clocks []models.Option
+	if s.clock != nil {
+		clocks = append(clocks, models.WithClock(s.clock))
+	}
+	s.store, err = models.Open(ctx, s.database, secrets, clocks...)
 	require.NoError(t, err)
 	t.Cleanup(s.store.Close)
 	_, err = catalog.Import(ctx, s.store, bytes.NewReader(s.bank.Catalog(s.bankURL)))
@@ -156,7 +161,7 @@ func newStack(t *testing.T, options ...option) *stack {
 
 	o := &s.workerOptions
 	o.Client, o.Store, o.TaskQueue, o.PublicURL, o.Logger = s.temporal, s.store, s.queue, s.api.URL, logger
-	s.adapter.Logger, s.adapter.Now = logger, o.Now
+	s.adapter.Logger, s.adapter.Now = logger, s.store.Now
 	o.Interceptors = append(o.Interceptors, s.runs)
 	o.Providers = worker.Adapters(s.adapter)
 	if s.wrapAdapter != nil {

@@ -74,7 +74,7 @@ func (s *Store) PutCredentials(tx *gorm.DB, access uuid.UUID, sync *uuid.UUID, v
 	}
 	for key, value := range values {
 		c := Credential{ID: NewID(), AccessID: access, SyncID: sync, Key: key, IsSecret: secret[key],
-			Keep: keepSecrets || !secret[key], CreatedAt: time.Now().UTC()}
+			Keep: keepSecrets || !secret[key], CreatedAt: tx.NowFunc()}
 		sealed, err := s.Vault.Seal([]byte(value), credentialPlace(c.ID))
 		if err != nil {
 			return err
@@ -120,7 +120,7 @@ func (s *Store) ValidConsent(ctx context.Context, access uuid.UUID) (c Consent, 
 
 // recordGrant keeps the consent in force in line with what the bank last said.
 func recordGrant(tx *gorm.DB, access uuid.UUID, g *providers.Grant) error {
-	c := Consent{ID: NewID(), AccessID: access, Status: "VALID", CreatedAt: time.Now().UTC()}
+	c := Consent{ID: NewID(), AccessID: access, Status: "VALID", CreatedAt: tx.NowFunc()}
 	if !g.ValidUntil.IsZero() {
 		until := g.ValidUntil.UTC()
 		c.ValidUntil = &until
@@ -138,5 +138,5 @@ func recordGrant(tx *gorm.DB, access uuid.UUID, g *providers.Grant) error {
 // EndConsent closes the consent in force, if there is one. Status is EXPIRED or REVOKED.
 func EndConsent(tx *gorm.DB, access uuid.UUID, status string) error {
 	return tx.Model(&Consent{}).Where("access_id = ? AND status = 'VALID'", access).
-		Updates(map[string]any{"status": status, "ended_at": time.Now().UTC()}).Error
+		Updates(map[string]any{"status": status, "ended_at": tx.NowFunc()}).Error
 }

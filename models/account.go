@@ -158,7 +158,7 @@ func SyncAccounts(tx *gorm.DB, sync uuid.UUID) (all []SyncAccount, err error) {
 // accounts keep their ids. New ones are added on an access's first reading, and when the scope is ACCOUNTS. Known ones
 // that the bank no longer lists fail with 10011. With the scope ACCOUNTS alone, being listed is all there is to do.
 func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]SyncAccount, error) {
-	now := time.Now().UTC()
+	now := tx.NowFunc()
 	var known []Account
 	// Locked: what the client changes or deletes at this moment is not overwritten with what was read before.
 	err := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("access_id = ?", b.Access.ID).Order("position").Find(&known).Error
@@ -290,7 +290,7 @@ func PutBalances(tx *gorm.DB, account uuid.UUID, balances []providers.Balance, n
 // EndAccount records how one account's part of a synchronization ended; failure nil is success. Called again, it
 // changes nothing.
 func EndAccount(tx *gorm.DB, sync, account uuid.UUID, failure *SyncError) error {
-	now := time.Now().UTC()
+	now := tx.NowFunc()
 	ended := map[string]any{"status": "COMPLETED", "cursor": nil}
 	attempt := Account{AttemptedAt: &now, SucceededAt: &now}
 	columns := []any{"succeeded_at", "error"}

@@ -268,7 +268,7 @@ type Challenge struct {
 // Ask stores a challenge and sets AWAIT_AUTH until expires. Call it in the transaction that saves the session.
 func (b *BankSession) Ask(tx *gorm.DB, question *providers.Challenge, expires time.Time) (*Challenge, error) {
 	c := &Challenge{ID: NewID(), SyncID: b.Sync.ID, Type: question.Type, Status: "OPEN",
-		CreatedAt: time.Now().UTC(), ExpiresAt: expires.UTC()}
+		CreatedAt: tx.NowFunc(), ExpiresAt: expires.UTC()}
 	if question.Type == providers.RedirectTo {
 		c.RedirectHash = HashSecret(b.state.RedirectState)
 	}
@@ -330,9 +330,9 @@ func (s *Store) PutAnswer(ctx context.Context, challenge uuid.UUID, answer provi
 	if err != nil {
 		return err
 	}
-	result := s.DB.WithContext(ctx).Exec(`INSERT INTO answers (challenge_id, value)
-		SELECT id, ? FROM challenges WHERE id = ? AND status = 'OPEN' AND expires_at > now()
-		ON CONFLICT DO NOTHING`, sealed, challenge)
+	result := s.DB.WithContext(ctx).Exec(`INSERT INTO answers (challenge_id, value, created_at)
+		SELECT id, ?, ? FROM challenges WHERE id = ? AND status = 'OPEN' AND expires_at > now()
+		ON CONFLICT DO NOTHING`, sealed, s.Now(), challenge)
 	if result.Error != nil {
 		return fmt.Errorf("store the answer: %w", result.Error)
 	}

@@ -27,7 +27,7 @@ var ErrExists = errors.New("exists already")
 // CreateClient makes a client and returns its secret, which is shown this once.
 func (s *Store) CreateClient(ctx context.Context, name string) (Client, string, error) {
 	secret := NewSecret("")
-	c := Client{ID: NewID(), Name: name, SecretHash: HashSecret(secret), CreatedAt: time.Now().UTC()}
+	c := Client{ID: NewID(), Name: name, SecretHash: HashSecret(secret), CreatedAt: s.Now()}
 	err := s.DB.WithContext(ctx).Create(&c).Error
 	if errors.Is(err, gorm.ErrDuplicatedKey) {
 		return c, "", fmt.Errorf("client %q: %w", name, ErrExists)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -19,7 +18,7 @@ var ErrBusy = errors.New("a synchronization of the access runs")
 // end, and its removal at the bank may start (workflows.RemoveAccess). It answers the running synchronization's id,
 // or the nil UUID.
 func HideAccess(tx *gorm.DB, access uuid.UUID) (running uuid.UUID, err error) {
-	now := time.Now().UTC()
+	now := tx.NowFunc()
 	result := tx.Model(&Access{}).Where("id = ? AND deleted_at IS NULL", access).Updates(map[string]any{"deleted_at": now, "status": AccessRevoked})
 	if result.Error != nil {
 		return running, fmt.Errorf("hide the access: %w", result.Error)
@@ -39,8 +38,8 @@ func HideAccess(tx *gorm.DB, access uuid.UUID) (running uuid.UUID, err error) {
 // CancelRunning asks an access's running synchronization to end. It answers its id, or the nil UUID where none runs.
 func CancelRunning(tx *gorm.DB, access uuid.UUID) (running uuid.UUID, err error) {
 	var ids []uuid.UUID
-	err = tx.Raw(`UPDATE synchronizations SET cancel_requested_at = coalesce(cancel_requested_at, now())
-		WHERE access_id = ? AND status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH') RETURNING id`, access).Scan(&ids).Error
+	err = tx.Raw(`UPDATE synchronizations SET cancel_requested_at = coalesce(cancel_requested_at, ?)
+		WHERE access_id = ? AND status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH') RETURNING id`, tx.NowFunc(), access).Scan(&ids).Error
 	if err != nil {
 		return running, fmt.Errorf("cancel the running synchronization: %w", err)
 	}

@@ -40,8 +40,17 @@ type Store struct {
 	Vault *vault.Vault
 }
 
+// An Option of Open.
+type Option func(*gorm.Config)
+
+// WithClock lets the store live by another clock than the machine's: what is created, ends, expires and is due goes by
+// it. Challenges and tokens are people's, and keep to the machine's.
+func WithClock(now func() time.Time) Option {
+	return func(c *gorm.Config) { c.NowFunc = func() time.Time { return now().UTC() } }
+}
+
 // Open connects to the database. It does not migrate; call Migrate before, or `kontoflow migrate`.
-func Open(ctx context.Context, url string, v *vault.Vault) (*Store, error) {
+func Open(ctx context.Context, url string, v *vault.Vault, options ...Option) (*Store, error) {
 	config, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("the database's URL cannot be read") // the parser's error may quote the password
@@ -54,18 +63,25 @@ func Open(ctx context.Context, url string, v *vault.Vault) (*Store, error) {
 		pool.Close()
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
-	db, err := gorm.Open(postgres.New(postgres.Config{Conn: stdlib.OpenDBFromPool(pool)}), &gorm.Config{
+	orm := &gorm.Config{
 		SkipDefaultTransaction: true,           // transactions are opened where two statements belong together
 		Logger:                 logger.Discard, // GORM's logger writes parameters, and those name people
 		TranslateError:         true,
 		NowFunc:                func() time.Time { return time.Now().UTC() },
-	})
+	}
+	for _, o := range options {
+		o(orm)
+	}
+	db, err := gorm.Open(postgres.New(postgres.Config{Conn: stdlib.OpenDBFromPool(pool)}), orm)
 	if err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
 	return &Store{DB: db, Pool: pool, Vault: v}, nil
 }
+
+// Now is the time by the store's clock; inside a transaction tx.NowFunc() is the same.
+func (s *Store) Now() time.Time { return s.DB.NowFunc() }
 
 // Close gives the connections back.
 func (s *Store) Close() { s.Pool.Close() }

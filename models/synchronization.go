@@ -107,7 +107,7 @@ func (s *Store) Synchronization(ctx context.Context, id uuid.UUID) (y Synchroniz
 // Transition moves a synchronization along a legal edge, setting what belongs to the new state; every state change
 // goes through here. ErrEdge: it was not in a state that leads there.
 func Transition(tx *gorm.DB, id uuid.UUID, to SyncStatus, set map[string]any) error {
-	now := time.Now().UTC()
+	now := tx.NowFunc()
 	columns := map[string]any{"status": to, "expires_at": nil}
 	switch to {
 	case Running:
@@ -132,7 +132,7 @@ func Transition(tx *gorm.DB, id uuid.UUID, to SyncStatus, set map[string]any) er
 func (s *Store) RequestCancel(ctx context.Context, id uuid.UUID) error {
 	result := s.DB.WithContext(ctx).Model(&Synchronization{}).
 		Where("id = ? AND status NOT IN ?", id, []SyncStatus{Completed, Failed}).
-		Update("cancel_requested_at", gorm.Expr("coalesce(cancel_requested_at, now())"))
+		Update("cancel_requested_at", gorm.Expr("coalesce(cancel_requested_at, ?)", s.Now()))
 	if result.Error != nil {
 		return fmt.Errorf("request the cancel: %w", result.Error)
 	}
@@ -308,7 +308,7 @@ func storedFailure(tx *gorm.DB, id uuid.UUID) (*SyncError, error) {
 
 // attemptFailed tells the access's accounts of a synchronization that failed before it came to them.
 func attemptFailed(tx *gorm.DB, access uuid.UUID, failure *SyncError) error {
-	now := time.Now().UTC()
+	now := tx.NowFunc()
 	err := tx.Model(&Account{}).Where("access_id = ? AND deleted_at IS NULL AND supported", access).
 		Select("attempted_at", "error").Updates(&Account{AttemptedAt: &now, Error: failure}).Error
 	if err != nil {

@@ -291,7 +291,7 @@ func (u *upgrade) direct() error {
 // part makes another access of the new method, and gives it the accounts.
 func (u *upgrade) part(accounts []uuid.UUID) error {
 	u.created = &Access{ID: NewID(), UserID: u.access.UserID, BankID: u.new.BankID, AccessMethodID: u.new.ID, Status: u.status(),
-		Consent: u.consent(), SaveCredentials: u.access.SaveCredentials, PartedFrom: &u.access.ID, CreatedAt: time.Now().UTC()}
+		Consent: u.consent(), SaveCredentials: u.access.SaveCredentials, PartedFrom: &u.access.ID, CreatedAt: u.tx.NowFunc()}
 	if err := u.tx.Omit("AuthMethods").Create(u.created).Error; err != nil {
 		return fmt.Errorf("store the additional access: %w", err)
 	}

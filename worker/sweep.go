@@ -24,7 +24,7 @@ func (s *sweep) run(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
-		s.once(ctx, time.Now().Add(-s.SweepAfter))
+		s.once(ctx, s.Store.Now().Add(-s.SweepAfter))
 	}
 }
 

@@ -75,7 +75,6 @@ type Options struct {
 	ChallengeTimeout time.Duration
 	Logger           *slog.Logger                  // nil: slog's default
 	Providers        map[string]providers.Provider // nil: Adapters
-	Now              func() time.Time              // the banks' day; nil: time.Now. Deadlines do not follow it
 	Interceptors     []interceptor.WorkerInterceptor
 	SweepAfter       time.Duration // how old something lost is before it is repaired; 0: 10 s
 }
@@ -103,7 +102,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		o.Logger = slog.Default()
 	}
 	if o.Providers == nil {
-		o.Providers = Adapters(xs2a.Options{Logger: o.Logger, Now: o.Now})
+		o.Providers = Adapters(xs2a.Options{Logger: o.Logger, Now: o.Store.Now})
 	}
 	if o.SweepAfter == 0 {
 		o.SweepAfter = 10 * time.Second
@@ -122,7 +121,6 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		Providers:        o.Providers,
 		CallbackURL:      strings.TrimSuffix(o.PublicURL, "/") + "/callback/redirect",
 		ChallengeTimeout: o.ChallengeTimeout,
-		Now:              o.Now,
 		Log:              o.Logger,
 	})
 	if err := w.Start(); err != nil {
