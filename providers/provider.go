@@ -57,7 +57,10 @@ type Conversation struct {
 	Connection  Connection
 	Credentials map[string]string // credential field key → value, as the catalog names them
 	PSU         PSU
-	Interactive bool    // the customer can be asked; false: a step that needs him fails with 10009-like NeedsUser
+	// Interactive says that the customer can be asked. Without him a step that needs him ends in NeedsUser: no consent and no
+	// authorisation is begun at the bank, and no TAN or push message is called forth where that can be known beforehand.
+	// Where the bank wants him for more, the last DaysWithoutSCA are read.
+	Interactive bool
 	Consent     Consent // what is asked for
 	Redirect    Redirect
 
@@ -206,6 +209,10 @@ type Balance struct {
 	Currency string          `json:"currency,omitempty"`
 	Date     plain.Date      `json:"date,omitempty"` // zero: the bank did not say
 }
+
+// DaysWithoutSCA is how many days of transactions, today among them, every bank shows without strong customer
+// authentication, once it was done within 180 days (RTS 2018/389, Art. 10a). More it may keep for the customer.
+const DaysWithoutSCA = 90
 
 // Window is a closed range of booking dates. A zero From means as far back as the bank gives; a zero To, until now.
 type Window struct {

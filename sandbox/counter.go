@@ -8,6 +8,7 @@ type Counters struct {
 	WrongPINs  map[string]int            `json:"wrong_pins"` // login → passwords refused
 	TANs       map[string]int            `json:"tans"`       // login → TANs accepted, each authorisation's only once
 	WrongTANs  map[string]int            `json:"wrong_tans"` // login → TANs refused
+	Challenges map[string]int            `json:"challenges"` // login → text messages, pictures and pushes that the customer was troubled with
 	Consents   map[string]int            `json:"consents"`   // login → consents that became valid
 	Polls      map[string]int            `json:"polls"`      // login → status calls while a decoupled request was open
 	Unattended map[string]int            `json:"unattended"` // consent id → reads without the customer, ever
@@ -17,8 +18,8 @@ type Counters struct {
 
 func newCounters() Counters {
 	return Counters{
-		Logins: map[string]int{}, WrongPINs: map[string]int{}, TANs: map[string]int{}, WrongTANs: map[string]int{}, Consents: map[string]int{},
-		Polls: map[string]int{}, Unattended: map[string]int{}, Calls: map[string]int{}, ByLogin: map[string]map[string]int{},
+		Logins: map[string]int{}, WrongPINs: map[string]int{}, TANs: map[string]int{}, WrongTANs: map[string]int{},
+		Challenges: map[string]int{}, Consents: map[string]int{}, Polls: map[string]int{}, Unattended: map[string]int{}, Calls: map[string]int{}, ByLogin: map[string]map[string]int{},
 	}
 }
 
@@ -39,7 +40,7 @@ func (b *Bank) Counters() Counters {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.counters
-	for _, m := range []*map[string]int{&c.Logins, &c.WrongPINs, &c.TANs, &c.WrongTANs, &c.Consents, &c.Polls, &c.Unattended, &c.Calls} {
+	for _, m := range []*map[string]int{&c.Logins, &c.WrongPINs, &c.TANs, &c.WrongTANs, &c.Challenges, &c.Consents, &c.Polls, &c.Unattended, &c.Calls} {
 		*m = maps.Clone(*m)
 	}
 	c.ByLogin = maps.Clone(c.ByLogin)

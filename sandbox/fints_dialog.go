@@ -143,10 +143,22 @@ func (c *fintsCall) demandsLogin() bool {
 	return trust == nil || c.now.Sub(trust.since) > fintsSCALife
 }
 
-// demandsStatements reports whether statements need strong authentication of their own. Needs Bank.mu.
-func (c *fintsCall) demandsStatements() bool {
-	trust := c.trust()
-	return c.dialog.customer.persona.again && (trust == nil || !trust.statements)
+// demandsStatements reports whether an order for statements needs strong authentication of its own. Needs Bank.mu.
+func (c *fintsCall) demandsStatements(order *syntax.Segment) bool {
+	from := 2
+	switch order.Name {
+	case "HKKAZ":
+	case "HKCAZ":
+		from = 3
+	default:
+		return false
+	}
+	persona, trust := c.dialog.customer.persona, c.trust()
+	if trust == nil {
+		trust = &fintsTrust{}
+	}
+	since, _ := fintsDay(order.Get(from, 0)) // none: from the beginning
+	return persona.again && !trust.statements || persona.hides(since, trust.since, c.now)
 }
 
 func (c *fintsCall) trust() *fintsTrust {
@@ -206,7 +218,7 @@ func (c *fintsCall) announceTAN(s, order *syntax.Segment) (goOn bool) {
 		return false
 	}
 	login := order == nil
-	if login && !c.demandsLogin() || !login && !(c.demandsStatements() && (what == "HKKAZ" || what == "HKCAZ")) {
+	if login && !c.demandsLogin() || !login && !c.demandsStatements(order) {
 		c.answerTAN(s, "4", "noref", "nochallenge", nil)
 		c.say(s.Number, "3076", "Keine starke Authentifizierung erforderlich")
 		if login {
@@ -219,6 +231,7 @@ func (c *fintsCall) announceTAN(s, order *syntax.Segment) (goOn bool) {
 		w.order = *order
 	}
 	d.waiting = w
+	c.bank.counters.Challenges[d.customer.login]++
 	text, graphic := d.method.fintsChallenge(word(w.reference), d.customer.accounts[0].number)
 	c.answerTAN(s, "4", w.reference, text, graphic)
 	if d.method.form == push {
@@ -345,7 +358,8 @@ func (c *fintsCall) released(s *syntax.Segment, w *fintsOrder) {
 		c.trustNow().since = c.now
 		return
 	}
-	c.trustNow().statements = true
+	trust := c.trustNow()
+	trust.since, trust.statements = c.now, true
 	order := w.order
 	order.Number = s.Number
 	c.order(&order)

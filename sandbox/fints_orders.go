@@ -263,15 +263,15 @@ func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdow
 		if text == "" {
 			continue
 		}
-		day, err := time.Parse("20060102", text)
-		if err != nil {
+		day, ok := fintsDay(text)
+		if !ok {
 			c.say(s.Number, "9110", "Das Datum ist keines")
 			return nil
 		}
 		if i == 0 {
-			*into = max(*into, plain.On(day))
+			*into = max(*into, day)
 		} else {
-			*into = min(*into, plain.On(day))
+			*into = min(*into, day)
 			if start := s.Get(from, 0); start != "" && start > text {
 				c.say(s.Number, "9210", "Bereichende darf nicht vor Bereichanfang liegen")
 				return nil
@@ -291,6 +291,15 @@ func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdow
 		return nil
 	}
 	return w
+}
+
+// fintsDay reads a day as FinTS writes it, 20260131.
+func fintsDay(text string) (plain.Date, bool) {
+	day, err := time.Parse("20060102", text)
+	if err != nil {
+		return 0, false
+	}
+	return plain.On(day), true
 }
 
 // bound finds out how far the page goes.

@@ -1,6 +1,11 @@
 package sandbox
 
-import "strings"
+import (
+	"strings"
+	"time"
+
+	"kontoflow/plain"
+)
 
 // A Persona is a way for a customer, and for the bank towards him, to behave. Its login may carry a suffix
 // ("demo+17"): another customer who behaves the same.
@@ -12,6 +17,7 @@ type Persona struct {
 	methods  []method // of strong customer authentication; none: exempted
 	door     door
 	again    bool // the bank wants a second authentication before it shows transactions
+	recent   bool // … before it shows transactions of more than 90 days, unless the last one was just now
 	polls    int  // a decoupled request counts as confirmed at this many status calls; 0: only by the control API
 	files    bool // transactions are a file to be downloaded
 	accounts []accountPlan
@@ -57,6 +63,8 @@ var Personas = []Persona{
 	{Login: "oauth", Shows: "authenticates on the bank's own pages, OAuth2 integrated (PKCE)",
 		approach: oauth, methods: []method{smsTAN}, accounts: one},
 	{Login: "again", Shows: "a second challenge when transactions are read", methods: []method{smsTAN}, again: true, accounts: one},
+	{Login: "recent", Shows: "more than the last 90 days of transactions only right after strong customer authentication",
+		methods: []method{smsTAN}, recent: true, accounts: []accountPlan{{}}},
 	{Login: "exempt", Shows: "no strong customer authentication: the password is enough", accounts: one},
 	{Login: "wrongpin", Shows: "every password is wrong; the third locks", methods: []method{smsTAN}, door: wrongPIN, accounts: one},
 	{Login: "locked", Shows: "online access is locked", methods: []method{smsTAN}, door: locked, accounts: one},
@@ -119,6 +127,15 @@ func repeat(n int, plan accountPlan) []accountPlan {
 		plans[i] = plan
 	}
 	return plans
+}
+
+// justNow is how long a strong authentication opens the whole history.
+const justNow = 15 * time.Minute
+
+// hides reports whether the bank wants strong authentication before it shows transactions from a day on: it has to show
+// the last 90 days without (RTS 2018/389, Art. 10a). proven is when it was last done.
+func (p *Persona) hides(from plain.Date, proven, now time.Time) bool {
+	return p.recent && from < plain.On(now).AddDays(1-90) && now.Sub(proven) > justNow
 }
 
 // personaOf finds the row of a login.

@@ -226,7 +226,7 @@ func (f *face) startAuthorisation(c *call) error {
 	if no != nil {
 		return no
 	}
-	if !(k.status == received || k.status == valid && k.again) {
+	if !(k.status == received || k.status == valid && (k.again || c.customer != nil && c.customer.persona.recent)) {
 		return refuse(409, "STATUS_INVALID", "the consent is "+string(k.status))
 	}
 	if c.customer != nil && k.login == "" {
@@ -421,13 +421,14 @@ func (f *face) authenticated(c *call, a *authorisation) {
 // use goes on with a chosen method: to its devices, its challenge, or the app.
 func (f *face) use(a *authorisation, m *method) {
 	a.method, a.devices = m, m.devices
-	switch {
-	case len(m.devices) > 0:
+	if len(m.devices) > 0 {
 		a.status = psuAuthenticated
-	case m.form == push:
+		return
+	}
+	f.bank.counters.Challenges[a.customer.login]++
+	a.status = methodSelected
+	if m.form == push {
 		a.status = started
-	default:
-		a.status = methodSelected
 	}
 }
 
@@ -437,6 +438,7 @@ func (f *face) takeMethod(c *call, a *authorisation, id string) *refusal {
 			return &refusal{status: 400, code: "SCA_METHOD_UNKNOWN", path: "authenticationMethodId", text: "there is no such device"}
 		}
 		a.device, a.status = id, methodSelected
+		f.bank.counters.Challenges[a.customer.login]++
 		return nil
 	}
 	methods := a.customer.persona.methods

@@ -24,8 +24,9 @@ type consent struct {
 	created    time.Time
 	ends       time.Time // a one-off consent: when it is over
 	lastAction plain.Date
-	again      bool // valid, but transactions want a second authentication
-	explicit   bool // the client starts authorisations itself
+	again      bool      // valid, but transactions want a second authentication
+	proven     time.Time // when strong authentication was last done
+	explicit   bool      // the client starts authorisations itself
 	redirectTo string
 	nokTo      string
 
@@ -317,6 +318,7 @@ func (ref accountReference) means(a *account) bool {
 
 // grant makes the consent valid. Empty lists become the accounts that the customer has (or chose). Needs Bank.mu.
 func (k *consent) grant(c *call, customer *customer, chosen []*account) {
+	k.proven = c.now
 	if k.status == valid { // a second authentication
 		k.again = false
 		k.lastAction = c.today

@@ -51,7 +51,7 @@ func (f *face) transactions(c *call, isCard bool) error {
 	b := f.bank
 	b.mu.Lock()
 	a, no := c.account(seeTransactions, isCard)
-	if no == nil && c.consent.again {
+	if no == nil && (c.consent.again || c.customer.persona.hides(s.from, c.consent.proven, c.now)) {
 		no = refuse(401, "CONSENT_INVALID", "Für die Umsätze ist eine weitere Freigabe nötig.")
 		no.links = links{"startAuthorisation": c.link("/v1/consents/", c.consent.id, "/authorisations")}
 	}

@@ -105,13 +105,16 @@ type worker struct {
 	failures int  // of them so far
 }
 
+// present is a customer who is there.
+var present = providers.PSU{IPAddress: "203.0.113.7", UserAgent: "Mozilla/5.0 (conformance)"}
+
 // newWorker begins a synchronization of a persona.
 func (g *ground) newWorker(bank, login string) *worker {
 	g.t.Helper()
 	return &worker{ground: g, patience: 4, conv: providers.Conversation{
 		Connection:  g.connection(bank),
 		Credentials: map[string]string{providers.CredentialLogin: login, providers.CredentialPIN: pin},
-		PSU:         providers.PSU{IPAddress: "203.0.113.7", UserAgent: "Mozilla/5.0 (conformance)"},
+		PSU:         present,
 		Interactive: true,
 		Consent:     providers.Consent{Recurring: true, PeriodDays: 90},
 		Redirect:    providers.Redirect{URL: "https://kontoflow.test/callback/redirect", State: "state-" + login},
@@ -126,6 +129,47 @@ func (w *worker) again() *worker {
 	next.moves, next.asked, next.lose = 0, nil, 0
 	next.seal()
 	return &next
+}
+
+// attended begins another synchronization of the same access, with the customer.
+func (w *worker) attended() *worker {
+	next := w.again()
+	next.conv.Interactive, next.conv.PSU = true, present
+	return next
+}
+
+// unattended begins another synchronization of the same access, which nobody is there for.
+func (w *worker) unattended() *worker {
+	next := w.again()
+	next.conv.Interactive, next.conv.PSU = false, providers.PSU{}
+	return next
+}
+
+// synchronize goes through a synchronization up to its first account. A read for which the bank wants the customer goes
+// back to the beginning, as in the workflow.
+func (w *worker) synchronize() (s statement, err error) {
+	var accounts []providers.Account
+	for range 3 {
+		if err = w.connect(); err != nil {
+			return s, err
+		}
+		if accounts, err = w.accounts(); err == nil {
+			s, err = w.transactions(accounts[0], providers.Window{})
+		}
+		if err == nil || providers.AsError(err).Kind != providers.NeedsAuthorization {
+			return s, err
+		}
+		w.load()
+	}
+	return s, err
+}
+
+// trouble is what a customer notices of us, or what we leave at his bank.
+type trouble struct{ challenges, logins, consents, authorisations int }
+
+func (w *worker) trouble() trouble {
+	login, c := w.conv.Credentials[providers.CredentialLogin], w.bank.Counters()
+	return trouble{c.Challenges[login], c.Logins[login], c.ByLogin[login]["consents.create"], c.ByLogin[login]["authorisations.start"]}
 }
 
 type sealedState struct{ Lasting, Dialog json.RawMessage }

@@ -187,22 +187,75 @@ func Run(t *testing.T, adapter Adapter) {
 		require.Equal(t, calls, w.bank.Counters().ByLogin["demo"])
 	})
 
-	t.Run("without the customer nobody is asked", func(t *testing.T) {
+	t.Run("without the customer nobody is troubled", func(t *testing.T) {
 		t.Parallel()
-		g := newGround(t, adapter)
-		w := g.newWorker(adapter.Bank, "demo")
-		w.conv.Interactive, w.conv.PSU = false, providers.PSU{}
-		requireKind(t, w.connect(), providers.NeedsUser)
-		require.Zero(t, g.bank.Counters().Logins["demo"], "the PIN was sent")
-
-		w.conv.Interactive = true
-		w = w.again()
-		require.NoError(t, w.connect())
-		w = w.again()
-		w.conv.Interactive = false
-		require.NoError(t, w.connect(), "a valid consent is enough")
-		require.Empty(t, w.asked)
-		readsEverything(w)
+		for name, test := range map[string]struct {
+			login string
+			then  func(*worker) // what happens after the customer authorised once
+			// Only asking tells that the bank wants the customer, so that it may happen once where asking is a login.
+			surprise bool
+		}{
+			"the authorization is too old":            {login: "demo", then: func(w *worker) { w.bank.Advance(200 * 24 * time.Hour) }},
+			"the customer ended it at the bank":       {login: "demo", then: func(w *worker) { w.bank.RevokeConsents("demo") }, surprise: true},
+			"… and confirms in an app":                {login: "decoupled", then: func(w *worker) { w.bank.RevokeConsents("decoupled") }, surprise: true},
+			"the bank wants him before it shows more": {login: "again", then: func(*worker) {}, surprise: true},
+		} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w := newGround(t, adapter).newWorker(adapter.Bank, test.login)
+				require.NoError(t, w.connect())
+				test.then(w)
+				before := w.trouble()
+				for n := range 2 {
+					w = w.unattended()
+					_, err := w.synchronize()
+					requireKind(t, err, providers.NeedsUser)
+					require.Empty(t, w.asked)
+					if n == 0 && test.surprise && adapter.Sessions {
+						before.challenges++
+						before.logins++
+					}
+					require.Equal(t, before, w.trouble())
+				}
+				w = w.attended()
+				_, err := w.synchronize()
+				require.NoError(t, err)
+				w.bank.Advance(24 * time.Hour)
+				before = w.trouble()
+				w = w.unattended()
+				_, err = w.synchronize()
+				require.NoError(t, err, "the customer was there, and all is well again")
+				if adapter.Sessions {
+					before.logins++
+				}
+				require.Equal(t, before, w.trouble())
+			})
+		}
+		t.Run("nothing was ever authorised", func(t *testing.T) {
+			t.Parallel()
+			w := newGround(t, adapter).newWorker(adapter.Bank, "demo").unattended()
+			_, err := w.synchronize()
+			requireKind(t, err, providers.NeedsUser)
+			require.Empty(t, w.bank.Counters().ByLogin["demo"], "the bank was asked")
+		})
+		t.Run("more than 90 days take a TAN", func(t *testing.T) {
+			t.Parallel()
+			w := newGround(t, adapter).newWorker(adapter.Bank, "recent")
+			all, err := w.synchronize()
+			require.NoError(t, err)
+			w.bank.Advance(time.Hour)
+			before := w.trouble()
+			w = w.unattended()
+			recent, err := w.synchronize()
+			require.NoError(t, err)
+			require.Equal(t, plain.On(w.bank.Now()).AddDays(1-90), recent.covered.From)
+			require.Less(t, all.covered.From, recent.covered.From)
+			require.NotEmpty(t, recent.entries)
+			if adapter.Sessions {
+				before.logins++
+			}
+			require.Equal(t, before, w.trouble())
+		})
 	})
 
 	t.Run("everything is read, page by page", func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 
+	"kontoflow/plain"
 	"kontoflow/providers"
 	"kontoflow/providers/fints/syntax"
 )
@@ -28,8 +29,8 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 	case d.Open:
 		return providers.Step{Status: providers.Ready}, nil
 	}
-	if !t.conv.Interactive && !t.lasting.Authorized {
-		return providers.Step{}, needsUser(providers.CodeActivationNeeded, "the bank has to be asked for the first time, and the customer is not there")
+	if err := t.mayTrouble(); err != nil {
+		return providers.Step{}, err
 	}
 	if t.lasting.Bank == nil {
 		if err := t.askAnonymously(ctx); err != nil {
@@ -50,6 +51,31 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 		return t.chooseMedium()
 	}
 	return t.announce(login, forReading), nil
+}
+
+// mayTrouble refuses a login that would send a TAN or a push message to a customer who is not there, as far as that is
+// known beforehand: the bank sends it as soon as it is asked.
+func (t *talk) mayTrouble() error {
+	l := &t.lasting
+	switch {
+	case t.conv.Interactive:
+		return nil
+	case !l.Authorized:
+		return needsUser(providers.CodeActivationNeeded, "the bank has to be asked for the first time, and the customer is not there")
+	case l.Owed:
+		return needsUser(providers.CodeActivationNeeded, "the bank wanted the customer the last time, and he is not there")
+	case l.outdated(t.today()):
+		return needsUser(providers.CodeActivationNeeded, "the last strong customer authentication is too old, and the customer is not there")
+	}
+	return nil
+}
+
+// goodFor is for how many days a bank may go without strong customer authentication (RTS 2018/389, Art. 10a).
+const goodFor = 180
+
+// outdated reports whether the bank has to want strong customer authentication at the next login.
+func (l *lasting) outdated(today plain.Date) bool {
+	return !l.Proven.IsZero() && today >= l.Proven.AddDays(goodFor)
 }
 
 // announce says what is about to be sent. The caller seals it, and the next call sends it.
@@ -133,6 +159,8 @@ func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
 			}
 			step = providers.Step{Status: providers.Moving}
 		}
+	case d.ID != "": // the bank let us in; what came then did not work out
+		d.About = nil
 	case isLost(err) && !d.LoggedIn:
 		d.About = nil
 		if cause := providers.AsError(err); cause.Kind != providers.Transient {
@@ -300,7 +328,11 @@ func (t *talk) openDialog(ctx context.Context) (providers.Step, error) {
 
 // opened is the end of a login.
 func (t *talk) opened() providers.Step {
-	t.dialog.Open, t.lasting.Authorized, t.dirty = true, true, true
+	l := &t.lasting
+	t.dialog.Open, l.Authorized, l.Owed, t.dirty = true, true, false, true
+	if l.outdated(t.today()) { // this bank does without
+		l.Proven = 0
+	}
 	return providers.Step{Status: providers.Ready}
 }
 
@@ -321,7 +353,7 @@ func (t *talk) demands(r *reply, order, key string) bool {
 	if m := t.method(); m != nil && m.decoupled() {
 		w.Decoupled = true
 	}
-	t.dialog.Waiting, t.dirty = w, true
+	t.dialog.Waiting, t.lasting.Owed, t.dirty = w, true, true
 	return true
 }
 
@@ -419,7 +451,9 @@ func (t *talk) authorized(r *reply) (providers.Step, error) {
 	if t.demands(r, w.Order, w.Key) { // one TAN was not enough
 		return t.askTAN()
 	}
-	if w.Order != "HKIDN" {
+	if w.Order == "HKIDN" {
+		t.lasting.Proven = t.today()
+	} else {
 		if err := t.keep(w.Key, r); err != nil {
 			return providers.Step{}, err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"kontoflow/plain"
 	"kontoflow/providers"
 )
 
@@ -19,6 +20,10 @@ type lasting struct {
 	Medium   string          `json:"medium,omitempty"` // name of the TAN medium, where the method needs one
 	// Authorized says that a login with the method was completed: what the bank asked for, it got.
 	Authorized bool `json:"authorized,omitempty"`
+	// Owed says that the bank demanded strong customer authentication, and did not get it.
+	Owed bool `json:"owed,omitempty"`
+	// Proven is the day of the last strong customer authentication at a login; zero: the bank never wanted any.
+	Proven plain.Date `json:"proven,omitempty"`
 }
 
 // dialog lives with the synchronization: where the dialog with the bank stands, and what may be under way.

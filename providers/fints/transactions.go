@@ -23,8 +23,6 @@ const (
 	maxPages = 10_000
 	// maxKept bounds the compressed answer that waits in the sealed state for the next read.
 	maxKept = 8 << 20
-	// always is what every bank shows without asking the customer again (RTS 2018/389, Art. 10a).
-	always = 90
 )
 
 // cursor is our place between two pages.
@@ -112,6 +110,10 @@ func (t *talk) first(order string, window providers.Window) cursor {
 	}
 	if days > 0 {
 		at.From = max(at.From, today.AddDays(-days))
+	}
+	if !t.conv.Interactive && slices.Contains(t.lasting.Bank.NeedTAN, order) {
+		// For more the bank may want a TAN, and would send it to a customer who is not there.
+		at.From = max(at.From, today.AddDays(1-providers.DaysWithoutSCA))
 	}
 	if !at.To.IsZero() {
 		at.From = min(at.From, at.To)
@@ -217,7 +219,7 @@ func (t *talk) last(page providers.Page, at cursor) providers.Page {
 	if at.From.IsZero() {
 		// The bank keeps as much as it likes, and does not say how much. What it shows to everybody was covered; before
 		// that, only as far back as its oldest entry.
-		page.Covered.From = min(today.AddDays(-always), page.Covered.To)
+		page.Covered.From = min(today.AddDays(1-providers.DaysWithoutSCA), page.Covered.To)
 		if !at.Oldest.IsZero() {
 			page.Covered.From = min(page.Covered.From, at.Oldest)
 		}

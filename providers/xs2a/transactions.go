@@ -20,8 +20,6 @@ const (
 	maxPages = 10_000
 	// farBack is how far a read without a beginning asks, in days: dateFrom is mandatory, and no bank goes back further.
 	farBack = 20 * 366
-	// always is what every bank shows without asking the customer again (RTS 2018/389, Art. 10a).
-	always = 90
 )
 
 // cursor is our place between two pages.
@@ -87,6 +85,7 @@ func (t *talk) transactions(ctx context.Context, account providers.Account, wind
 
 // begin reads the first page, and asks for less where the bank refuses what was asked for.
 func (t *talk) begin(ctx context.Context, account providers.Account, at cursor) (providers.Page, error) {
+	lasting, dialog := t.lasting, t.dialog
 	page, err := t.page(ctx, account, at, t.firstPage(account, at))
 	r, refused := asRefusal(err)
 	if refused && at.Both && r.status == http.StatusBadRequest &&
@@ -96,7 +95,11 @@ func (t *talk) begin(ctx context.Context, account providers.Account, at cursor) 
 		page, err = t.page(ctx, account, at, t.firstPage(account, at))
 		r, refused = asRefusal(err)
 	}
-	if shortest := t.today().AddDays(-always); refused && r.code == "PERIOD_INVALID" && at.From < shortest && at.To >= shortest {
+	// Without the customer, a bank that wants him for more is asked for what it has to show without.
+	wanted := refused && !t.conv.Interactive && r.status == http.StatusUnauthorized && !tokenRefused(r) && r.code != "CONSENT_EXPIRED"
+	shortest := t.today().AddDays(1 - providers.DaysWithoutSCA)
+	if refused && (wanted || r.code == "PERIOD_INVALID") && at.From < shortest && at.To >= shortest {
+		t.lasting, t.dialog = lasting, dialog
 		at.From = shortest
 		page, err = t.page(ctx, account, at, t.firstPage(account, at))
 	}
@@ -240,7 +243,7 @@ func (t *talk) last(page providers.Page, at cursor) providers.Page {
 	page.Covered = providers.Window{From: at.From, To: at.To}
 	// A bank that goes back less far than it was asked for says nothing about it. What it shows to everybody was
 	// covered; before that, only as far back as its oldest entry.
-	if sure := t.today().AddDays(-always); at.From < sure {
+	if sure := t.today().AddDays(1 - providers.DaysWithoutSCA); at.From < sure {
 		page.Covered.From = min(sure, at.To)
 		if !at.Oldest.IsZero() && at.Oldest < page.Covered.From {
 			page.Covered.From = max(at.From, at.Oldest)
