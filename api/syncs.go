@@ -80,7 +80,7 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 		if err != nil {
 			return err
 		}
-		if err := tx.Create(sync).Error; err != nil {
+		if err := models.CreateSynchronization(tx, sync); err != nil {
 			return err
 		}
 		keep := sync.SaveSecrets != nil && *sync.SaveSecrets
@@ -90,7 +90,7 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 		return s.refused(c, sync)
 	}
 	if err != nil {
-		return fmt.Errorf("store the synchronization: %w", err)
+		return err
 	}
 	// Read before its workflow moves it: the answer to a start is QUEUED.
 	created, err := s.sync(ctx, callerOf(c).user, sync.AccessID, sync.ID)

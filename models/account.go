@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,6 +142,7 @@ type SyncAccount struct {
 	TransactionsAdded    int
 	TransactionsModified int
 	TransactionsRemoved  int
+	BalanceChanged       bool
 }
 
 // TableName is the entity's long name.
@@ -202,10 +204,11 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 		if err := tx.Save(account).Error; err != nil {
 			return nil, fmt.Errorf("store an account: %w", err)
 		}
-		if err := PutBalances(tx, account.ID, offered.Balances, now); err != nil {
+		changed, err := PutBalances(tx, account.ID, offered.Balances, now)
+		if err != nil {
 			return nil, err
 		}
-		w := SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: position, Status: "PENDING"}
+		w := SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: position, Status: "PENDING", BalanceChanged: changed}
 		if !transactions {
 			w.Status = "COMPLETED"
 		}
@@ -220,6 +223,13 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 	if len(work) > 0 {
 		if err := tx.Create(&work).Error; err != nil {
 			return nil, fmt.Errorf("store the synchronization's accounts: %w", err)
+		}
+	}
+	for _, w := range work {
+		if w.Status == "COMPLETED" { // to be listed was all: no reading follows that would tell
+			if err := announceAccount(tx, w.SyncID, w.AccountID); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return work, countAccounts(tx, b.Sync.ID)
@@ -263,8 +273,9 @@ func (s *Store) Account(ctx context.Context, id uuid.UUID) (a Account, err error
 	return a, found(s.DB.WithContext(ctx).Take(&a, "id = ?", id).Error, "the account")
 }
 
-// PutBalances stores the newest balance of each kind that the bank gave.
-func PutBalances(tx *gorm.DB, account uuid.UUID, balances []providers.Balance, now time.Time) error {
+// PutBalances stores the newest balance of each kind that the bank gave. It reports whether one is new or another one
+// than before; a later date alone is no change.
+func PutBalances(tx *gorm.DB, account uuid.UUID, balances []providers.Balance, now time.Time) (changed bool, err error) {
 	rows := make([]Balance, 0, len(balances))
 	at := make(map[string]int, len(balances))
 	for _, b := range balances {
@@ -279,12 +290,21 @@ func PutBalances(tx *gorm.DB, account uuid.UUID, balances []providers.Balance, n
 		rows = append(rows, row)
 	}
 	if len(rows) == 0 {
-		return nil
+		return false, nil
 	}
+	var known []Balance
+	if err := tx.Where("account_id = ?", account).Find(&known).Error; err != nil {
+		return false, fmt.Errorf("read the balances: %w", err)
+	}
+	changed = slices.ContainsFunc(rows, func(now Balance) bool {
+		return !slices.ContainsFunc(known, func(before Balance) bool {
+			return before.Type == now.Type && before.Amount.Equal(now.Amount) && value(before.Currency) == value(now.Currency)
+		})
+	})
 	if err := tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&rows).Error; err != nil {
-		return fmt.Errorf("store the balances: %w", err)
+		return false, fmt.Errorf("store the balances: %w", err)
 	}
-	return nil
+	return changed, nil
 }
 
 // EndAccount records how one account's part of a synchronization ended; failure nil is success. Called again, it
@@ -308,6 +328,9 @@ func EndAccount(tx *gorm.DB, sync, account uuid.UUID, failure *SyncError) error 
 	}
 	if err := tx.Model(&Account{}).Where("id = ?", account).Select("attempted_at", columns...).Updates(&attempt).Error; err != nil {
 		return fmt.Errorf("record the attempt: %w", err)
+	}
+	if err := announceAccount(tx, sync, account); err != nil {
+		return err
 	}
 	return countAccounts(tx, sync)
 }

@@ -89,16 +89,18 @@ func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Ti
 		if err != nil {
 			return err
 		}
-		result := tx.Exec(`UPDATE synchronization_accounts SET pages = pages + 1, cursor = ?, transactions_added = transactions_added + ?
-			WHERE sync_id = ? AND account_id = ? AND pages = ?`, cursor, len(ids), r.sync, r.Account.ID, r.Pages)
+		changed, err := PutBalances(tx, r.Account.ID, page.Balances, w.now)
+		if err != nil {
+			return err
+		}
+		result := tx.Exec(`UPDATE synchronization_accounts SET pages = pages + 1, cursor = ?, transactions_added = transactions_added + ?,
+			balance_changed = balance_changed OR ? WHERE sync_id = ? AND account_id = ? AND pages = ?`,
+			cursor, len(ids), changed, r.sync, r.Account.ID, r.Pages)
 		if result.Error != nil {
 			return fmt.Errorf("store how far the reading came: %w", result.Error)
 		}
 		if result.RowsAffected == 0 {
 			return ErrOvertaken
-		}
-		if err := PutBalances(tx, r.Account.ID, page.Balances, w.now); err != nil {
-			return err
 		}
 		if page.Next == "" {
 			window := r.window(page.Covered, page.PendingCovered, w)
@@ -150,7 +152,8 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 		if err := w.apply(ctx, c, &plan, stored, sent, facts); err != nil {
 			return err
 		}
-		if err := PutBalances(tx, r.Account.ID, balances, w.now); err != nil {
+		changed, err := PutBalances(tx, r.Account.ID, balances, w.now)
+		if err != nil {
 			return err
 		}
 		added, modified := 0, 0
@@ -162,8 +165,9 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 				modified++
 			}
 		}
-		err = tx.Exec(`UPDATE synchronization_accounts SET transactions_added = ?, transactions_modified = ?, transactions_removed = ?
-			WHERE sync_id = ? AND account_id = ?`, added, modified, len(plan.Removed), r.sync, r.Account.ID).Error
+		err = tx.Exec(`UPDATE synchronization_accounts SET transactions_added = ?, transactions_modified = ?, transactions_removed = ?,
+			balance_changed = balance_changed OR ? WHERE sync_id = ? AND account_id = ?`,
+			added, modified, len(plan.Removed), changed, r.sync, r.Account.ID).Error
 		if err != nil {
 			return fmt.Errorf("store what changed: %w", err)
 		}

@@ -104,6 +104,15 @@ func (s *Store) Synchronization(ctx context.Context, id uuid.UUID) (y Synchroniz
 	return y, found(s.DB.WithContext(ctx).Take(&y, "id = ?", id).Error, "the synchronization")
 }
 
+// CreateSynchronization stores a new synchronization, in QUEUED. gorm.ErrDuplicatedKey: another one of the access is
+// under way, or has its idempotency key.
+func CreateSynchronization(tx *gorm.DB, y *Synchronization) error {
+	if err := tx.Create(y).Error; err != nil {
+		return fmt.Errorf("store the synchronization: %w", err)
+	}
+	return announceSync(tx, y.ID)
+}
+
 // Transition moves a synchronization along a legal edge, setting what belongs to the new state; every state change
 // goes through here. ErrEdge: it was not in a state that leads there.
 func Transition(tx *gorm.DB, id uuid.UUID, to SyncStatus, set map[string]any) error {
@@ -125,7 +134,7 @@ func Transition(tx *gorm.DB, id uuid.UUID, to SyncStatus, set map[string]any) er
 	if result.RowsAffected == 0 {
 		return ErrEdge
 	}
-	return nil
+	return announceSync(tx, id)
 }
 
 // RequestCancel notes that the client wants the synchronization to end. ErrEdge: it has ended.
