@@ -114,6 +114,9 @@ type workerCommand struct {
 	publicSettings
 	metricsSettings
 	ChallengeTimeout time.Duration `env:"CHALLENGE_TIMEOUT" default:"5m" placeholder:"DURATION" help:"How long a customer may take over one challenge (${default})."`
+	AutoSyncEvery    time.Duration `env:"AUTO_SYNC_EVERY" default:"1m" placeholder:"DURATION" help:"How often to look for accesses that are due for their daily synchronization (${default}); 0: this worker does not set it up."`
+	AutoSyncPerBank  int           `env:"AUTO_SYNC_PER_BANK" default:"20" placeholder:"NUMBER" help:"How many automatic synchronizations of one bank run at once (${default})."`
+	AutoSyncAtOnce   int           `env:"AUTO_SYNC_AT_ONCE" default:"200" placeholder:"NUMBER" help:"How many of all banks (${default})."`
 }
 
 func (c *workerCommand) Run(ctx context.Context) error {
@@ -122,6 +125,9 @@ func (c *workerCommand) Run(ctx context.Context) error {
 	}
 	if c.ChallengeTimeout < time.Second {
 		return errors.New("CHALLENGE_TIMEOUT must be a second or more")
+	}
+	if c.AutoSyncEvery != 0 && c.AutoSyncEvery < time.Second || c.AutoSyncPerBank < 1 || c.AutoSyncAtOnce < 1 {
+		return errors.New("AUTO_SYNC_EVERY must be 0 or a second or more, AUTO_SYNC_PER_BANK and AUTO_SYNC_AT_ONCE 1 or more")
 	}
 	keys, err := c.keyset()
 	if err != nil {
@@ -135,6 +141,7 @@ func (c *workerCommand) Run(ctx context.Context) error {
 		TaskQueue:         c.TaskQueue,
 		PublicURL:         c.PublicURL,
 		ChallengeTimeout:  c.ChallengeTimeout,
+		AutoSync:          worker.AutoSync{Every: c.AutoSyncEvery, PerBank: c.AutoSyncPerBank, Whole: c.AutoSyncAtOnce},
 		Metrics:           c.MetricsListen,
 	})
 }

@@ -26,7 +26,10 @@ type Activities struct {
 	CallbackURL string
 	// ChallengeTimeout is how long a customer may take over one challenge.
 	ChallengeTimeout time.Duration
-	Log              *slog.Logger
+	// StartSync starts a stored synchronization's workflow.
+	StartSync  func(context.Context, models.SyncRef) error
+	AutoLimits models.AutoLimits
+	Log        *slog.Logger
 }
 
 // provider finds the adapter for a conversation.

@@ -165,6 +165,9 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 			err = &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot}
 		}
 	}
+	if err == nil && step.Status == providers.Challenged && !conversation.Interactive {
+		err = &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeActivationNeeded}
+	}
 	if err != nil {
 		return out, a.fail(ctx, session, in.Step, err)
 	}
@@ -216,7 +219,7 @@ func (a *Activities) fail(ctx context.Context, session *models.BankSession, step
 		a.Log.WarnContext(ctx, "a step with the bank failed", "sync_id", session.Sync.ID, "kind", e.Kind, "code", e.Code, "error", e.Error())
 	}
 	stored := a.Store.Transact(ctx, func(tx *gorm.DB) error {
-		err := session.Fail(tx, syncError(e))
+		err := session.Fail(tx, a.syncError(e))
 		if err == nil && step > 0 && e.Kind != providers.Transient { // a rerun must not ask the bank: it counts wrong PINs
 			err = session.Finish(tx, step, ending{Kind: e.Kind, Code: e.Code})
 		}
@@ -229,10 +232,10 @@ func (a *Activities) fail(ctx context.Context, session *models.BankSession, step
 }
 
 // syncError is an error as the API will show it.
-func syncError(e *providers.Error) *models.SyncError {
+func (a *Activities) syncError(e *providers.Error) *models.SyncError {
 	out := &models.SyncError{Code: e.Code, Message: e.Message}
 	if e.Kind == providers.LimitExceeded && e.RetryAfter > 0 {
-		out.Data = map[string]any{"retry_at": time.Now().Add(e.RetryAfter).UTC().Format("2006-01-02T15:04:05.000Z")}
+		out.Data = map[string]any{"retry_at": a.Store.Now().Add(e.RetryAfter).UTC().Format("2006-01-02T15:04:05.000Z")}
 	}
 	return out
 }

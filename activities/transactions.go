@@ -80,7 +80,7 @@ func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsIn
 		"kind", e.Kind, "code", e.Code, "error", e.Error())
 	out.Code = e.Code
 	return out, failure(a.Store.Transact(ctx, func(tx *gorm.DB) error {
-		return models.EndAccount(tx, in.SyncID, in.AccountID, syncError(e))
+		return models.EndAccount(tx, in.SyncID, in.AccountID, a.syncError(e))
 	}))
 }
 

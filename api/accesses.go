@@ -240,19 +240,13 @@ func (s *Server) wireAccesses(c echo.Context, all []models.Access, embed Embed) 
 	}
 	var methods []models.AccessMethod
 	var consents []models.Consent
-	var withSecrets []uuid.UUID
 	if err := db.Find(&methods, "id IN ?", methodIDs).Error; err != nil {
 		return nil, fmt.Errorf("read the access methods: %w", err)
 	}
 	if err := db.Find(&consents, "access_id IN ? AND status = 'VALID'", ids).Error; err != nil {
 		return nil, fmt.Errorf("read the consents: %w", err)
 	}
-	err := db.Model(&models.Credential{}).Distinct().Where("access_id IN ? AND is_secret AND keep AND sync_id IS NULL", ids).
-		Pluck("access_id", &withSecrets).Error
-	if err != nil {
-		return nil, fmt.Errorf("read the credentials: %w", err)
-	}
-	upgrades, err := s.store.PendingUpgrades(c.Request().Context(), ids...)
+	automatic, err := models.AutoSyncs(db, ids...)
 	if err != nil {
 		return nil, err
 	}
@@ -272,12 +266,9 @@ func (s *Server) wireAccesses(c echo.Context, all []models.Access, embed Embed) 
 	for i, a := range all {
 		wire[i] = Access{ID: a.ID, AccessMethodID: a.AccessMethodID, ProviderID: a.BankID, Status: AccessStatus(a.Status),
 			AuthMethods: wireMethods(a.AuthMethods), SaveCredentials: a.SaveCredentials, CreatedAt: Timestamp(a.CreatedAt),
-			AutoSync: AutoSync{Reason: AutoSyncReasonDISABLED}}
-		if !slices.Contains(withSecrets, a.ID) {
-			wire[i].AutoSync.Reason = AutoSyncReasonNOSTOREDSECRETS
-		}
-		if slices.ContainsFunc(upgrades, func(u models.PendingUpgrade) bool { return u.AccessID == a.ID }) {
-			wire[i].Status, wire[i].AutoSync.Reason = AccessStatusUPGRADEPENDING, AutoSyncReasonUPGRADEPENDING
+			AutoSync: wireAutoSync(automatic[a.ID])}
+		if automatic[a.ID].UpgradeTo != nil {
+			wire[i].Status = AccessStatusUPGRADEPENDING
 		}
 		if a.Consent != nil {
 			wire[i].Consent = wireConsent(a.Consent)
@@ -299,6 +290,14 @@ func (s *Server) wireAccesses(c echo.Context, all []models.Access, embed Embed) 
 		}
 	}
 	return wire, nil
+}
+
+func wireAutoSync(a models.AutoSync) AutoSync {
+	wire := AutoSync{Enabled: a.Reason == "", Reason: AutoSyncReason(a.Reason), RemainingToday: a.Remaining}
+	if wire.Enabled {
+		wire.NextSyncAt = timestamp(&a.NextSyncAt)
+	}
+	return wire
 }
 
 func wireConsent(asked *models.ConsentRequest) Consent {

@@ -25,7 +25,7 @@ func TestAccesses(t *testing.T) {
 	require.Equal(t, "Sparkasse Musterstadt", r.at("provider", "name"))
 	require.Equal(t, "Bitte anmelden", r.at("access_method", "advice"))
 	require.JSONEq(t, `{"recurring":true,"period":90,"scopes":["ACCOUNTS","TRANSACTIONS"]}`, string(mustJSON(t, r.at("consent"))))
-	require.JSONEq(t, `{"enabled":false,"reason":"DISABLED"}`, string(mustJSON(t, r.at("auto_sync"))))
+	require.JSONEq(t, `{"enabled":false,"reason":"USER_ACTION_REQUIRED","remaining_today":4}`, string(mustJSON(t, r.at("auto_sync"))))
 	require.NotContains(t, string(r.raw), "12345")
 	require.NotContains(t, string(r.raw), "xs2a.bank.example", "where the bank is, is the operator's business")
 
@@ -38,7 +38,7 @@ func TestAccesses(t *testing.T) {
 	require.Equal(t, id, list[0].(map[string]any)["id"])
 	require.Contains(t, list[1], "access_method")
 	require.JSONEq(t, `{"recurring":true,"scopes":["ACCOUNTS","BALANCES","TRANSACTIONS"]}`, string(mustJSON(t, list[1].(map[string]any)["consent"])))
-	require.JSONEq(t, `{"enabled":false,"reason":"NO_STORED_SECRETS"}`, string(mustJSON(t, list[1].(map[string]any)["auto_sync"])))
+	require.JSONEq(t, `{"enabled":false,"reason":"NO_STORED_SECRETS","remaining_today":4}`, string(mustJSON(t, list[1].(map[string]any)["auto_sync"])))
 	_ = second
 
 	r = u.do("POST", "/rest/accesses/"+id+"/remove_pin", nil).expect(http.StatusOK)

@@ -25,6 +25,7 @@ const (
 	codeState        = 1006
 	codeForbidden    = 1007
 	codeBusy         = 1008
+	codeTooMany      = 1020
 	codeLocked       = 1010
 	codeCredentials  = 1011
 	codeInternal     = 30000
@@ -43,7 +44,7 @@ var descriptions = map[int]string{
 	codeBusy:         "A synchronization of this access is running.",
 	codeLocked:       "The user is locked after too many wrong passwords.",
 	codeCredentials:  "The credentials are incomplete or malformed.",
-	1020:             "There were too many synchronizations of this access.",
+	codeTooMany:      "There were too many synchronizations of this access.",
 	1021:             "The user's IP address is required.",
 	10000:            "The login credentials are invalid.",
 	10001:            "The PIN is invalid.",

@@ -598,8 +598,10 @@ type Access struct {
 
 	// AuthMethods The ways of strong customer authentication that the bank offered last.
 	AuthMethods []AuthMethod `json:"auth_methods"`
-	AutoSync    AutoSync     `json:"auto_sync"`
-	Consent     Consent      `json:"consent,omitempty,omitzero"`
+
+	// AutoSync How it stands about the access's daily automatic synchronization at this moment.
+	AutoSync AutoSync `json:"auto_sync"`
+	Consent  Consent  `json:"consent,omitempty,omitzero"`
 
 	// CreatedAt Example: 2026-01-31T08:15:00.000Z
 	CreatedAt Timestamp `json:"created_at"`
@@ -677,7 +679,7 @@ type AuthMethod struct {
 	Type           string            `json:"type"`
 }
 
-// AutoSync defines model for AutoSync.
+// AutoSync How it stands about the access's daily automatic synchronization at this moment.
 type AutoSync struct {
 	Enabled bool `json:"enabled"`
 
@@ -685,8 +687,10 @@ type AutoSync struct {
 	NextSyncAt Timestamp `json:"next_sync_at,omitempty,omitzero"`
 
 	// Reason Why it is off.
-	Reason         AutoSyncReason `json:"reason,omitempty,omitzero"`
-	RemainingToday int            `json:"remaining_today,omitempty,omitzero"`
+	Reason AutoSyncReason `json:"reason,omitempty,omitzero"`
+
+	// RemainingToday Reads without the customer that the bank's daily limit still lets happen: four in any 24 hours, or what the bank granted. Synchronizations with the header PSU-IP-Address do not count.
+	RemainingToday int `json:"remaining_today"`
 }
 
 // AutoSyncReason Why it is off.

@@ -80,6 +80,11 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 		if err != nil {
 			return err
 		}
+		if sync.Unattended && len(upgrades) == 0 {
+			if err := checkBudget(tx, access.ID); err != nil {
+				return err
+			}
+		}
 		if err := models.CreateSynchronization(tx, sync); err != nil {
 			return err
 		}
@@ -102,6 +107,19 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 		return err
 	}
 	return c.JSON(http.StatusCreated, created)
+}
+
+// checkBudget refuses with 1020 a synchronization without its customer where the bank's limit of those is used up. Nobody
+// else can use up what is left at this moment: one synchronization of an access runs at a time.
+func checkBudget(tx *gorm.DB, access uuid.UUID) error {
+	standings, err := models.AutoSyncs(tx, access)
+	if err != nil {
+		return err
+	}
+	if a := standings[access]; a.Remaining == 0 && !a.Running {
+		return &problem{status: http.StatusTooManyRequests, code: codeTooMany, data: map[string]any{"retry_at": Timestamp(a.RetryAt)}}
+	}
+	return nil
 }
 
 func (s *Server) newSynchronization(access models.Access, body NewSync, params CreateSyncParams) (*models.Synchronization, providers.PSU, error) {

@@ -230,29 +230,6 @@ func TestOneOffConsent(t *testing.T) {
 	}
 }
 
-// TestUnattendedReadsAreLimited: without the customer the bank answers four times in 24 hours. The fifth read fails
-// with when it may be tried again, and is not taken for an account without transactions.
-func TestUnattendedReadsAreLimited(t *testing.T) {
-	t.Parallel()
-	s := newStack(t, withBankClock())
-	c := s.newCustomer()
-	access := c.access("demo", "demo")
-	require.Equal(t, "COMPLETED", c.sync(access)["status"]) // attended
-	before := c.stored(true)
-	c.absent = true
-	for range 4 {
-		require.Equal(t, "COMPLETED", c.sync(access)["status"])
-	}
-	y := c.sync(access)
-	require.Equal(t, 30006, codeOf(y), "%v", y)
-	require.NotEmpty(t, y["error"].(object)["data"].(object)["retry_at"], "%v", y)
-	require.Equal(t, before, c.stored(true))
-	s.bank.Advance(day)
-	require.Equal(t, "COMPLETED", c.sync(access)["status"])
-	c.absent = false
-	require.Equal(t, "COMPLETED", c.sync(access)["status"], "attended reads are free")
-}
-
 // TestBig reads ten accounts with 200,000 transactions, and then again with nothing new.
 func TestBig(t *testing.T) {
 	if testing.Short() {

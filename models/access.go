@@ -34,6 +34,7 @@ type Access struct {
 	AuthMethods     []providers.AuthMethod `gorm:"serializer:json"` // as the bank last listed them
 	BankState       []byte                 // sealed: providers.Conversation.Lasting
 	PartedFrom      *uuid.UUID             // the access that an upgrade took its accounts from
+	NextSyncAt      time.Time              // when automatic synchronization looks at it
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 }

@@ -158,7 +158,8 @@ func SyncAccounts(tx *gorm.DB, sync uuid.UUID) (all []SyncAccount, err error) {
 
 // PutAccounts stores what the bank lists for the session's access, and makes it the synchronization's work. Known
 // accounts keep their ids. New ones are added on an access's first reading, and when the scope is ACCOUNTS. Known ones
-// that the bank no longer lists fail with 10011. With the scope ACCOUNTS alone, being listed is all there is to do.
+// that the bank no longer lists fail with 10011. With the scope ACCOUNTS alone, being listed is all there is to do. An
+// automatic synchronization leaves alone those that the client does not want to be read by themselves.
 func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]SyncAccount, error) {
 	now := tx.NowFunc()
 	var known []Account
@@ -168,7 +169,7 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 		return nil, fmt.Errorf("read the known accounts: %w", err)
 	}
 	alike := recognise(known, listed)
-	transactions, adding := b.reads(ScopeTransactions), len(known) == 0 || b.reads(ScopeAccounts)
+	transactions, adding := b.Sync.reads(ScopeTransactions), len(known) == 0 || b.Sync.reads(ScopeAccounts)
 	var parted []Account // an upgrade moved them to another access: they do not come back
 	if adding && len(known) > 0 {
 		err := tx.Where(`access_id IN (SELECT x.id FROM accesses x JOIN accesses a ON a.id = ?
@@ -204,6 +205,9 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 		if err := tx.Save(account).Error; err != nil {
 			return nil, fmt.Errorf("store an account: %w", err)
 		}
+		if b.Sync.Trigger == Auto && !account.AutoSync {
+			continue
+		}
 		changed, err := PutBalances(tx, account.ID, offered.Balances, now)
 		if err != nil {
 			return nil, err
@@ -215,7 +219,7 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 		work = append(work, w)
 	}
 	for _, account := range known {
-		if !seen[account.ID] && account.DeletedAt == nil && account.Supported && transactions {
+		if !seen[account.ID] && account.DeletedAt == nil && account.Supported && transactions && (account.AutoSync || b.Sync.Trigger != Auto) {
 			work = append(work, SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: len(listed) + len(work),
 				Status: "FAILED", Error: &SyncError{Code: providers.CodeAccountGone}})
 		}
@@ -233,16 +237,6 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 		}
 	}
 	return work, countAccounts(tx, b.Sync.ID)
-}
-
-// reads reports whether the synchronization's scope names what.
-func (b *BankSession) reads(what string) bool {
-	for _, s := range b.Sync.Scope {
-		if s == what {
-			return true
-		}
-	}
-	return false
 }
 
 // describe takes over what the bank says, except what the client named himself.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,6 +69,7 @@ type Synchronization struct {
 	RedirectURI          *string
 	State                *string // the client's own, appended to RedirectURI
 	PSU                  []byte  `gorm:"column:psu"` // sealed providers.PSU; nil: the user is absent
+	Unattended           bool    // the bank counts it: the customer's address is not known
 	IdempotencyKey       *string
 	RequestHash          []byte
 	CreatedAt            time.Time
@@ -90,8 +92,12 @@ type SyncError struct {
 	Data    map[string]any `json:"data,omitempty"`
 }
 
+// reads reports whether the scope names what.
+func (y *Synchronization) reads(what string) bool { return slices.Contains(y.Scope, what) }
+
 // SealPSU puts the customer's presence into the synchronization.
 func (s *Store) SealPSU(y *Synchronization, psu providers.PSU) (err error) {
+	y.Unattended = psu.IPAddress == ""
 	if psu == (providers.PSU{}) {
 		return nil
 	}
@@ -266,7 +272,10 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if err := tx.Exec(`UPDATE bank_sessions SET dialog = NULL, failure = NULL, version = version + 1, updated_at = now() WHERE sync_id = ?`, id).Error; err != nil {
 			return fmt.Errorf("forget the dialog: %w", err)
 		}
-		if err := settleAccess(tx, y.AccessID, failure); err != nil {
+		if err := settleAccess(tx, &y, failure); err != nil {
+			return err
+		}
+		if err := settleSchedule(tx, &y, failure); err != nil {
 			return err
 		}
 		if failure == nil {
@@ -366,17 +375,12 @@ var needsCustomer = map[int]bool{
 }
 
 // settleAccess sets what a synchronization's end says about its access.
-func settleAccess(tx *gorm.DB, access uuid.UUID, failure *SyncError) error {
-	a := tx.Model(&Access{}).Where("id = ? AND status IN ?", access, []AccessStatus{AccessNew, AccessActive, AccessNeedsAuth})
-	var err error
+func settleAccess(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
 	switch {
 	case failure == nil:
-		err = a.Update("status", AccessActive).Error
+		return setStatus(tx, y.AccessID, AccessActive, y)
 	case needsCustomer[failure.Code]:
-		err = a.Update("status", AccessNeedsAuth).Error
-	}
-	if err != nil {
-		return fmt.Errorf("set the access's status: %w", err)
+		return setStatus(tx, y.AccessID, AccessNeedsAuth, y)
 	}
 	return nil
 }

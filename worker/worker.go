@@ -32,6 +32,7 @@ type Config struct {
 	TaskQueue         string
 	PublicURL         string // where banks send customers back to
 	ChallengeTimeout  time.Duration
+	AutoSync          AutoSync
 	Metrics           string // listen address of the metrics, "" for none
 }
 
@@ -56,7 +57,7 @@ func Run(ctx context.Context, config Config) error {
 	}
 	defer temporal.Close()
 	w, err := Start(ctx, Options{Client: temporal, Store: store, TaskQueue: config.TaskQueue, PublicURL: config.PublicURL,
-		ChallengeTimeout: config.ChallengeTimeout})
+		ChallengeTimeout: config.ChallengeTimeout, AutoSync: config.AutoSync})
 	if err != nil {
 		return err
 	}
@@ -64,6 +65,13 @@ func Run(ctx context.Context, config Config) error {
 	<-ctx.Done()
 	w.Stop()
 	return nil
+}
+
+// AutoSync is how automatic synchronizations are started.
+type AutoSync struct {
+	Every   time.Duration // how often the Schedule looks for due accesses; 0: never, there is no Schedule
+	PerBank int           // synchronizations of one bank that run at once; 0: 20
+	Whole   int           // of all banks; 0: 200
 }
 
 // Options are what a worker needs.
@@ -75,6 +83,7 @@ type Options struct {
 	ChallengeTimeout time.Duration
 	Logger           *slog.Logger                  // nil: slog's default
 	Providers        map[string]providers.Provider // nil: Adapters
+	AutoSync         AutoSync
 	Interceptors     []interceptor.WorkerInterceptor
 	SweepAfter       time.Duration // how old something lost is before it is repaired; 0: 10 s
 }
@@ -107,6 +116,17 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	if o.SweepAfter == 0 {
 		o.SweepAfter = 10 * time.Second
 	}
+	if o.AutoSync.PerBank == 0 {
+		o.AutoSync.PerBank = 20
+	}
+	if o.AutoSync.Whole == 0 {
+		o.AutoSync.Whole = 200
+	}
+	if o.AutoSync.Every > 0 {
+		if err := workflows.EnsureSchedule(ctx, o.Client, o.TaskQueue, o.AutoSync.Every); err != nil {
+			return nil, err
+		}
+	}
 	w := worker.New(o.Client, o.TaskQueue, worker.Options{
 		WorkerStopTimeout:          30 * time.Second,
 		Interceptors:               o.Interceptors,
@@ -121,7 +141,11 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		Providers:        o.Providers,
 		CallbackURL:      strings.TrimSuffix(o.PublicURL, "/") + "/callback/redirect",
 		ChallengeTimeout: o.ChallengeTimeout,
-		Log:              o.Logger,
+		StartSync: func(ctx context.Context, ref models.SyncRef) error {
+			return workflows.Start(ctx, o.Client, o.TaskQueue, ref)
+		},
+		AutoLimits: models.AutoLimits{PerBank: o.AutoSync.PerBank, Whole: o.AutoSync.Whole},
+		Log:        o.Logger,
 	})
 	if err := w.Start(); err != nil {
 		return nil, fmt.Errorf("start the worker: %w", err)

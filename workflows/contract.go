@@ -1,6 +1,7 @@
 // Package workflows is what happens, in order. Synchronization (synchronization.go) is the state machine's home;
-// AccessUpgrade is its child that moves an access to another method (upgrade.go), RemoveAccess ends an access at the bank. Workflow code is deterministic and does no I/O: it calls activities, and
-// waits for people.
+// AccessUpgrade is its child that moves an access to another method (upgrade.go). AutomaticSynchronizations starts those
+// that nobody else starts (automatic.go), RemoveAccess ends an access at the bank. Workflow code is deterministic and
+// does no I/O: it calls activities, and waits for people.
 package workflows
 
 import (
@@ -22,6 +23,7 @@ import (
 // Register lists every workflow that a worker runs.
 func Register(w worker.WorkflowRegistry) {
 	w.RegisterWorkflow(Synchronization)
+	w.RegisterWorkflow(AutomaticSynchronizations)
 	w.RegisterWorkflow(AccessUpgrade)
 	w.RegisterWorkflow(RevokeLeftConsent)
 	w.RegisterWorkflow(RemoveAccess)

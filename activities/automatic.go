@@ -1,0 +1,73 @@
+package activities
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// startsAtOnce bounds the workflows that StartDue starts side by side.
+const startsAtOnce = 8
+
+// consentsAtOnce bounds the consents of one transaction of TendConsents.
+const consentsAtOnce = 100
+
+// StartDueOutcome is what a look at the due accesses came to.
+type StartDueOutcome struct {
+	Examined int // accesses that were due
+	Started  int // of them: synchronizations started
+}
+
+// TendConsentsOutcome is what a look at the consents came to.
+type TendConsentsOutcome struct {
+	Warned  int
+	Expired int
+}
+
+// StartDue starts automatic synchronizations until none is due. What is due beyond the limits starts as others end; a
+// synchronization that was stored and whose workflow could not be started is started by the worker's sweep.
+func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err error) {
+	defer beat(ctx)()
+	for {
+		due, err := a.Store.StartDue(ctx, a.AutoLimits)
+		if err != nil {
+			return out, failure(err)
+		}
+		starts, starting := errgroup.WithContext(ctx)
+		starts.SetLimit(startsAtOnce)
+		for _, ref := range due.Started {
+			starts.Go(func() error { return a.StartSync(starting, ref) })
+		}
+		if err := starts.Wait(); err != nil {
+			a.Log.WarnContext(ctx, "an automatic synchronization could not be started yet", "error", err)
+		}
+		out.Examined += due.Examined
+		out.Started += len(due.Started)
+		switch {
+		case due.Examined > 0:
+		case !due.Waiting:
+			return out, nil
+		default:
+			if err := pause(ctx, time.Second); err != nil {
+				return out, err
+			}
+		}
+	}
+}
+
+// TendConsents announces consents that end within a week, and closes those that have ended.
+func (a *Activities) TendConsents(ctx context.Context) (out TendConsentsOutcome, err error) {
+	defer beat(ctx)()
+	for _, look := range []struct {
+		tend  func(context.Context, int) (int, error)
+		count *int
+	}{{a.Store.WarnOfConsents, &out.Warned}, {a.Store.ExpireConsents, &out.Expired}} {
+		for n := consentsAtOnce; n == consentsAtOnce; *look.count += n {
+			if n, err = look.tend(ctx, consentsAtOnce); err != nil {
+				return out, failure(err)
+			}
+		}
+	}
+	return out, nil
+}

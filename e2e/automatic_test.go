@@ -1,0 +1,191 @@
+package e2e_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"kontoflow/workflows"
+)
+
+// sweep runs the workflow that the Schedule runs, once, and waits until what it started has ended.
+func (s *stack) sweep() (out workflows.AutomaticSynchronizationsOutcome) {
+	s.t.Helper()
+	run, err := s.temporal.ExecuteWorkflow(s.t.Context(), client.StartWorkflowOptions{ID: "sweep-" + uuid.NewString(), TaskQueue: s.queue},
+		workflows.AutomaticSynchronizations)
+	require.NoError(s.t, err)
+	require.NoError(s.t, run.Get(s.t.Context(), &out))
+	require.Eventually(s.t, func() bool {
+		var open int64
+		require.NoError(s.t, s.store.DB.Raw(`SELECT count(*) FROM synchronizations WHERE trigger = 'AUTO' AND ended_at IS NULL`).Scan(&open).Error)
+		return open == 0
+	}, patience, 20*time.Millisecond)
+	return out
+}
+
+// autoSync is what the API tells of an access's automatic synchronization.
+func (c *customer) autoSync(access string) (enabled bool, reason string, next time.Time, remaining int) {
+	c.t.Helper()
+	a := c.at("/rest/accesses/" + access)["auto_sync"].(object)
+	if text, ok := a["next_sync_at"].(string); ok {
+		var err error
+		next, err = time.Parse(time.RFC3339, text)
+		require.NoError(c.t, err)
+	}
+	reason, _ = a["reason"].(string)
+	require.Equal(c.t, reason == "", a["enabled"])
+	require.Equal(c.t, reason == "", !next.IsZero(), "the time of the next one is there where there is one")
+	return reason == "", reason, next, int(a["remaining_today"].(float64))
+}
+
+// newest is the access's last synchronization.
+func (c *customer) newest(access string) object {
+	c.t.Helper()
+	return c.at("/rest/accesses/" + access + "/syncs?count=1")["syncs"].([]any)[0].(object)
+}
+
+// TestEveryDay: an access whose secrets are stored is read once a day, at its own time, without anybody starting
+// anything, and the API says so before.
+func TestEveryDay(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	for _, bank := range []string{"demo", "fints"} {
+		c := s.newCustomer()
+		access := c.access(bank, "demo")
+		_, reason, _, remaining := c.autoSync(access)
+		require.Equal(t, "NO_STORED_SECRETS", reason)
+		require.Equal(t, 4, remaining)
+
+		first := c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))
+		require.Equal(t, "COMPLETED", first["status"], "%v", first)
+		enabled, reason, next, remaining := c.autoSync(access)
+		require.True(t, enabled, reason)
+		require.Equal(t, 4, remaining, "his customer was there")
+		require.Equal(t, s.bank.Now().Truncate(24*time.Hour).AddDate(0, 0, 1), next.Truncate(24*time.Hour), "today is done")
+		require.Zero(t, s.sweep().Started, "nothing is due")
+
+		challenges, before := s.bank.Counters().Challenges["demo"], len(c.transactions())
+		for range 3 {
+			s.bank.Advance(next.Sub(s.bank.Now()) + time.Second)
+			require.Equal(t, 1, s.sweep().Started)
+			y := c.newest(access)
+			require.Equal(t, "AUTO", y["trigger"])
+			require.Equal(t, "COMPLETED", y["status"], "%v", y)
+			require.Zero(t, s.sweep().Started, "once a day")
+			s.bank.Advance(time.Minute) // yesterday's is more than a day ago
+			_, _, again, remaining := c.autoSync(access)
+			require.Equal(t, next.Add(24*time.Hour), again, "the same time every day")
+			require.Equal(t, 3, remaining)
+			next = again
+		}
+		require.Equal(t, challenges, s.bank.Counters().Challenges["demo"], "nobody was troubled")
+		require.Greater(t, len(c.transactions()), before, "new bookings were read")
+		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+	}
+}
+
+// TestAutomaticEndsWhereTheCustomerIsNeeded: a challenge ends it at once; no TAN is sent, and it does not come back
+// until a manual one succeeded.
+func TestAutomaticEndsWhereTheCustomerIsNeeded(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	c := s.newCustomer()
+	access := c.access("demo", "demo")
+	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))["status"])
+	_, _, next, _ := c.autoSync(access)
+	s.bank.RevokeConsents("demo")
+	challenges, logins := s.bank.Counters().Challenges["demo"], s.bank.Counters().Logins["demo"]
+
+	s.bank.Advance(next.Sub(s.bank.Now()))
+	require.Equal(t, 1, s.sweep().Started)
+	y := c.newest(access)
+	require.Equal(t, "FAILED", y["status"])
+	require.Equal(t, 10009, codeOf(y))
+	require.Equal(t, "NEEDS_AUTH", c.at("/rest/accesses/" + access)["status"])
+	_, reason, _, _ := c.autoSync(access)
+	require.Contains(t, []string{"USER_ACTION_REQUIRED", "CONSENT_EXPIRED"}, reason)
+	for range 3 {
+		s.bank.Advance(24 * time.Hour)
+		require.Zero(t, s.sweep().Started)
+	}
+	require.Equal(t, challenges, s.bank.Counters().Challenges["demo"], "no TAN was touched")
+	require.Equal(t, logins, s.bank.Counters().Logins["demo"])
+
+	require.Equal(t, "COMPLETED", c.sync(access)["status"])
+	require.Equal(t, "ACTIVE", c.at("/rest/accesses/" + access)["status"])
+	enabled, reason, next, _ := c.autoSync(access)
+	require.True(t, enabled, reason)
+	s.bank.Advance(next.Sub(s.bank.Now()))
+	require.Equal(t, 1, s.sweep().Started)
+	require.Equal(t, "COMPLETED", c.newest(access)["status"])
+}
+
+// TestUnattendedReadsAreCounted: four in any 24 hours; the fifth is refused with the time when there is one again. With
+// its customer present, a synchronization costs nothing.
+func TestUnattendedReadsAreCounted(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	c := s.newCustomer()
+	access := c.access("demo", "demo")
+	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))["status"])
+
+	c.absent = true
+	for left := 3; left >= 0; left-- {
+		require.Equal(t, "COMPLETED", c.finish(c.start(access, object{}))["status"])
+		_, _, _, remaining := c.autoSync(access)
+		require.Equal(t, left, remaining)
+		s.bank.Advance(time.Hour)
+	}
+	var refused object
+	c.call("POST", "/rest/accesses/"+access+"/syncs", c.auth, object{}, 429, &refused)
+	failure := refused["error"].(object)
+	require.EqualValues(t, 1020, failure["code"])
+	retry, err := time.Parse(time.RFC3339, failure["data"].(object)["retry_at"].(string))
+	require.NoError(t, err)
+	require.WithinDuration(t, s.bank.Now().Add(20*time.Hour), retry, 10*time.Minute, "24 hours after the first of them")
+	c.absent = false
+	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{}))["status"], "his customer is there")
+
+	c.absent = true
+	s.bank.Advance(retry.Sub(s.bank.Now()) + time.Second)
+	_, _, _, remaining := c.autoSync(access)
+	require.Equal(t, 1, remaining)
+	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{}))["status"])
+	c.call("POST", "/rest/accesses/"+access+"/syncs", c.auth, object{}, 429, nil)
+}
+
+// TestDisabled: an account that its client does not want to be read by itself is left alone, and an access all of whose
+// accounts are so has nothing automatic.
+func TestDisabled(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	c := s.newCustomer()
+	access := c.access("demo", "savings")
+	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))["status"])
+	accounts := c.at("/rest/accounts")["accounts"].([]any)
+	require.Greater(t, len(accounts), 1)
+	id := func(i int) string { return accounts[i].(object)["account_id"].(string) }
+	c.call("PUT", "/rest/accounts/"+id(0), c.auth, object{"auto_sync": false}, 200, nil)
+
+	_, _, next, _ := c.autoSync(access)
+	s.bank.Advance(next.Sub(s.bank.Now()))
+	require.Equal(t, 1, s.sweep().Started)
+	y := c.newest(access)
+	require.Equal(t, "COMPLETED", y["status"])
+	require.Len(t, y["accounts"], len(accounts)-1)
+	for _, read := range y["accounts"].([]any) {
+		require.NotEqual(t, id(0), read.(object)["account_id"])
+	}
+
+	for i := range accounts {
+		c.call("PUT", "/rest/accounts/"+id(i), c.auth, object{"auto_sync": false}, 200, nil)
+	}
+	_, reason, _, _ := c.autoSync(access)
+	require.Equal(t, "DISABLED", reason)
+	s.bank.Advance(48 * time.Hour)
+	require.Zero(t, s.sweep().Started)
+	require.Equal(t, "COMPLETED", c.sync(access)["status"], "by hand it is read")
+}

@@ -1,0 +1,280 @@
+package models
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"kontoflow/providers"
+)
+
+// Automatic synchronization: once a day, at the access's own time of the day, where nothing speaks against it.
+//
+// accesses.next_sync_at says when an access is looked at next. StartDue takes what is due, and asks autoSyncs whether it
+// may run; the API asks the same of the same function, so that what it tells is what will happen. The end of every
+// synchronization sets the next time (settleSchedule).
+
+// DailyReads is how often a bank has to let an access be read in any 24 hours without its customer (RTS Art. 36(5)(b)).
+const DailyReads = 4
+
+// Reasons for which automatic synchronization of an access is off (API.md, "Accesses").
+const (
+	NoStoredSecrets    = "NO_STORED_SECRETS"
+	ConsentExpired     = "CONSENT_EXPIRED" // or spent, or revoked: the bank lets nobody read
+	UpgradePending     = "UPGRADE_PENDING"
+	WrongCredentials   = "WRONG_CREDENTIALS"
+	UserActionRequired = "USER_ACTION_REQUIRED"
+	Disabled           = "DISABLED" // by the client, for every account
+)
+
+// AutoSync is how it stands about an access's automatic synchronization.
+type AutoSync struct {
+	AccessID         uuid.UUID
+	BankID           uuid.UUID
+	Reason           string    // why it is off; "": it is on
+	NextSyncAt       time.Time // on: when it runs next
+	Remaining        int       // unattended reads left in the 24 hours up to now
+	RetryAt          time.Time // none left: when there is one again
+	Running          bool      // a synchronization of the access is under way
+	UpgradeTo        *uuid.UUID
+	UpgradeAnnounced *uuid.UUID
+}
+
+// AutoSyncs tells how it stands about accesses' automatic synchronization, at the time of tx's clock.
+func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, error) {
+	now := tx.NowFunc()
+	var all []AutoSync
+	err := tx.Raw(`
+		SELECT a.id AS access_id, a.bank_id, a.next_sync_at, a.upgrade_announced, p.access_method_id AS upgrade_to,
+		       greatest(0, b.allowed - b.used) AS remaining,
+		       -- Of b.used reads, as many have to get older than a day as there are too many, and one more.
+		       CASE WHEN b.used >= b.allowed THEN b.ends[b.used - b.allowed + 1] + interval '24 hours' ELSE 'epoch' END AS retry_at,
+		       EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH')) AS running,
+		       coalesce(CASE
+		           WHEN p.access_id IS NOT NULL THEN 'UPGRADE_PENDING'
+		           WHEN EXISTS (SELECT FROM accounts k WHERE k.access_id = a.id AND k.deleted_at IS NULL)
+		                AND NOT EXISTS (SELECT FROM accounts k WHERE k.access_id = a.id AND k.deleted_at IS NULL AND k.supported AND k.auto_sync)
+		                THEN 'DISABLED'
+		           WHEN a.stopped_by IS NOT NULL THEN a.stopped_by
+		           WHEN m.protocol = 'XS2A' AND a.status <> 'NEW' AND (c.id IS NULL OR c.valid_until <= @now OR a.consent ->> 'recurring' = 'false')
+		                THEN 'CONSENT_EXPIRED'
+		           -- Also where the bank's consent opens everything without them: they are the customer's leave.
+		           WHEN EXISTS (SELECT FROM jsonb_array_elements(m.credentials) f
+		                WHERE (f ->> 'is_secret')::boolean AND NOT (f ->> 'is_optional')::boolean
+		                AND NOT EXISTS (SELECT FROM credentials x WHERE x.access_id = a.id AND x.sync_id IS NULL AND x.keep AND x.key = f ->> 'key'))
+		                THEN 'NO_STORED_SECRETS'
+		           WHEN a.status <> 'ACTIVE' THEN 'USER_ACTION_REQUIRED'
+		       END, '') AS reason
+		FROM accesses a
+		JOIN access_methods m ON m.id = a.access_method_id
+		LEFT JOIN pending_upgrades p ON p.access_id = a.id
+		LEFT JOIN consents c ON c.access_id = a.id AND c.status = 'VALID'
+		CROSS JOIN LATERAL (
+			SELECT least(@daily, coalesce(c.frequency_per_day, @daily))::integer AS allowed, count(*)::integer AS used,
+			       array_agg(coalesce(y.ended_at, @now) ORDER BY coalesce(y.ended_at, @now)) AS ends
+			FROM synchronizations y WHERE y.access_id = a.id AND y.unattended
+			AND (y.ended_at IS NULL OR y.ended_at > @dayAgo AND y.started_at IS NOT NULL)) b
+		WHERE a.id IN @accesses`,
+		map[string]any{"now": now, "dayAgo": now.Add(-24 * time.Hour), "daily": DailyReads, "accesses": accesses}).Scan(&all).Error
+	if err != nil {
+		return nil, fmt.Errorf("read how it stands about automatic synchronization: %w", err)
+	}
+	byAccess := make(map[uuid.UUID]AutoSync, len(all))
+	for _, a := range all {
+		byAccess[a.AccessID] = a
+	}
+	return byAccess, nil
+}
+
+// AutoLimits bound how many automatic synchronizations run at once. What is beyond them waits in the database, where it
+// delays nobody.
+type AutoLimits struct {
+	PerBank int
+	Whole   int
+}
+
+// Due is what StartDue found.
+type Due struct {
+	Started  []SyncRef // stored as QUEUED; their workflows are to be started
+	Examined int       // accesses that were due, whether they were started or not
+	Waiting  bool      // more is due than the limits let start now
+}
+
+// duePage bounds the accesses that one transaction of StartDue holds.
+const duePage = 200
+
+// StartDue stores synchronizations for accesses that are due, the longest due first. Each access that was due has
+// another next_sync_at after it: no access is examined twice for the same time, however often StartDue is interrupted.
+func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err error) {
+	err = s.Transact(ctx, func(tx *gorm.DB) error {
+		due = Due{}
+		candidates, waiting, err := dueAccesses(tx, limits)
+		if err != nil {
+			return err
+		}
+		due.Waiting, due.Examined = waiting, len(candidates)
+		if len(candidates) == 0 {
+			return nil
+		}
+		standings, err := AutoSyncs(tx, candidates...)
+		if err != nil {
+			return err
+		}
+		next := make(map[uuid.UUID]time.Time, len(candidates))
+		now := tx.NowFunc()
+		for _, id := range candidates {
+			a := standings[id]
+			switch {
+			case a.Reason != "":
+				next[id] = dailySlot(id, now.AddDate(0, 0, 1))
+				if a.Reason == UpgradePending && (a.UpgradeAnnounced == nil || *a.UpgradeAnnounced != *a.UpgradeTo) {
+					if err := announceUpgrade(tx, a); err != nil {
+						return err
+					}
+				}
+			case a.Running: // a manual one: when it succeeds, this day is done
+				next[id] = now.Add(15 * time.Minute)
+			case a.Remaining == 0:
+				next[id] = a.RetryAt
+			default:
+				next[id] = dailySlot(id, now.AddDate(0, 0, 1)) // until its end says otherwise
+				y := Synchronization{ID: NewID(), AccessID: id, Status: Queued, Trigger: Auto, Scope: Strings{ScopeTransactions},
+					Unattended: true, CreatedAt: now}
+				if err := CreateSynchronization(tx, &y); err != nil {
+					return err
+				}
+				due.Started = append(due.Started, SyncRef{ID: y.ID, AccessID: id, BankID: a.BankID, Trigger: y.Trigger, Scope: y.Scope})
+			}
+		}
+		return reschedule(tx, next)
+	})
+	return due, err
+}
+
+// dueAccesses finds due accesses of every bank, within the limits, and locks them. Every bank is asked for its own with
+// one look at an index, so that those of a bank that is at its limit cost nothing and stand in nobody's way.
+func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool, err error) {
+	var found []struct {
+		ID      uuid.UUID
+		Room    int // how many more of its bank may start, this one included
+		Running int // in the whole
+	}
+	err = tx.Raw(`
+		WITH RECURSIVE bank (id) AS (
+			(SELECT bank_id FROM accesses WHERE deleted_at IS NULL ORDER BY bank_id LIMIT 1)
+			UNION ALL
+			SELECT (SELECT bank_id FROM accesses WHERE deleted_at IS NULL AND bank_id > bank.id ORDER BY bank_id LIMIT 1)
+			FROM bank WHERE bank.id IS NOT NULL
+		), running AS (
+			SELECT a.bank_id, count(*) AS n FROM synchronizations y JOIN accesses a ON a.id = y.access_id
+			WHERE y.trigger = 'AUTO' AND y.ended_at IS NULL GROUP BY a.bank_id
+		)
+		SELECT d.id, @perBank - coalesce(r.n, 0) - d.place + 1 AS room, (SELECT coalesce(sum(n), 0) FROM running) AS running
+		FROM bank LEFT JOIN running r ON r.bank_id = bank.id
+		CROSS JOIN LATERAL (
+			SELECT a.id, a.next_sync_at, row_number() OVER (ORDER BY a.next_sync_at) AS place FROM accesses a
+			WHERE a.bank_id = bank.id AND a.deleted_at IS NULL AND a.next_sync_at <= @now
+			ORDER BY a.next_sync_at LIMIT greatest(0, @perBank - coalesce(r.n, 0)) + 1) d
+		WHERE bank.id IS NOT NULL ORDER BY d.next_sync_at LIMIT @page`,
+		map[string]any{"now": tx.NowFunc(), "perBank": limits.PerBank, "page": duePage + 1}).Scan(&found).Error
+	if err != nil {
+		return nil, false, fmt.Errorf("look for due accesses: %w", err)
+	}
+	for i, f := range found {
+		if f.Room <= 0 || i >= limits.Whole-f.Running || i >= duePage {
+			waiting = true
+			continue
+		}
+		ids = append(ids, f.ID)
+	}
+	if len(ids) == 0 {
+		return nil, waiting, nil
+	}
+	var locked []uuid.UUID
+	err = tx.Raw(`SELECT id FROM accesses WHERE id IN ? AND deleted_at IS NULL AND next_sync_at <= ? ORDER BY id
+		FOR NO KEY UPDATE SKIP LOCKED`, ids, tx.NowFunc()).Scan(&locked).Error
+	if err != nil {
+		return nil, false, fmt.Errorf("lock the due accesses: %w", err)
+	}
+	return locked, waiting, nil
+}
+
+// reschedule sets when accesses are looked at next.
+func reschedule(tx *gorm.DB, next map[uuid.UUID]time.Time) error {
+	ids, times := make(Strings, 0, len(next)), make(Strings, 0, len(next))
+	for id, at := range next {
+		ids, times = append(ids, id.String()), append(times, at.UTC().Format(time.RFC3339Nano))
+	}
+	err := tx.Exec(`UPDATE accesses a SET next_sync_at = n.at::timestamptz
+		FROM unnest(?::text[], ?::text[]) AS n (id, at) WHERE a.id = n.id::uuid`, ids, times).Error
+	if err != nil {
+		return fmt.Errorf("set the accesses' next time: %w", err)
+	}
+	return nil
+}
+
+// dailySlot is an access's own time on a day (UTC). It follows from the access's random id: it stays, and accesses are
+// spread evenly over the day.
+func dailySlot(access uuid.UUID, day time.Time) time.Time {
+	offset := binary.BigEndian.Uint64(access[8:]) % uint64(24*time.Hour/time.Millisecond)
+	return day.UTC().Truncate(24 * time.Hour).Add(time.Duration(offset) * time.Millisecond)
+}
+
+// BeforeCreate gives a new access its time: the first reading is the customer's.
+func (a *Access) BeforeCreate(tx *gorm.DB) error {
+	if a.NextSyncAt.IsZero() {
+		a.NextSyncAt = dailySlot(a.ID, tx.NowFunc().AddDate(0, 0, 1))
+	}
+	return nil
+}
+
+// retries are the waits after the first automatic synchronizations that failed. After those it is once a day again:
+// together with the day's own they leave one of DailyReads for a client that comes without its customer.
+var retries = [...]time.Duration{time.Hour, 6 * time.Hour}
+
+// settleSchedule sets what a synchronization's end means for the automatic ones of its access.
+func settleSchedule(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
+	tomorrow := dailySlot(y.AccessID, tx.NowFunc().AddDate(0, 0, 1))
+	set := make(map[string]any)
+	switch {
+	case failure == nil:
+		set["auto_failures"], set["stopped_by"] = 0, nil
+		if y.reads(ScopeTransactions) {
+			set["next_sync_at"] = tomorrow
+		}
+	case failure.Code == providers.CodeLoginInvalid || failure.Code == providers.CodePINInvalid:
+		set["stopped_by"] = WrongCredentials
+	case needsCustomer[failure.Code]:
+		set["stopped_by"] = UserActionRequired
+	case y.Trigger == Auto && failure.Code != providers.CodeCancelled:
+		var failures int
+		if err := tx.Raw(`SELECT auto_failures FROM accesses WHERE id = ?`, y.AccessID).Scan(&failures).Error; err != nil {
+			return fmt.Errorf("count the failures: %w", err)
+		}
+		next := tomorrow
+		if failures < len(retries) {
+			next = tx.NowFunc().Add(retries[failures])
+		}
+		if at := failure.retryAt(); at.After(next) {
+			next = at
+		}
+		set["auto_failures"], set["next_sync_at"] = failures+1, next
+	default:
+		return nil
+	}
+	if err := tx.Model(&Access{}).Where("id = ?", y.AccessID).Updates(set).Error; err != nil {
+		return fmt.Errorf("set the access's next time: %w", err)
+	}
+	return nil
+}
+
+// retryAt is when the bank wants to be asked again; zero: it did not say.
+func (e *SyncError) retryAt() time.Time {
+	text, _ := e.Data["retry_at"].(string)
+	at, _ := time.Parse(time.RFC3339, text)
+	return at
+}

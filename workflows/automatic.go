@@ -1,0 +1,73 @@
+package workflows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"kontoflow/activities"
+)
+
+// AutomaticSynchronizationsOutcome is what one run came to, in counts.
+type AutomaticSynchronizationsOutcome struct {
+	activities.TendConsentsOutcome
+	activities.StartDueOutcome
+}
+
+// AutomaticSynchronizations looks after consents that end, and starts the synchronizations that are due. The Schedule
+// that EnsureSchedule makes runs it, one at a time; which accesses are due is the database's to know.
+func AutomaticSynchronizations(ctx workflow.Context) (out AutomaticSynchronizationsOutcome, err error) {
+	detail(ctx, "looking after consents")
+	err = workflow.ExecuteActivity(sweeping.options(ctx, "warn of consents that end, close those that have ended"), a.TendConsents).
+		Get(ctx, &out.TendConsentsOutcome)
+	if err != nil { // no reason to leave the data stale
+		workflow.GetLogger(ctx).Warn("consents could not be looked after", "error", err)
+	}
+	detail(ctx, "%d consents end soon, %d have ended; starting what is due", out.Warned, out.Expired)
+	err = workflow.ExecuteActivity(sweeping.options(ctx, "start the synchronizations that are due"), a.StartDue).Get(ctx, &out.StartDueOutcome)
+	detail(ctx, "%d consents end soon, %d have ended; %d accesses were due, %d synchronizations started", out.Warned, out.Expired, out.Examined, out.Started)
+	return out, err
+}
+
+// ScheduleID names the Schedule of a task queue's automatic synchronizations.
+func ScheduleID(taskQueue string) string { return "autosync-" + taskQueue }
+
+// EnsureSchedule makes the Schedule that runs AutomaticSynchronizations, or brings it in line with every: workers call it
+// when they start. Whether an operator has paused it stays as it is.
+func EnsureSchedule(ctx context.Context, c client.Client, taskQueue string, every time.Duration) error {
+	spec := client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: every}}, Jitter: every / 10}
+	action := &client.ScheduleWorkflowAction{
+		ID:                 "autosync-" + taskQueue,
+		Workflow:           AutomaticSynchronizations,
+		TaskQueue:          taskQueue,
+		WorkflowRunTimeout: runTimeout,
+		StaticSummary:      "start the synchronizations that are due",
+	}
+	_, err := c.ScheduleClient().Create(ctx, client.ScheduleOptions{
+		ID:            ScheduleID(taskQueue),
+		Spec:          spec,
+		Action:        action,
+		Overlap:       enums.SCHEDULE_OVERLAP_POLICY_SKIP,
+		CatchupWindow: every, // what was missed while Temporal was down is due all the same
+	})
+	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
+		return wrap(err, "make the schedule of automatic synchronizations")
+	}
+	err = c.ScheduleClient().GetHandle(ctx, ScheduleID(taskQueue)).Update(ctx, client.ScheduleUpdateOptions{
+		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
+			schedule := in.Description.Schedule
+			schedule.Spec, schedule.Action = &spec, action
+			return &client.ScheduleUpdate{Schedule: &schedule}, nil
+		},
+	})
+	return wrap(err, fmt.Sprintf("bring the schedule of automatic synchronizations to every %s", every))
+}
+
+// runTimeout ends a run that hangs; the next one goes on where it stood.
+const runTimeout = 2 * time.Hour
