@@ -218,7 +218,7 @@ func (c *customer) atBank(login string, names bool) map[string][]string {
 	for _, l := range ledgers {
 		lines := []string{}
 		for _, e := range l.Entries {
-			if strings.Contains(c.login, "+recurring") || strings.Contains(c.login, "+statements") {
+			if strings.Contains(login, "+recurring") || strings.Contains(login, "+statements") {
 				if e.Pending { // these banks show booked ones only
 					continue
 				}

@@ -130,7 +130,7 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 			a := standings[id]
 			switch {
 			case a.Reason != "":
-				next[id] = dailySlot(id, now.AddDate(0, 0, 1))
+				next[id] = nextSlot(id, now)
 				if a.Reason == UpgradePending && (a.UpgradeAnnounced == nil || *a.UpgradeAnnounced != *a.UpgradeTo) {
 					if err := announceUpgrade(tx, a); err != nil {
 						return err
@@ -141,7 +141,7 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 			case a.Remaining == 0:
 				next[id] = a.RetryAt
 			default:
-				next[id] = dailySlot(id, now.AddDate(0, 0, 1)) // until its end says otherwise
+				next[id] = nextSlot(id, now) // until its end says otherwise
 				y := Synchronization{ID: NewID(), AccessID: id, Status: Queued, Trigger: Auto, Scope: Strings{ScopeTransactions},
 					Unattended: true, CreatedAt: now}
 				if err := CreateSynchronization(tx, &y); err != nil {
@@ -217,17 +217,27 @@ func reschedule(tx *gorm.DB, next map[uuid.UUID]time.Time) error {
 	return nil
 }
 
-// dailySlot is an access's own time on a day (UTC). It follows from the access's random id: it stays, and accesses are
-// spread evenly over the day.
-func dailySlot(access uuid.UUID, day time.Time) time.Time {
-	offset := binary.BigEndian.Uint64(access[8:]) % uint64(24*time.Hour/time.Millisecond)
-	return day.UTC().Truncate(24 * time.Hour).Add(time.Duration(offset) * time.Millisecond)
+// enoughFor is how long what was read is fresh enough to pass over a slot later on the same day.
+const enoughFor = 6 * time.Hour
+
+// nextSlot is the first of an access's daily slots after its data was read, so that every day has a reading: a slot is
+// passed over only where its day has one already, and a late one. The slot follows from the access's random id: it stays,
+// and accesses are spread evenly over the day (UTC).
+func nextSlot(access uuid.UUID, read time.Time) time.Time {
+	const day = 24 * time.Hour
+	read = read.UTC()
+	midnight := read.Truncate(day)
+	slot := midnight.Add(time.Duration(binary.BigEndian.Uint64(access[8:])%uint64(day/time.Millisecond)) * time.Millisecond)
+	if slot.Sub(read) < enoughFor { // passed, or soon
+		slot = slot.Add(day)
+	}
+	return slot
 }
 
-// BeforeCreate gives a new access its time: the first reading is the customer's.
+// BeforeCreate gives a new access its time.
 func (a *Access) BeforeCreate(tx *gorm.DB) error {
 	if a.NextSyncAt.IsZero() {
-		a.NextSyncAt = dailySlot(a.ID, tx.NowFunc().AddDate(0, 0, 1))
+		a.NextSyncAt = nextSlot(a.ID, tx.NowFunc())
 	}
 	return nil
 }
@@ -238,13 +248,13 @@ var retries = [...]time.Duration{time.Hour, 6 * time.Hour}
 
 // settleSchedule sets what a synchronization's end means for the automatic ones of its access.
 func settleSchedule(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
-	tomorrow := dailySlot(y.AccessID, tx.NowFunc().AddDate(0, 0, 1))
+	slot := nextSlot(y.AccessID, tx.NowFunc())
 	set := make(map[string]any)
 	switch {
 	case failure == nil:
 		set["auto_failures"], set["stopped_by"] = 0, nil
 		if y.reads(ScopeTransactions) {
-			set["next_sync_at"] = tomorrow
+			set["next_sync_at"] = slot
 		}
 	case failure.Code == providers.CodeLoginInvalid || failure.Code == providers.CodePINInvalid:
 		set["stopped_by"] = WrongCredentials
@@ -255,7 +265,7 @@ func settleSchedule(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
 		if err := tx.Raw(`SELECT auto_failures FROM accesses WHERE id = ?`, y.AccessID).Scan(&failures).Error; err != nil {
 			return fmt.Errorf("count the failures: %w", err)
 		}
-		next := tomorrow
+		next := slot
 		if failures < len(retries) {
 			next = tx.NowFunc().Add(retries[failures])
 		}

@@ -81,6 +81,18 @@ func (b *Bank) RevokeConsents(login string) (revoked int) {
 	return revoked
 }
 
+// ChangePassword lets a customer have another password, as he would in his online banking. It unlocks him.
+func (b *Bank) ChangePassword(login, password string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c := b.customer(login)
+	if c == nil {
+		return ErrNoCustomer
+	}
+	c.password, c.wrong, c.locked = password, 0, false
+	return nil
+}
+
 // Reformat rewrites a customer's whole history: other ids and other texts for the same bookings. Doing it again
 // turns it back.
 func (b *Bank) Reformat(login string) error {
@@ -159,6 +171,17 @@ func (b *Bank) controlHandler() http.Handler {
 			revoked = b.RevokeConsents(login)
 		}
 		control(w, map[string]any{"revoked": revoked}, err)
+	})
+	mux.HandleFunc("POST /control/password", func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			Login    string `json:"login"`
+			Password string `json:"password"`
+		}
+		err := instruction(r, &in)
+		if err == nil {
+			err = b.ChangePassword(in.Login, in.Password)
+		}
+		control(w, map[string]any{}, err)
 	})
 	mux.HandleFunc("POST /control/reformat", func(w http.ResponseWriter, r *http.Request) {
 		login, err := customerInstruction(r)

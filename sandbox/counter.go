@@ -12,6 +12,7 @@ type Counters struct {
 	Consents   map[string]int            `json:"consents"`   // login → consents that became valid
 	Polls      map[string]int            `json:"polls"`      // login → status calls while a decoupled request was open
 	Unattended map[string]int            `json:"unattended"` // consent id → reads without the customer, ever
+	Exceeded   map[string]int            `json:"exceeded"`   // consent id → of them: refused, because the daily limit was used up
 	Calls      map[string]int            `json:"calls"`      // "demo/transactions" → calls
 	ByLogin    map[string]map[string]int `json:"by_login"`   // login → endpoint → calls
 }
@@ -19,7 +20,7 @@ type Counters struct {
 func newCounters() Counters {
 	return Counters{
 		Logins: map[string]int{}, WrongPINs: map[string]int{}, TANs: map[string]int{}, WrongTANs: map[string]int{},
-		Challenges: map[string]int{}, Consents: map[string]int{}, Polls: map[string]int{}, Unattended: map[string]int{}, Calls: map[string]int{}, ByLogin: map[string]map[string]int{},
+		Challenges: map[string]int{}, Consents: map[string]int{}, Polls: map[string]int{}, Unattended: map[string]int{}, Exceeded: map[string]int{}, Calls: map[string]int{}, ByLogin: map[string]map[string]int{},
 	}
 }
 
@@ -40,7 +41,7 @@ func (b *Bank) Counters() Counters {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := b.counters
-	for _, m := range []*map[string]int{&c.Logins, &c.WrongPINs, &c.TANs, &c.WrongTANs, &c.Challenges, &c.Consents, &c.Polls, &c.Unattended, &c.Calls} {
+	for _, m := range []*map[string]int{&c.Logins, &c.WrongPINs, &c.TANs, &c.WrongTANs, &c.Challenges, &c.Consents, &c.Polls, &c.Unattended, &c.Exceeded, &c.Calls} {
 		*m = maps.Clone(*m)
 	}
 	c.ByLogin = maps.Clone(c.ByLogin)

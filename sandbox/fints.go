@@ -218,7 +218,7 @@ func (c *fintsCall) sameCustomer() bool {
 		c.abort("9340", "Die Signatur passt nicht zum Dialog")
 	case s.Function != d.function || s.SystemID != d.system && s.SystemID != d.began:
 		c.abort("9340", "Sicherheitsfunktion oder Kundensystem-ID haben gewechselt")
-	case s.PIN != c.bank.options.Password:
+	case s.PIN != d.customer.password:
 		c.bank.authenticate(d.customer, s.PIN)
 		c.abort("9942", "PIN ungültig")
 	default:

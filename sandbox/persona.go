@@ -155,6 +155,7 @@ type customer struct {
 	persona  *Persona
 	owner    string
 	accounts []*account
+	password string
 	wrong    int  // wrong PINs in a row
 	locked   bool // after three of them
 	reform   int  // how often the bank reformatted the history (Bank.Reformat)
@@ -169,7 +170,7 @@ func (b *Bank) customer(login string) *customer {
 	if p == nil || len(login) > 64 {
 		return nil
 	}
-	c := &customer{login: login, persona: p, owner: ownerOf(at(b.options.Seed, word(login)))}
+	c := &customer{login: login, persona: p, owner: ownerOf(at(b.options.Seed, word(login))), password: b.options.Password}
 	for _, plan := range p.accounts {
 		if login != p.Login {
 			plan.number = 0
@@ -207,7 +208,7 @@ func (b *Bank) authenticate(c *customer, password string) door {
 	switch {
 	case c.locked, c.persona.door == locked:
 		return locked
-	case c.persona.door == wrongPIN, password != b.options.Password:
+	case c.persona.door == wrongPIN, password != c.password:
 		b.counters.WrongPINs[c.login]++
 		c.wrong++
 		c.locked = c.wrong >= 3

@@ -91,6 +91,7 @@ func (c *call) reading(what string) (*consent, *refusal) {
 		recent = recent[1:]
 	}
 	if len(recent) >= k.frequency {
+		c.face.bank.counters.Exceeded[k.id]++
 		no := refuse(429, "ACCESS_EXCEEDED", "the daily limit of reads without the customer is used up")
 		if !c.face.dialect.sharedBudget { // those do not say when
 			no.retryAfter = int(recent[0].Add(24*time.Hour).Sub(c.now).Seconds()) + 1
