@@ -2,6 +2,7 @@ package fints
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -39,13 +40,17 @@ func (t *talk) ready(ctx context.Context) error {
 	return nil
 }
 
-// read sends an order that reads (key names it to the answer that may come with a TAN, "" for none), and with it HKTAN where the bank may want a TAN (HIPINS). A dialog that turns out to be
-// over is opened again, once.
-func (t *talk) read(ctx context.Context, doing, key string, order syntax.Segment) (*reply, error) {
+// errDialogOver says that the dialog is over in which alone an order makes sense.
+var errDialogOver = errors.New("the dialog is over")
+
+// read sends an order that reads, and with it HKTAN where the bank may want a TAN (HIPINS). key names the order to the
+// answer that comes with the TAN. A dialog that turns out to be over is opened again, once; not for an order that is tied to
+// it, which ends in errDialogOver.
+func (t *talk) read(ctx context.Context, doing, key string, order syntax.Segment, tied bool) (*reply, error) {
 	if r, err := t.take(doing, key); r != nil || err != nil {
 		return r, err
 	}
-	for again := false; ; again = true {
+	for again := tied; ; again = true {
 		if err := t.ready(ctx); err != nil {
 			return nil, err
 		}
@@ -61,11 +66,24 @@ func (t *talk) read(ctx context.Context, doing, key string, order syntax.Segment
 			return r, nil
 		case r != nil && r.dialogIsGone(err) && !again:
 			continue
+		case r != nil && r.dialogIsGone(err) && tied:
+			return nil, errors.Join(errDialogOver, err)
 		case providers.AsError(err).Kind == providers.NeedsAuthorization:
 			t.forgetDialog()
 		}
-		return nil, err
+		return nil, ofAccount(err)
 	}
+}
+
+// ofAccount reads a refusal after the login: that something is locked then means the account.
+func ofAccount(err error) error {
+	refused, ok := asRefusal(err)
+	if !ok || refused.fault.Code != providers.CodeAccessBlocked || slices.ContainsFunc([]int{9930, 9931, 3931, 3938}, refused.has) {
+		return err
+	}
+	fault := *refused.fault
+	fault.Kind, fault.Code = providers.Gone, providers.CodeAccountBlocked
+	return &refusal{fault: &fault, codes: refused.codes}
 }
 
 // accounts lists the accounts of the user parameters, with IBANs and BICs from HKSPA and balances from HKSAL.
@@ -81,11 +99,8 @@ func (t *talk) accounts(ctx context.Context) ([]providers.Account, error) {
 		a := &t.lasting.User.Accounts[i]
 		account := providers.Account{ResourceID: a.handle(), IBAN: a.IBAN, Number: a.Number, BankCode: a.BankCode, BIC: a.BIC,
 			Currency: orElse(a.Currency, "EUR"), Name: a.Product, Owner: a.Owner, Type: a.kind()}
-		if version := t.lasting.Bank.version("HKSAL"); version > 0 && a.allows("HKSAL") {
-			balances, err := t.balances(ctx, a, version)
-			if t.dialog.Open && t.dialog.Waiting != nil { // nobody is asked for a TAN for a balance; statements have it, too
-				t.dialog.Waiting, err, t.dirty = nil, nil, true
-			}
+		if a.allows("HKSAL") {
+			balances, err := t.balances(ctx, a)
 			if err != nil && !skippable(err) {
 				return nil, err
 			}
@@ -98,8 +113,8 @@ func (t *talk) accounts(ctx context.Context) ([]providers.Account, error) {
 
 // skippable reports whether the refusal of one account's order leaves the others readable.
 func skippable(err error) bool {
-	_, refused := asRefusal(err)
-	return refused && providers.AsError(err).Kind == providers.Rejected
+	refused, ok := asRefusal(err)
+	return ok && (refused.fault.Kind == providers.Rejected || refused.fault.Kind == providers.Gone)
 }
 
 // completeAccounts asks for the accounts' IBANs and BICs, once for each version of the user parameters.
@@ -110,22 +125,23 @@ func (t *talk) completeAccounts(ctx context.Context) error {
 	if u.Asked || !incomplete || version == 0 {
 		return nil
 	}
-	r, err := t.read(ctx, "ask for the accounts' IBANs", "HKSPA", syntax.New("HKSPA", version))
-	if err != nil && !skippable(err) {
+	r, err := t.read(ctx, "ask for the accounts' IBANs", "HKSPA", syntax.New("HKSPA", version), false)
+	switch {
+	case skippable(err):
+		return nil
+	case err != nil:
 		return err
 	}
 	u = &t.lasting.User
 	u.Asked, t.dirty = true, true
-	if err != nil {
-		return nil
-	}
 	for _, s := range r.All("HISPA") {
 		for _, e := range s.Elements {
 			iban, ok := lenient.IBAN(e.Get(1))
 			if !ok || len(u.Accounts) >= maxAccounts {
 				continue
 			}
-			found := userAccount{IBAN: iban, BIC: lenient.Text(e.Get(2), 16), Number: lenient.Text(e.Get(3), 64), Sub: lenient.Text(e.Get(4), 64), BankCode: lenient.Text(e.Get(6), 64)}
+			found := userAccount{IBAN: iban, BIC: lenient.Text(e.Get(2), 16), Number: lenient.Text(e.Get(3), 64), Sub: lenient.Text(e.Get(4), 64),
+				BankCode: lenient.Text(e.Get(6), 64), Unlisted: true}
 			known := false
 			for i := range u.Accounts {
 				if a := &u.Accounts[i]; a.Number == found.Number && a.Sub == found.Sub {
@@ -180,9 +196,21 @@ func (a *userAccount) named(version, international int) syntax.Element {
 	return a.national()
 }
 
-// balances asks for an account's balance (HKSAL 5 to 7).
-func (t *talk) balances(ctx context.Context, a *userAccount, version int) ([]providers.Balance, error) {
-	r, err := t.read(ctx, "ask for the balance", "", syntax.New("HKSAL", version, a.named(version, 7), syntax.Flag(false)))
+// balances asks for an account's balance (HKSAL 5 to 7). A bank that wants a TAN for one is given it; one that wants a TAN
+// for each, or from a customer who is not there, is asked for none any more: statements have balances, too.
+func (t *talk) balances(ctx context.Context, a *userAccount) ([]providers.Balance, error) {
+	const order = "HKSAL"
+	d, version, key := &t.dialog, t.lasting.Bank.version(order), order+" "+a.handle()
+	if version == 0 && (d.Kept == nil || d.Kept.Key != key) {
+		return nil, nil
+	}
+	r, err := t.read(ctx, "ask for the balance", key, syntax.New(order, version, a.named(version, 7), syntax.Flag(false)), false)
+	if err != nil && d.Waiting != nil && d.Waiting.Order == order {
+		if d.BalanceTAN || !t.conv.Interactive {
+			delete(t.lasting.Bank.Orders, order)
+		}
+		d.BalanceTAN, t.dirty = true, true
+	}
 	if err != nil {
 		return nil, err
 	}

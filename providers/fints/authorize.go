@@ -37,7 +37,7 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 			return providers.Step{}, err
 		}
 	}
-	if len(t.lasting.Allowed) == 0 || t.lasting.SystemID == "" {
+	if len(t.lasting.Allowed) == 0 {
 		return t.announce(login, forMethods), nil
 	}
 	m := t.method()
@@ -49,6 +49,9 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 			return t.announce(login, forMedia), nil
 		}
 		return t.chooseMedium()
+	}
+	if t.lasting.SystemID == "" {
+		return t.announce(login, forSystem), nil
 	}
 	return t.announce(login, forReading), nil
 }
@@ -89,7 +92,7 @@ func (t *talk) announce(what, purpose step) providers.Step {
 func (t *talk) askAnonymously(ctx context.Context) error {
 	const doing = "fetch the bank parameters"
 	identify := syntax.New("HKIDN", 2, syntax.Text(country, t.conv.Connection.BankCode), syntax.Text(nobody), syntax.Text(noSystem), syntax.Text("0"))
-	r, err := t.exchange(ctx, doing, envelope{dialog: "0", number: 1}, identify, t.prepare())
+	r, err := t.exchange(ctx, doing, envelope{dialog: newDialog, number: 1}, identify, t.prepare())
 	if err != nil {
 		return err
 	}
@@ -136,7 +139,7 @@ func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
 		}
 		return providers.Step{Status: providers.Moving}, nil
 	}
-	d.ID, d.Next, d.Open = "", 0, false
+	t.hangUp(ctx)
 	step, err := t.logInFor(ctx, about.Purpose)
 	refused, isRefusal := asRefusal(err)
 	switch {
@@ -153,10 +156,10 @@ func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
 		}
 		if t.methodIsGone(refused) && d.Restarts < maxRestarts && t.conv.Interactive {
 			d.Restarts++
-			t.lasting.Method, t.lasting.Medium, err = "", "", nil
-			if len(t.methods()) == 0 {
+			if t.method() != nil { // the bank did not say which ones there are instead
 				t.lasting.Allowed = nil
 			}
+			t.lasting.Method, t.lasting.Medium, err = "", "", nil
 			step = providers.Step{Status: providers.Moving}
 		}
 	case d.ID != "": // the bank let us in; what came then did not work out
@@ -177,10 +180,11 @@ func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
 	return step, err
 }
 
-// methodIsGone reports whether the bank ended the login because of the method ("Sicherheitsverfahren PIN/TAN", section
-// B.6.1, code 3920 with 9800).
+// methodIsGone reports whether the bank ended the login because of the method, and not because of the PIN
+// ("Sicherheitsverfahren PIN/TAN", section B.6.1, code 3920 with 9800).
 func (t *talk) methodIsGone(r *refusal) bool {
-	return t.dialog.LoggedIn && t.lasting.Method != "" && (r.has(9380) || r.has(9955) || r.has(codeAborted) && t.method() == nil)
+	return t.lasting.Method != "" && r.fault.Kind != providers.WrongCredentials &&
+		(r.has(9380) || r.has(9955) || r.has(codeAborted) && t.method() == nil)
 }
 
 func (t *talk) logInFor(ctx context.Context, purpose step) (providers.Step, error) {
@@ -208,9 +212,12 @@ func (t *talk) learnMethods(ctx context.Context) error {
 	if t.lasting.SystemID == "" {
 		segments = append(segments, syntax.New("HKSYN", 3, syntax.Text("0")))
 	}
-	r, err := t.exchange(ctx, doing, envelope{dialog: "0", number: 1, function: oneStep}, segments...)
+	r, err := t.exchange(ctx, doing, envelope{dialog: newDialog, number: 1, function: oneStep}, segments...)
 	if r != nil {
 		t.learn(r)
+	}
+	if refused, ok := asRefusal(err); ok && refused.has(9955) && refused.fault.Kind != providers.WrongCredentials && len(t.methods()) > 0 {
+		return nil // it names the methods, and wants one of them (section B.8.2)
 	}
 	if err != nil {
 		return err
@@ -234,7 +241,7 @@ func (t *talk) learnMedia(ctx context.Context) error {
 	if m == nil {
 		return nonsense(doing, "the method is gone")
 	}
-	r, err := t.exchange(ctx, doing, envelope{dialog: "0", number: 1, function: m.Function},
+	r, err := t.exchange(ctx, doing, envelope{dialog: newDialog, number: 1, function: m.Function},
 		t.identify(), t.prepare(), tanFor(m, "HKTAB", "noref"))
 	if r != nil {
 		t.learn(r)
@@ -304,7 +311,8 @@ func tanFor(m *method, order, medium string) syntax.Segment {
 	return s
 }
 
-// openDialog logs in with the chosen method, for reading.
+// openDialog logs in with the chosen method, for reading; where there is no customer-system id yet, for that alone
+// ("Formals", chapter C.8: no orders may follow).
 func (t *talk) openDialog(ctx context.Context) (providers.Step, error) {
 	const doing = "log in"
 	segments, function := []syntax.Segment{t.identify(), t.prepare()}, oneStep
@@ -312,7 +320,11 @@ func (t *talk) openDialog(ctx context.Context) (providers.Step, error) {
 		function = m.Function
 		segments = append(segments, tanFor(m, "HKIDN", t.lasting.Medium))
 	}
-	r, err := t.exchange(ctx, doing, envelope{dialog: "0", number: 1, function: function}, segments...)
+	synchronizing := t.lasting.SystemID == ""
+	if synchronizing {
+		segments = append(segments, syntax.New("HKSYN", 3, syntax.Text("0")))
+	}
+	r, err := t.exchange(ctx, doing, envelope{dialog: newDialog, number: 1, function: function}, segments...)
 	if r != nil {
 		t.learn(r)
 	}
@@ -320,20 +332,28 @@ func (t *talk) openDialog(ctx context.Context) (providers.Step, error) {
 		return providers.Step{}, err
 	}
 	t.entered(r, function)
+	t.dialog.Synchronizing = synchronizing
 	if t.demands(r, "HKIDN", "") {
 		return t.askTAN()
 	}
-	return t.opened(), nil
+	return t.opened()
 }
 
 // opened is the end of a login.
-func (t *talk) opened() providers.Step {
-	l := &t.lasting
-	t.dialog.Open, l.Authorized, l.Owed, t.dirty = true, true, false, true
+func (t *talk) opened() (providers.Step, error) {
+	d, l := &t.dialog, &t.lasting
+	t.dirty = true
+	if d.Synchronizing {
+		if l.SystemID == "" {
+			return providers.Step{}, nonsense("log in", "the bank gave no customer-system id")
+		}
+		return providers.Step{Status: providers.Moving}, nil // the next login ends this dialog
+	}
+	d.Open, l.Authorized, l.Owed = true, true, false
 	if l.outdated(t.today()) { // this bank does without
 		l.Proven = 0
 	}
-	return providers.Step{Status: providers.Ready}
+	return providers.Step{Status: providers.Ready}, nil
 }
 
 // demands reports whether the bank keeps the order until the customer has authorized it (0030, or 3955 with HITAN).
@@ -458,7 +478,7 @@ func (t *talk) authorized(r *reply) (providers.Step, error) {
 			return providers.Step{}, err
 		}
 	}
-	return t.opened(), nil
+	return t.opened()
 }
 
 // startAfresh begins again with a login: whether the bank took the TAN shows itself by what it asks then.

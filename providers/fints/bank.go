@@ -17,6 +17,7 @@ import (
 	"net/netip"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kontoflow/providers"
@@ -117,8 +118,8 @@ func safeAddress(u *url.URL) bool {
 func (t *talk) post(ctx context.Context, doing string, wire []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.options.WholeTimeout)
 	defer cancel()
-	written := false // the bank may have begun to read
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { written = true }})
+	var connected atomic.Bool // from then on the bank may have read the message
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
 	body := make([]byte, base64.StdEncoding.EncodedLen(len(wire)))
 	base64.StdEncoding.Encode(body, wire)
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, t.bank.url, bytes.NewReader(body))
@@ -134,7 +135,7 @@ func (t *talk) post(ctx context.Context, doing string, wire []byte) ([]byte, err
 	response, err := t.bank.client.Do(request)
 	if err != nil {
 		err = unreachable(doing, err)
-		if written {
+		if connected.Load() {
 			return nil, &lost{err}
 		}
 		return nil, err

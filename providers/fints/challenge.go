@@ -2,7 +2,6 @@ package fints
 
 import (
 	"bytes"
-	"html"
 	"image"
 	_ "image/gif" // formats of photoTAN pictures
 	_ "image/jpeg"
@@ -19,15 +18,20 @@ import (
 	"kontoflow/providers/lenient"
 )
 
-// pollEvery is the pace of a decoupled authentication where the BPD name none.
-const pollEvery = 5 * time.Second
+const (
+	// pollEvery is the pace of a decoupled authentication where the BPD name none.
+	pollEvery = 5 * time.Second
+	// slowest is the slowest pace that a bank can set: three digits of seconds (data dictionary, "Wartezeit vor nächster
+	// Statusabfrage").
+	slowest = 999 * time.Second
+)
 
 // pace is how long to wait before a poll.
 func (m *method) pace(seconds int) time.Duration {
 	if seconds <= 0 {
 		return pollEvery
 	}
-	return time.Duration(seconds) * time.Second
+	return min(time.Duration(seconds)*time.Second, slowest)
 }
 
 // ask opens a question to the customer.
@@ -223,10 +227,10 @@ var (
 // words decides whether a challenge's text is HTML, and makes either harmless.
 func words(s string, structured bool) (format, clean string) {
 	if structured && anyTag.MatchString(s) {
-		return providers.FormatHTML, lenient.Cut(structure.Sanitize(s), maxMessage)
+		return providers.FormatHTML, structure.Sanitize(lenient.Cut(s, maxMessage))
 	}
 	if anyTag.MatchString(s) {
-		return providers.FormatText, lenient.Text(html.UnescapeString(noTags.Sanitize(s)), maxMessage)
+		return providers.FormatText, plainText(s, maxMessage)
 	}
 	return providers.FormatText, lenient.Text(s, maxMessage)
 }

@@ -27,7 +27,8 @@
 // every move and every read: the worker may die while the customer looks for his TAN. A message whose answer was lost goes
 // out again under its number: a bank that has processed it refuses the number ("Formals", data dictionary,
 // "Nachrichtennummer"), so that a TAN takes effect once, and the customer is not asked twice because of an answer that
-// was merely late. A dialog that the bank ended is opened anew; the bank says whether it wants the customer for that.
+// was merely late. A dialog that the bank ended is opened anew; the bank says whether it wants the customer for that. The
+// touchdown points of its pages end with it: the pages before are read again, and left out.
 //
 // # The PIN
 //

@@ -293,6 +293,7 @@ var noTags = bluemonday.StrictPolicy()
 
 // plainText is a bank's text without markup.
 func plainText(s string, max int) string {
+	s = lenient.Cut(s, 4*max) // before it costs anything; tags and entities are longer than what they stand for
 	if strings.ContainsAny(s, "<&") {
 		s = html.UnescapeString(noTags.Sanitize(s))
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"math/big"
-	"slices"
 	"strconv"
 
 	"kontoflow/providers"
@@ -17,6 +16,8 @@ const (
 	oneStep  = "999"
 	nobody   = "9999999999" // customer id of anonymous dialogs ("Formals", section C.5)
 	noSystem = "0"
+	// newDialog stands for the id of a dialog that is about to begin ("Formals", section B.5.2).
+	newDialog = "0"
 )
 
 // feedback is a return code of the bank (HIRMG, HIRMS; "Formals", section B.7.2).
@@ -31,7 +32,7 @@ type feedback struct {
 type reply struct {
 	*syntax.Message
 	feedback []feedback
-	sent     []syntax.Segment // with their numbers
+	dialog   string // that it came in
 }
 
 // has reports whether the bank answered with the code.
@@ -48,7 +49,7 @@ func (r *reply) find(code int) *feedback {
 
 // envelope says how the next message is secured, and which dialog it belongs to.
 type envelope struct {
-	dialog   string // "0" opens one
+	dialog   string // newDialog opens one
 	number   int
 	function string // "": in clear
 	tan      string
@@ -57,13 +58,11 @@ type envelope struct {
 // exchange sends a message and reads the answer. Refusals of the bank are errors (*refusal); their reply is there, too.
 func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments ...syntax.Segment) (*reply, error) {
 	m := syntax.Message{DialogID: e.dialog, Number: e.number, Segments: segments}
-	first := 2
 	if e.function != "" {
 		reference, err := rand.Int(rand.Reader, big.NewInt(9_000_000))
 		if err != nil {
 			return nil, misconfigured(fmt.Errorf("%s: no randomness", doing))
 		}
-		first = 3
 		m.Security = &syntax.Security{Function: e.function, SystemID: orElse(t.lasting.SystemID, noSystem), Country: country,
 			BankCode: t.conv.Connection.BankCode, UserID: t.conv.Credentials[providers.CredentialLogin],
 			At: t.options.Now().In(germany), Reference: strconv.FormatInt(1_000_000+reference.Int64(), 10), Signed: true,
@@ -71,8 +70,12 @@ func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments 
 	}
 	wire, err := m.Wire()
 	if err != nil {
-		// The text that ISO 8859-1 does not have can only be the customer's own.
-		return nil, &providers.Error{Kind: providers.WrongCredentials, Code: providers.CodePINInvalid, Err: fmt.Errorf("%s: %w", doing, err)}
+		// The text that ISO 8859-1 does not have can only be the customer's own: his TAN, where the PIN was sent before.
+		code := providers.CodePINInvalid
+		if e.tan != "" {
+			code = providers.CodeTANInvalid
+		}
+		return nil, &providers.Error{Kind: providers.WrongCredentials, Code: code, Err: fmt.Errorf("%s: %w", doing, err)}
 	}
 	body, err := t.post(ctx, doing, wire)
 	if err != nil {
@@ -85,9 +88,9 @@ func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments 
 	if answer.Answers != nil && answer.Answers.Number != e.number && answer.Answers.Number != 0 {
 		return nil, &lost{nonsense(doing, "the answer belongs to another message")}
 	}
-	r := &reply{Message: answer, sent: slices.Clone(segments)}
-	for i := range r.sent {
-		r.sent[i].Number = first + i
+	r := &reply{Message: answer, dialog: e.dialog}
+	if e.dialog == newDialog {
+		r.dialog = answer.DialogID
 	}
 	for i := range answer.Segments {
 		if s := &answer.Segments[i]; s.Name == "HIRMG" || s.Name == "HIRMS" {
@@ -162,7 +165,7 @@ func (r *reply) dialogIsGone(err error) bool {
 // forgetDialog is what a dialog that the bank ended leaves behind.
 func (t *talk) forgetDialog() {
 	d := &t.dialog
-	d.ID, d.Next, d.Method, d.Open, d.Waiting = "", 0, "", false, nil
+	d.ID, d.Next, d.Method, d.Open, d.Synchronizing, d.Waiting = "", 0, "", false, false, nil
 	t.dirty = true
 }
 

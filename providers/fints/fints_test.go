@@ -48,8 +48,11 @@ type script struct {
 	// challenge answers HKTAN process 4 for the named order: nil: exempt.
 	challenge func(order string) *challenge
 	orders    map[string]func(s *syntax.Segment) []syntax.Segment
-	door      string // code that refuses every login
-	polls     int    // that are answered "still open"
+	door      string                           // code that refuses every login
+	refuse    func(function string) [][]string // return codes that refuse a login with the function
+	orderable []string                         // by the user parameters; nil: everything
+	usage     string                           // UPD-Verwendung; "": 0
+	polls     int                              // that are answered "still open"
 
 	dialogs map[string]int // id → last number
 	logins  atomic.Int32   // read while the server may still be at work: an answer was lost
@@ -128,6 +131,12 @@ func (s *script) reply(m, answer *syntax.Message) []syntax.Segment {
 			if s.door != "" {
 				return []syntax.Segment{feedback("HIRMG", 0, []string{"9050", "Die Nachricht enthält Fehler."}, []string{"9800", "Dialog abgebrochen."}),
 					feedback("HIRMS", m.Segments[0].Number, []string{s.door, "Abgelehnt."})}
+			}
+			if s.refuse != nil {
+				if codes := s.refuse(m.Security.Function); codes != nil {
+					return []syntax.Segment{feedback("HIRMG", 0, []string{"9050", "Die Nachricht enthält Fehler."}, []string{"9800", "Dialog abgebrochen."}),
+						feedback("HIRMS", m.Segments[0].Number, codes...)}
+				}
 			}
 		}
 		s.dialogs[answer.DialogID] = 1
@@ -248,11 +257,20 @@ func (s *script) bankParameters() []syntax.Segment {
 }
 
 func (s *script) userParameters() []syntax.Segment {
-	return []syntax.Segment{
-		syntax.New("HIUPA", 4, syntax.Text("demo"), syntax.Text("3"), syntax.Text("0")),
-		syntax.New("HIUPD", 6, syntax.Text("4711951500", "", "280", "90090042"), syntax.Empty(), syntax.Text("demo"), syntax.Text("1"), syntax.Text("EUR"),
-			syntax.Text("Ernst"), syntax.Text("Müller"), syntax.Text("Girokonto"), syntax.Empty(), syntax.Text("HKSPA", "1"), syntax.Text("HKSAL", "1"), syntax.Text("HKKAZ", "1"), syntax.Text("HKCAZ", "1")),
+	account := syntax.New("HIUPD", 6, syntax.Text("4711951500", "", "280", "90090042"), syntax.Empty(), syntax.Text("demo"), syntax.Text("1"), syntax.Text("EUR"),
+		syntax.Text("Ernst"), syntax.Text("Müller"), syntax.Text("Girokonto"), syntax.Empty())
+	orders := s.orderable
+	if orders == nil {
+		orders = []string{"HKSPA", "HKSAL", "HKKAZ", "HKCAZ"}
 	}
+	for _, order := range orders {
+		account.Elements = append(account.Elements, syntax.Text(order, "1"))
+	}
+	usage := s.usage
+	if usage == "" {
+		usage = "0"
+	}
+	return []syntax.Segment{syntax.New("HIUPA", 4, syntax.Text("demo"), syntax.Text("3"), syntax.Text(usage)), account}
 }
 
 // A customer is Kontoflow's side: it seals after every move, and another worker goes on whenever the customer is asked.
@@ -770,4 +788,320 @@ func TestHostileAnswers(t *testing.T) {
 			requireError(t, c.connect(), providers.Rejected, providers.CodeInternal)
 		})
 	}
+}
+
+// A touchdown point is worth nothing in another dialog ("Formals", section B.6.3): what was read is read again, and none of
+// it comes twice.
+func TestTouchdownInAnotherDialog(t *testing.T) {
+	t.Parallel()
+	pages := [][]string{
+		{":61:260225D1,NMSCNONREF", ":61:260226D2,NMSCNONREF"},
+		{":61:260226D3,NMSCNONREF", ":61:260227D4,NMSCNONREF"},
+		{":61:260227D5,NMSCNONREF", ":61:260228D6,NMSCNONREF"},
+	}
+	for name, before := range map[string]func(c *customer, sealed providers.Conversation){
+		"the bank ended it":                 func(c *customer, _ providers.Conversation) { clear(c.dialogs) },
+		"the worker died, the state is old": func(c *customer, sealed providers.Conversation) { c.conv = sealed },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t)
+			s.orders = map[string]func(*syntax.Segment) []syntax.Segment{"HKSAL": balance, "HKSPA": ibans, "HKKAZ": func(order *syntax.Segment) []syntax.Segment {
+				n, point := 0, order.Get(5, 0)
+				if point != "" {
+					_, err := fmt.Sscanf(point, fmt.Sprintf("login %d page %%d", s.logins.Load()), &n)
+					if err != nil {
+						return []syntax.Segment{feedback("HIRMS", order.Number, []string{"9210", "Aufsetzpunkt unbekannt"})}
+					}
+				}
+				if n == len(pages)-1 {
+					return statement("", pages[n]...)
+				}
+				return statement(fmt.Sprintf("login %d page %d", s.logins.Load(), n+1), pages[n]...)
+			}}
+			for disturbed := 1; disturbed < len(pages); disturbed++ {
+				c := s.customer()
+				require.NoError(t, c.connect())
+				accounts, err := c.provider.Accounts(t.Context(), &c.conv)
+				require.NoError(t, err)
+				sealed := c.conv
+				var booked []string
+				cursor := ""
+				for n := range pages {
+					if n == disturbed {
+						before(c, sealed)
+					}
+					c.reload()
+					page, err := c.provider.Transactions(t.Context(), &c.conv, accounts[0], providers.Window{}, cursor)
+					require.NoError(t, err)
+					for _, e := range page.Entries {
+						if !e.Pending {
+							booked = append(booked, e.Amount.Abs().String())
+						}
+					}
+					cursor = page.Next
+				}
+				require.Empty(t, cursor)
+				require.Equal(t, []string{"1", "2", "3", "4", "5", "6"}, booked)
+			}
+		})
+	}
+}
+
+// A bank may cut what it sends in pages wherever it likes ("Formals", section B.6.3).
+func TestStatementCutAnywhere(t *testing.T) {
+	t.Parallel()
+	file := ":20:X\r\n:25:1\r\n:28C:0\r\n:60F:C260101EUR0,00\r\n:61:260226D12,34NMSCNONREF//A1\r\n:86:005?00LASTSCHRIFT?20SVWZ+Strom?32STADT\r\nWERKE\r\n" +
+		":61:260227C100,NMSCNONREF//A2\r\n:62F:C260227EUR87,66\r\n-\r\n" +
+		":20:Y\r\n:25:1\r\n:28C:0\r\n:60F:C260227EUR87,66\r\n:61:260228D0,66NMSCNONREF//A3\r\n:62F:C260228EUR87,00\r\n-"
+	s := newScript(t)
+	cut := len(file)
+	s.orders = map[string]func(*syntax.Segment) []syntax.Segment{"HKSAL": balance, "HKSPA": ibans, "HKKAZ": func(order *syntax.Segment) []syntax.Segment {
+		first, second := syntax.New("HIKAZ", 7, syntax.Binary([]byte(file[:cut]))), syntax.New("HIKAZ", 7, syntax.Binary([]byte(file[cut:])))
+		if order.Get(5, 0) == "" && cut < len(file) {
+			return []syntax.Segment{first, feedback("HIRMS", 3, []string{"3040", "Es liegen weitere Informationen vor.", "2"})}
+		}
+		if cut < len(file) {
+			return []syntax.Segment{second}
+		}
+		return []syntax.Segment{first}
+	}}
+	c := s.customer()
+	require.NoError(t, c.connect())
+	accounts, err := c.provider.Accounts(t.Context(), &c.conv)
+	require.NoError(t, err)
+	read := func() (all providers.Page) {
+		cursor := ""
+		for range 2 {
+			page, err := c.provider.Transactions(t.Context(), &c.conv, accounts[0], providers.Window{}, cursor)
+			require.NoError(t, err, "cut at %d", cut)
+			c.reload()
+			all.Entries, all.Balances = append(all.Entries, page.Entries...), append(all.Balances, page.Balances...)
+			if cursor = page.Next; cursor == "" {
+				break
+			}
+		}
+		return all
+	}
+	whole := read()
+	require.Len(t, whole.Entries, 3)
+	require.Len(t, whole.Balances, 4)
+	for cut = range len(file) {
+		if cut > 0 {
+			require.Equal(t, whole, read(), "cut at %d", cut)
+		}
+	}
+}
+
+// A TAN that is asked for and never given counts as a wrong one ("Sicherheitsverfahren PIN/TAN", section B.4.4.2): the
+// customer is asked for it, and the bank not asked again for what it wants a TAN for each time.
+func TestBalanceThatNeedsTAN(t *testing.T) {
+	t.Parallel()
+	for name, always := range map[string]bool{"once": false, "every time": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t)
+			s.needTAN = []string{"HKSAL"}
+			s.challenge = func(order string) *challenge {
+				if order == "HKSAL" && (always || s.tans.Load() == 0) {
+					return &challenge{text: "TAN"}
+				}
+				return nil
+			}
+			balances := 0
+			s.orders = map[string]func(*syntax.Segment) []syntax.Segment{"HKSAL": func(order *syntax.Segment) []syntax.Segment {
+				balances++
+				return balance(order)
+			}, "HKSPA": func(order *syntax.Segment) []syntax.Segment {
+				second := syntax.Text("J", "DE40900900424711951501", "DEMODE01", "4711951501", "", "280", "90090042")
+				answer := ibans(order)
+				answer[0].Elements = append(answer[0].Elements, second)
+				return answer
+			}}
+			synchronize := func(c *customer) (accounts []providers.Account, err error) {
+				for range 4 {
+					if err = c.connect(); err != nil {
+						return nil, err
+					}
+					accounts, err = c.provider.Accounts(t.Context(), &c.conv)
+					if err == nil || providers.AsError(err).Kind != providers.NeedsAuthorization {
+						break
+					}
+					c.reload()
+				}
+				return accounts, err
+			}
+			c := s.customer()
+			accounts, err := synchronize(c)
+			require.NoError(t, err)
+			require.Len(t, accounts, 2)
+			asked := int(s.tans.Load())
+			require.Len(t, c.asked, asked, "a question without its TAN")
+			c.conv.Dialog, c.conv.Interactive = nil, false
+			c.reload()
+			accounts, err = synchronize(c)
+			require.NoError(t, err)
+			require.EqualValues(t, asked, s.tans.Load())
+			if always {
+				require.Equal(t, 2, asked)
+				require.Empty(t, accounts[0].Balances)
+				return
+			}
+			require.Equal(t, 1, asked)
+			require.NotEmpty(t, accounts[0].Balances)
+			require.NotEmpty(t, accounts[1].Balances)
+		})
+	}
+}
+
+// A method that the customer does not have any more is chosen anew ("Sicherheitsverfahren PIN/TAN", section B.6.1, 3920).
+func TestMethodIsGone(t *testing.T) {
+	t.Parallel()
+	for name, codes := range map[string][][]string{
+		"the bank lists the others": {{"3920", "Zugelassene Verfahren", "943"}, {"9800", "Dialog abgebrochen"}},
+		"it does not":               {{"9380", "Gewähltes Verfahren nicht zulässig"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t)
+			other := slices.Clone(smsTAN)
+			other[0] = "943"
+			s.methods = [][]string{smsTAN, other}
+			c := s.customer()
+			require.NoError(t, c.connect())
+			s.allowed = []string{"943"}
+			s.refuse = func(function string) [][]string {
+				if function == "942" {
+					return codes
+				}
+				return nil
+			}
+			c.conv.Dialog = nil
+			c.reload()
+			require.NoError(t, c.connect())
+			require.Contains(t, string(c.conv.Lasting), `"method":"943"`)
+		})
+	}
+}
+
+// A bank may refuse the one-step procedure and name the methods all the same ("Sicherheitsverfahren PIN/TAN", section
+// B.8.2); then the customer-system id comes from a login with one of them, which is good for nothing else.
+func TestOneStepRefused(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	s.refuse = func(function string) [][]string {
+		if function == "999" {
+			return [][]string{{"9955", "Ein-Schritt-TAN-Verfahren nicht zugelassen"}, {"3920", "Zugelassene Verfahren", "942"}}
+		}
+		return nil
+	}
+	s.challenge = func(order string) *challenge {
+		if order == "HKIDN" && s.tans.Load() == 0 {
+			return &challenge{text: "TAN"}
+		}
+		return nil
+	}
+	c := s.customer()
+	require.NoError(t, c.connect())
+	require.Len(t, c.asked, 1)
+	require.Contains(t, string(c.conv.Lasting), `"system_id":"system-1"`)
+	require.Equal(t, []string{"HKIDN HKVVB", "HKEND", "HKIDN HKVVB HKSYN", "HKIDN HKVVB HKTAN4 HKSYN", "HKTAN2", "HKEND", "HKIDN HKVVB HKTAN4"}, s.seen)
+}
+
+// What an account allows is what the user parameters list; unless they say that they do not tell ("Formals", data
+// dictionary, "UPD-Verwendung").
+func TestUserParameters(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		usage string
+		list  []string
+		reads bool
+	}{
+		"nothing of ours":         {"0", []string{"HKCCS"}, false},
+		"nothing is said of it":   {"1", []string{"HKCCS"}, true},
+		"no list at all":          {"0", []string{}, true},
+		"listed":                  {"0", []string{"HKKAZ"}, true},
+		"other orders are listed": {"0", []string{"HKSAL"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t)
+			s.usage, s.orderable = test.usage, test.list
+			s.orders = map[string]func(*syntax.Segment) []syntax.Segment{"HKSAL": balance, "HKSPA": ibans,
+				"HKKAZ": func(*syntax.Segment) []syntax.Segment { return statement("", ":61:260228D12,34NMSCNONREF") }}
+			c := s.customer()
+			require.NoError(t, c.connect())
+			accounts, err := c.provider.Accounts(t.Context(), &c.conv)
+			require.NoError(t, err)
+			_, err = c.provider.Transactions(t.Context(), &c.conv, accounts[0], providers.Window{}, "")
+			if test.reads {
+				require.NoError(t, err)
+			} else {
+				requireError(t, err, providers.Rejected, providers.CodeAccountNotOnline)
+			}
+		})
+	}
+}
+
+// A refusal that is about one account leaves the others alone, and is not for ever.
+func TestRefusedForOneAccount(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	refused := true
+	refusal := func(order *syntax.Segment) []syntax.Segment {
+		return []syntax.Segment{feedback("HIRMG", 0, []string{"9050", "Die Nachricht enthält Fehler."}), feedback("HIRMS", order.Number, []string{"9210", "Das Konto ist gesperrt"})}
+	}
+	unless := func(answer func(*syntax.Segment) []syntax.Segment) func(*syntax.Segment) []syntax.Segment {
+		return func(order *syntax.Segment) []syntax.Segment {
+			if refused {
+				return refusal(order)
+			}
+			return answer(order)
+		}
+	}
+	s.orders = map[string]func(*syntax.Segment) []syntax.Segment{"HKSAL": unless(balance), "HKSPA": unless(ibans), "HKKAZ": refusal}
+	c := s.customer()
+	require.NoError(t, c.connect())
+	accounts, err := c.provider.Accounts(t.Context(), &c.conv)
+	require.NoError(t, err)
+	require.Empty(t, accounts[0].IBAN+accounts[0].BIC)
+	require.Empty(t, accounts[0].Balances)
+	_, err = c.provider.Transactions(t.Context(), &c.conv, accounts[0], providers.Window{}, "")
+	requireError(t, err, providers.Gone, providers.CodeAccountBlocked)
+
+	refused = false
+	c.conv.Dialog = nil
+	c.reload()
+	require.NoError(t, c.connect())
+	accounts, err = c.provider.Accounts(t.Context(), &c.conv)
+	require.NoError(t, err)
+	require.Equal(t, "DE67900900424711951500", accounts[0].IBAN)
+	require.NotEmpty(t, accounts[0].Balances)
+}
+
+// A bank cannot make us wait for years: the pace has three digits.
+func TestPace(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	slow := slices.Clone(appTAN)
+	slow[22], slow[23] = "999999999", "999999999"
+	s.methods, s.allowed = [][]string{slow}, []string{"946"}
+	s.challenge = func(string) *challenge { return &challenge{text: "Bitte bestätigen", decoupled: true} }
+	c := s.customer()
+	step, err := c.move(c.provider.Authorize)
+	require.NoError(t, err)
+	require.Equal(t, 999*time.Second, step.PollAfter)
+}
+
+// What ISO 8859-1 does not have cannot be sent: as a TAN it is a wrong TAN.
+func TestTANWithForeignLetters(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	s.challenge = func(string) *challenge { return &challenge{text: "TAN"} }
+	c := s.customer()
+	_, err := c.move(c.provider.Authorize)
+	require.NoError(t, err)
+	_, err = c.answer(providers.Answer{Value: "１２３４５６"})
+	requireError(t, err, providers.WrongCredentials, providers.CodeTANInvalid)
+	require.Zero(t, s.tans.Load())
 }

@@ -58,7 +58,8 @@ type userAccount struct {
 	Currency string   `json:"currency,omitempty"`
 	Owner    string   `json:"owner,omitempty"`
 	Product  string   `json:"product,omitempty"`
-	Orders   []string `json:"orders,omitempty"` // allowed; empty: the bank does not say
+	Orders   []string `json:"orders,omitempty"`   // allowed
+	Unlisted bool     `json:"unlisted,omitempty"` // others may be allowed as well: the bank does not say
 }
 
 const (
@@ -88,8 +89,10 @@ func (t *talk) learn(r *reply) {
 	if head := r.Find("HIUPA"); head != nil {
 		version, _ := head.Int(1, 0)
 		user := userParameters{Version: version}
+		untold := head.Get(2, 0) == "1" // nothing is said of orders that are not listed ("Formals", data dictionary, "UPD-Verwendung")
 		for _, s := range r.All("HIUPD") {
 			if a, ok := readAccount(s); ok && len(user.Accounts) < maxAccounts {
+				a.Unlisted = a.Unlisted || untold
 				user.Accounts = append(user.Accounts, a)
 			}
 		}
@@ -223,8 +226,13 @@ func readAccount(s *syntax.Segment) (a userAccount, ok bool) {
 	a.IBAN, _ = lenient.IBAN(s.Get(1, 0))
 	a.Kind, _ = s.Int(3, 0)
 	a.Owner = plainText(strings.TrimSpace(s.Get(5, 0)+" "+s.Get(6, 0)), 256)
+	a.Unlisted = true
 	for i := 9; i < len(s.Elements) && len(a.Orders) < 999; i++ {
-		if order := s.Get(i, 0); spoken[order] != nil {
+		order := s.Get(i, 0)
+		if order != "" {
+			a.Unlisted = false
+		}
+		if spoken[order] != nil {
 			a.Orders = append(a.Orders, order)
 		}
 	}
@@ -233,7 +241,7 @@ func readAccount(s *syntax.Segment) (a userAccount, ok bool) {
 
 // allows reports whether the customer may use the order with the account.
 func (a *userAccount) allows(order string) bool {
-	return len(a.Orders) == 0 || slices.Contains(a.Orders, order)
+	return a.Unlisted || slices.Contains(a.Orders, order)
 }
 
 // methods are those that the customer has and we speak, in the bank's order.

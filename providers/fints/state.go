@@ -39,10 +39,14 @@ type dialog struct {
 	Next   int    `json:"next,omitempty"`   // number of the next message in it
 	Method string `json:"method,omitempty"` // security function that it was opened with
 	Open   bool   `json:"open,omitempty"`   // orders may be sent: the login is complete
+	// Synchronizing says that it was opened for a customer-system id, and is good for nothing else.
+	Synchronizing bool `json:"synchronizing,omitempty"`
 
 	Waiting *waiting `json:"waiting,omitempty"`
 	Kept    *kept    `json:"kept,omitempty"`
 	Media   []medium `json:"media,omitempty"` // that the customer may choose from
+	// BalanceTAN says that the bank wanted a TAN for a balance in this synchronization.
+	BalanceTAN bool `json:"balance_tan,omitempty"`
 	// Restarts counts authorizations begun afresh because answers were lost, or the method was refused.
 	Restarts int `json:"restarts,omitempty"`
 }
@@ -64,6 +68,7 @@ const (
 	sendTAN step = "SEND_TAN"
 
 	forMethods step = "METHODS" // which methods the customer has; the customer-system id
+	forSystem  step = "SYSTEM"  // the customer-system id, where the bank did not give it along with the methods
 	forMedia   step = "MEDIA"   // which TAN media he has
 	forReading step = "READING"
 )
@@ -81,8 +86,9 @@ type waiting struct {
 
 // kept is the answer to an order that needed a TAN: it came with the TAN, and the next read takes it.
 type kept struct {
-	Key  string `json:"key"`
-	Gzip []byte `json:"gzip"` // the bank's segments, compressed
+	Key    string `json:"key"`
+	Dialog string `json:"dialog"` // that it came in
+	Gzip   []byte `json:"gzip"`   // the bank's segments, compressed
 }
 
 // A question is the open challenge as the caller got it, and what an answer to it needs.

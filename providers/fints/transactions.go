@@ -21,18 +21,28 @@ import (
 
 const (
 	maxPages = 10_000
+	// maxRest bounds the beginning of a statement that waits for its end.
+	maxRest = 256 << 10
 	// maxKept bounds the compressed answer that waits in the sealed state for the next read.
 	maxKept = 8 << 20
 )
 
 // cursor is our place between two pages.
 type cursor struct {
-	Order     string     `json:"order"`
-	Touchdown string     `json:"touchdown,omitempty"` // Aufsetzpunkt
-	From      plain.Date `json:"from,omitempty"`
-	To        plain.Date `json:"to,omitempty"` // zero: the caller left it open
-	Page      int        `json:"page,omitempty"`
-	Oldest    plain.Date `json:"oldest,omitempty"` // booked entry seen so far
+	Order  string     `json:"order"`
+	From   plain.Date `json:"from,omitempty"`
+	To     plain.Date `json:"to,omitempty"` // zero: the caller left it open
+	Page   int        `json:"page,omitempty"`
+	Oldest plain.Date `json:"oldest,omitempty"` // booked entry seen so far
+
+	// Touchdown is where the bank goes on (Aufsetzpunkt), in the dialog in which it said so and in no other ("Formals",
+	// section B.6.3). In another one all is read again from the beginning, and what was counted left out.
+	Touchdown string `json:"touchdown,omitempty"`
+	Dialog    string `json:"dialog,omitempty"`
+	Booked    int    `json:"booked,omitempty"`
+	Pending   int    `json:"pending,omitempty"`
+	// Rest are the beginnings of an MT940 and an MT942 statement that end on the next page.
+	Rest [2][]byte `json:"rest,omitzero"`
 }
 
 func (c cursor) String() string {
@@ -121,8 +131,55 @@ func (t *talk) first(order string, window providers.Window) cursor {
 	return at
 }
 
-// page reads the page at a place.
+// page reads the page at a place. Where the dialog that the place belongs to is over, everything is read again, and what
+// came before the place is left out: the bank tells entries in their order, oldest first ("Formals", section B.6.3).
 func (t *talk) page(ctx context.Context, a *userAccount, at cursor) (providers.Page, error) {
+	here := at
+	for afresh := false; ; {
+		if here.Touchdown != "" && here.Dialog != t.dialog.ID {
+			if afresh {
+				return providers.Page{}, &providers.Error{Kind: providers.Transient, Code: providers.CodeTemporary,
+					Err: errors.New("read the transactions: the bank ends the dialog again and again")}
+			}
+			afresh = true
+			here = cursor{Order: at.Order, From: at.From, To: at.To}
+		}
+		page, next, err := t.fetch(ctx, a, here)
+		if errors.Is(err, errDialogOver) {
+			continue
+		}
+		if err != nil {
+			return providers.Page{}, err
+		}
+		page.Entries = without(page.Entries, at.Booked-here.Booked, at.Pending-here.Pending)
+		switch {
+		case next.Touchdown == "":
+			return t.last(page, next), nil
+		case !afresh, next.Booked > at.Booked, next.Pending > at.Pending:
+			page.Next = next.String()
+			return page, nil
+		}
+		here = next // all of this page is known
+	}
+}
+
+// without leaves out the first booked and the first pending entries.
+func without(entries []providers.Entry, booked, pending int) []providers.Entry {
+	if booked <= 0 && pending <= 0 {
+		return entries
+	}
+	return slices.DeleteFunc(entries, func(e providers.Entry) bool {
+		left := &booked
+		if e.Pending {
+			left = &pending
+		}
+		*left--
+		return *left >= 0
+	})
+}
+
+// fetch asks the bank for the page at a place, and finds the next place; the last page's has no touchdown point.
+func (t *talk) fetch(ctx context.Context, a *userAccount, at cursor) (page providers.Page, next cursor, err error) {
 	const doing = "read the transactions"
 	version := t.lasting.Bank.version(at.Order)
 	order := syntax.New(at.Order, version)
@@ -133,25 +190,24 @@ func (t *talk) page(ctx context.Context, a *userAccount, at cursor) (providers.P
 	}
 	order.Elements = append(order.Elements, syntax.Flag(false), syntax.Text(fintsDay(at.From)), syntax.Text(fintsDay(at.To)), syntax.Empty(), syntax.Text(at.Touchdown))
 	key := strings.Join([]string{at.Order, a.handle(), at.Touchdown}, " ")
-	r, err := t.read(ctx, doing, key, order)
+	r, err := t.read(ctx, doing, key, order, at.Touchdown != "")
 	if err != nil {
-		return providers.Page{}, err
+		return page, at, err
 	}
-	page, err := readStatements(r, orElse(a.Currency, "EUR"))
+	next = at
+	next.Touchdown, next.Dialog, next.Page = "", r.dialog, at.Page+1
+	if f := r.find(codeTouchdown); f != nil && len(f.parameters) > 0 {
+		next.Touchdown = f.parameters[0]
+	}
+	if next.Touchdown != "" && (next.Touchdown == at.Touchdown || next.Page > maxPages || len(next.Touchdown) > 1024) {
+		return page, at, nonsense(doing, "the pages never end")
+	}
+	page, next.Rest, err = readStatements(r, at.Rest, next.Touchdown != "", orElse(a.Currency, "EUR"))
 	if err != nil {
-		return providers.Page{}, &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot, Err: fmt.Errorf("%s: %w", doing, err)}
+		return page, at, &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot, Err: fmt.Errorf("%s: %w", doing, err)}
 	}
-	at.see(page.Entries)
-	if f := r.find(codeTouchdown); f != nil && len(f.parameters) > 0 && f.parameters[0] != "" {
-		next := f.parameters[0]
-		if next == at.Touchdown || at.Page >= maxPages || len(next) > 1024 {
-			return providers.Page{}, nonsense(doing, "the pages never end")
-		}
-		at.Touchdown, at.Page = next, at.Page+1
-		page.Next = at.String()
-		return page, nil
-	}
-	return t.last(page, at), nil
+	next.see(page.Entries)
+	return page, next, nil
 }
 
 // camtFormat is the best format of HKCAZ that the bank offers: version 08 of the account report, else 02, else its first.
@@ -166,14 +222,19 @@ func (t *talk) camtFormat() string {
 	return t.lasting.Bank.Camt[0]
 }
 
-// readStatements reads HICAZ (booked entries as several camt messages, pending ones as one) and HIKAZ (MT940 and MT942).
-func readStatements(r *reply, currency string) (page providers.Page, err error) {
+// readStatements reads HICAZ (booked entries as several camt messages, pending ones as one) and HIKAZ (MT940 and MT942). The
+// bank may cut the latter wherever it likes: a statement that does not end here while there is more is the rest that
+// the next page begins with.
+func readStatements(r *reply, before [2][]byte, more bool, currency string) (page providers.Page, rest [2][]byte, err error) {
 	add := func(entries []providers.Entry, balances []providers.Balance, pending bool) {
-		for i := range entries {
-			entries[i].Pending = entries[i].Pending || pending
-		}
 		page.Entries = append(page.Entries, entries...)
-		page.Balances = append(page.Balances, balances...)
+		if !pending {
+			page.Balances = append(page.Balances, balances...)
+			return
+		}
+		for i := range entries {
+			page.Entries[len(page.Entries)-1-i].Pending = true
+		}
 	}
 	for _, s := range r.All("HICAZ") {
 		for i, messages := range [][]syntax.Value{s.At(2), s.At(3)} {
@@ -183,33 +244,33 @@ func readStatements(r *reply, currency string) (page providers.Page, err error) 
 				}
 				report, err := camt.Read(strings.NewReader(message.Text), currency)
 				if err != nil {
-					return page, err
-				}
-				if pending := i == 1; pending {
-					report.Balances = nil
+					return page, rest, err
 				}
 				add(report.Entries, report.Balances, i == 1)
 			}
 		}
 	}
-	for _, s := range r.All("HIKAZ") {
-		for i := range 2 {
-			report, err := mt940.Read(s.Get(i, 0), currency)
-			if err != nil {
-				return page, err
-			}
-			if pending := i == 1; pending {
-				report.Balances = nil
-			}
-			add(report.Entries, report.Balances, i == 1)
+	for i := range before {
+		file := string(before[i])
+		for _, s := range r.All("HIKAZ") {
+			file = mt940.Join(file, s.Get(i, 0))
 		}
+		if more {
+			if whole, begun := mt940.Complete(file); len(begun) <= maxRest { // else nobody cut it: it is one large statement after the other
+				file, rest[i] = whole, []byte(begun)
+			}
+		}
+		report, err := mt940.Read(file, currency)
+		if err != nil {
+			return page, rest, err
+		}
+		add(report.Entries, report.Balances, i == 1)
 	}
-	return page, nil
+	return page, rest, nil
 }
 
 // last completes the last page.
 func (t *talk) last(page providers.Page, at cursor) providers.Page {
-	at.see(page.Entries)
 	today := t.today()
 	page.PendingCovered = true
 	page.Covered = providers.Window{From: at.From, To: at.To}
@@ -227,10 +288,16 @@ func (t *talk) last(page providers.Page, at cursor) providers.Page {
 	return page
 }
 
-// see keeps the day of the oldest booked entry.
+// see counts entries, and keeps the day of the oldest booked one.
 func (c *cursor) see(entries []providers.Entry) {
 	for i := range entries {
-		if e := &entries[i]; !e.Pending && !e.BookingDate.IsZero() && (c.Oldest.IsZero() || e.BookingDate < c.Oldest) {
+		e := &entries[i]
+		if e.Pending {
+			c.Pending++
+			continue
+		}
+		c.Booked++
+		if !e.BookingDate.IsZero() && (c.Oldest.IsZero() || e.BookingDate < c.Oldest) {
 			c.Oldest = e.BookingDate
 		}
 	}
@@ -252,7 +319,7 @@ func (t *talk) keep(key string, r *reply) error {
 	if packed.Len() > maxKept {
 		return nonsense(doing, "it is too large")
 	}
-	t.dialog.Kept, t.dirty = &kept{Key: key, Gzip: packed.Bytes()}, true
+	t.dialog.Kept, t.dirty = &kept{Key: key, Dialog: r.dialog, Gzip: packed.Bytes()}, true
 	return nil
 }
 
@@ -275,7 +342,7 @@ func (t *talk) take(doing, key string) (*reply, error) {
 	if err != nil {
 		return nil, misconfigured(fmt.Errorf("%s: read the kept answer: %w", doing, err))
 	}
-	r := &reply{Message: &syntax.Message{Segments: segments}}
+	r := &reply{Message: &syntax.Message{Segments: segments}, dialog: k.Dialog}
 	for i := range segments {
 		if s := &segments[i]; s.Name == "HIRMG" || s.Name == "HIRMS" {
 			r.feedback = append(r.feedback, readFeedback(s)...)

@@ -73,6 +73,29 @@ func Read(file, currency string) (*Report, error) {
 	return report, nil
 }
 
+// Complete cuts a file that breaks off somewhere behind its last complete statement: in the line "-" that ends one, or
+// before the field 20 that begins another.
+func Complete(file string) (statements, rest string) {
+	end := 0
+	for _, line := range []string{"\n", "@@"} {
+		if strings.HasSuffix(strings.TrimRight(file, "\r\n@"), line+"-") {
+			return file, ""
+		}
+		if at := strings.LastIndex(file, line+":20:"); at >= 0 {
+			end = max(end, at+len(line))
+		}
+	}
+	return file[:end], file[end:]
+}
+
+// Join puts a file together that was cut. A next part that begins with a statement begins a line.
+func Join(part, next string) string {
+	if part != "" && strings.HasPrefix(next, ":20:") && !strings.HasSuffix(part, "\n") && !strings.HasSuffix(part, "@@") {
+		return part + "\r\n" + next
+	}
+	return part + next
+}
+
 // field is one field with its lines joined as they came, the line ends left out; detail keeps the second and later lines
 // of field 61, which is not folded but has lines of its own.
 type field struct {

@@ -127,6 +127,8 @@ func FuzzRead(f *testing.F) {
 	f.Add(specified)
 	f.Add(":61:260103D0,70NMSCNONREF\r\n:86:005?20EREF+X?21SVWZ+Y?32STADT\r\n")
 	f.Fuzz(func(t *testing.T, file string) {
+		statements, rest := mt940.Complete(file)
+		require.Equal(t, file, statements+rest)
 		report, err := mt940.Read(file, "EUR")
 		if err != nil {
 			return
