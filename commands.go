@@ -82,6 +82,7 @@ type apiCommand struct {
 	temporalSettings
 	vaultSettings
 	publicSettings
+	receiverSettings
 	api.Config
 }
 
@@ -104,7 +105,8 @@ func (c *apiCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer temporal.Close()
-	return api.Run(ctx, c.Config, api.Options{Store: store, Temporal: temporal, TaskQueue: c.TaskQueue, PublicURL: c.PublicURL})
+	return api.Run(ctx, c.Config, api.Options{Store: store, Temporal: temporal, TaskQueue: c.TaskQueue, PublicURL: c.PublicURL,
+		LoopbackReceivers: c.LoopbackReceivers})
 }
 
 type workerCommand struct {
@@ -112,6 +114,7 @@ type workerCommand struct {
 	temporalSettings
 	vaultSettings
 	publicSettings
+	receiverSettings
 	metricsSettings
 	ChallengeTimeout time.Duration `env:"CHALLENGE_TIMEOUT" default:"5m" placeholder:"DURATION" help:"How long a customer may take over one challenge (${default})."`
 	AutoSyncEvery    time.Duration `env:"AUTO_SYNC_EVERY" default:"1m" placeholder:"DURATION" help:"How often to look for accesses that are due for their daily synchronization (${default}); 0: this worker does not set it up."`
@@ -141,6 +144,7 @@ func (c *workerCommand) Run(ctx context.Context) error {
 		TaskQueue:         c.TaskQueue,
 		PublicURL:         c.PublicURL,
 		ChallengeTimeout:  c.ChallengeTimeout,
+		LoopbackReceivers: c.LoopbackReceivers,
 		AutoSync:          worker.AutoSync{Every: c.AutoSyncEvery, PerBank: c.AutoSyncPerBank, Whole: c.AutoSyncAtOnce},
 		Metrics:           c.MetricsListen,
 	})
@@ -237,6 +241,58 @@ func (c *clientListCommand) Run(ctx context.Context) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\n", client.ID, client.CreatedAt.Format(time.DateOnly), client.Name)
 	}
 	return table.Flush()
+}
+
+type notificationsCommand struct {
+	Parked notificationsParkedCommand `cmd:"" help:"List the deliveries that no receiver took within three days, oldest first."`
+	Retry  notificationsRetryCommand  `cmd:"" help:"Try parked deliveries for another three days."`
+}
+
+type notificationsParkedCommand struct {
+	databaseSettings
+	Count int `default:"1000" placeholder:"NUMBER" help:"List this many at most (${default})."`
+}
+
+func (c *notificationsParkedCommand) Run(ctx context.Context) error {
+	store, err := models.Open(ctx, c.DatabaseURL, nil) // it shows nothing that is sealed
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	parked, err := store.ParkedDeliveries(ctx, c.Count)
+	if err != nil {
+		return err
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tCHANGED\tPARKED\tNOTIFICATION\tOBSERVES\tRECEIVER\tATTEMPTS\tLAST ERROR")
+	for _, d := range parked {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", d.ID, d.CreatedAt.UTC().Format(time.RFC3339), d.ParkedAt.UTC().Format(time.RFC3339),
+			d.NotificationID, d.ObserveKey, d.Receiver, d.Attempts, d.LastError)
+	}
+	return table.Flush()
+}
+
+type notificationsRetryCommand struct {
+	databaseSettings
+	IDs []uuid.UUID `arg:"" optional:"" name:"id" help:"Ids of the deliveries."`
+	All bool        `help:"All that are parked."`
+}
+
+func (c *notificationsRetryCommand) Run(ctx context.Context) error {
+	if c.All == (len(c.IDs) > 0) {
+		return errors.New("name deliveries by their ids, or say --all")
+	}
+	store, err := models.Open(ctx, c.DatabaseURL, nil)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	retried, err := store.RetryParked(ctx, c.IDs...)
+	if err != nil {
+		return err
+	}
+	fmt.Println("retrying", retried)
+	return nil
 }
 
 type catalogCommand struct {

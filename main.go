@@ -12,14 +12,15 @@ import (
 
 // commands is the whole command line. Every setting is a flag and an environment variable.
 type commands struct {
-	Up      upCommand      `cmd:"" help:"Bring up everything on this machine and run one synchronization; or, with a command after --, bring up PostgreSQL and Temporal for that command."`
-	API     apiCommand     `cmd:"" help:"Serve the HTTP API."`
-	Worker  workerCommand  `cmd:"" help:"Run the workflows and talk to the banks."`
-	Bank    bankCommand    `cmd:"" help:"Serve the sandbox bank."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database to the newest schema, and register the search attributes where a Temporal server is named."`
-	Client  clientCommand  `cmd:"" help:"Create or list the clients (tenants) of the API."`
-	Catalog catalogCommand `cmd:"" help:"Import banks and their access methods."`
-	Keys    keysCommand    `cmd:"" help:"Create or rotate the keyset that seals secrets in the database."`
+	Up            upCommand            `cmd:"" help:"Bring up everything on this machine and run one synchronization; or, with a command after --, bring up PostgreSQL and Temporal for that command."`
+	API           apiCommand           `cmd:"" help:"Serve the HTTP API."`
+	Worker        workerCommand        `cmd:"" help:"Run the workflows and talk to the banks."`
+	Bank          bankCommand          `cmd:"" help:"Serve the sandbox bank."`
+	Migrate       migrateCommand       `cmd:"" help:"Bring the database to the newest schema, and register the search attributes where a Temporal server is named."`
+	Client        clientCommand        `cmd:"" help:"Create or list the clients (tenants) of the API."`
+	Notifications notificationsCommand `cmd:"" help:"List or retry deliveries of notifications that were given up."`
+	Catalog       catalogCommand       `cmd:"" help:"Import banks and their access methods."`
+	Keys          keysCommand          `cmd:"" help:"Create or rotate the keyset that seals secrets in the database."`
 
 	LogLevel  string `env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least severity that is logged: debug, info, warn or error."`
 	LogFormat string `env:"LOG_FORMAT" enum:"json,text" default:"json" help:"Format of the log on standard error: json or text."`

@@ -64,6 +64,10 @@ func (s publicSettings) check() error {
 	return nil
 }
 
+type receiverSettings struct {
+	LoopbackReceivers bool `env:"LOOPBACK_RECEIVERS" help:"Let notifications go to receivers on this machine, over http, too: for development. API and worker both need it."`
+}
+
 type metricsSettings struct {
 	MetricsListen string `env:"METRICS_LISTEN" placeholder:"HOST:PORT" help:"Where to serve Prometheus metrics, at /metrics; nowhere by default."`
 }

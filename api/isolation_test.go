@@ -30,10 +30,13 @@ func TestIsolation(t *testing.T) {
 	challenge, _ := w.ask(idOf(sync), providers.Challenge{Type: providers.Embedded, Format: providers.FormatText, Data: "x", Label: "TAN"})
 	credentials := owner.do("GET", "/rest/accesses/"+access+"/credentials", nil).expect(http.StatusOK).at("credentials").([]any)
 	credential := credentials[0].(map[string]any)["id"].(string)
+	notification := owner.do("POST", "/rest/notifications", map[string]any{"observe_key": "/rest/accesses/" + access, "notify_uri": "https://receiver.example"}).
+		expect(http.StatusCreated).body["notification_id"].(string)
 	own := map[string]string{"access_id": access, "sync_id": idOf(sync), "challenge_id": challenge, "account_id": account,
-		"transaction_id": transaction, "credential_id": credential}
+		"transaction_id": transaction, "credential_id": credential, "notification_id": notification}
 	bodies := map[string]any{"CreateSync": map[string]any{"credentials": map[string]string{"pin": "12345"}},
-		"AnswerChallenge": map[string]any{"value": "111111"}, "RevokeCredential": map[string]any{"status": "REVOKED"}, "UpdateAccount": map[string]any{"name": "x"}}
+		"AnswerChallenge": map[string]any{"value": "111111"}, "RevokeCredential": map[string]any{"status": "REVOKED"}, "UpdateAccount": map[string]any{"name": "x"},
+		"UpdateNotification": map[string]any{"state": "x"}}
 
 	document, err := openapi3.NewLoader().LoadFromData(api.Specification)
 	require.NoError(t, err)
@@ -81,6 +84,11 @@ func TestIsolation(t *testing.T) {
 			stranger.do("GET", "/rest/transactions?"+query, nil).fails(http.StatusNotFound, 1002)
 		}
 		stranger.do("GET", "/rest/accounts?access_id="+access, nil).fails(http.StatusNotFound, 1002)
+		for key, path := range map[string]string{account: "/rest/accounts/%s/balance", access: "/rest/accesses/%s"} {
+			stranger.do("POST", "/rest/notifications", map[string]any{"observe_key": strings.ReplaceAll(path, "%s", key), "notify_uri": "https://receiver.example"}).
+				fails(http.StatusNotFound, 1002, "observe_key")
+		}
+		require.Empty(t, stranger.do("GET", "/rest/notifications", nil).expect(http.StatusOK).at("notifications"))
 		require.Empty(t, stranger.do("GET", "/rest/accounts", nil).expect(http.StatusOK).at("accounts"))
 		require.Empty(t, stranger.do("GET", "/rest/transactions", nil).expect(http.StatusOK).at("transactions"))
 		r := stranger.do("GET", "/rest/transactions?include_statistics=true", nil).expect(http.StatusOK)
@@ -91,5 +99,6 @@ func TestIsolation(t *testing.T) {
 	owner.do("GET", "/rest/accounts/"+account+"/transactions/"+transaction, nil).expect(http.StatusOK)
 	require.Equal(t, "AWAIT_AUTH", owner.do("GET", sync, nil).expect(http.StatusOK).body["status"])
 	require.Equal(t, "Girokonto", owner.do("GET", "/rest/accounts/"+account, nil).expect(http.StatusOK).body["name"])
+	require.NotContains(t, owner.do("GET", "/rest/notifications/"+notification, nil).expect(http.StatusOK).body, "state")
 	require.Equal(t, any(credentials), owner.do("GET", "/rest/accesses/"+access+"/credentials", nil).at("credentials"))
 }

@@ -868,6 +868,19 @@ type CurrencyStatistics struct {
 // Day Example: 2026-01-31
 type Day = openapi_types.Date
 
+// Delivery What your receiver gets, with the headers `webhook-id` (the event's id), `webhook-timestamp` and `webhook-signature`.
+type Delivery struct {
+	// CreatedAt Example: 2026-01-31T08:15:00.000Z
+	CreatedAt      Timestamp              `json:"created_at"`
+	Data           map[string]interface{} `json:"data"`
+	EventID        ID                     `json:"event_id"`
+	NotificationID ID                     `json:"notification_id"`
+
+	// ObserveKey The path that is observed; see above.
+	ObserveKey ObserveKey `json:"observe_key"`
+	State      string     `json:"state,omitempty,omitzero"`
+}
+
 // Done defines model for Done.
 type Done = map[string]interface{}
 
@@ -924,13 +937,27 @@ type NewAccess struct {
 	SaveCredentials bool `json:"save_credentials,omitempty,omitzero"`
 }
 
+// NewNotification defines model for NewNotification.
+type NewNotification struct {
+	// NotifyURI Where deliveries go: https, at an address of the public internet, without user or password. An operator may allow http on a loopback address as well.
+	NotifyURI NotifyURI `json:"notify_uri"`
+
+	// ObserveKey The path that is observed; see above.
+	ObserveKey ObserveKey `json:"observe_key"`
+
+	// State Your own words; sent along with every delivery.
+	State string `json:"state,omitempty,omitzero"`
+}
+
 // NewSync defines model for NewSync.
 type NewSync struct {
 	// Credentials Credential field key → value.
 	//
 	// Example: {"login":"demo"}
-	Credentials          Credentials `json:"credentials,omitempty,omitzero"`
-	DisableNotifications bool        `json:"disable_notifications,omitempty,omitzero"`
+	Credentials Credentials `json:"credentials,omitempty,omitzero"`
+
+	// DisableNotifications Nothing that this synchronization causes is told to receivers.
+	DisableNotifications bool `json:"disable_notifications,omitempty,omitzero"`
 
 	// RedirectURI Where the customer goes after a redirect. https, http on loopback, or an app's own scheme.
 	RedirectURI string `json:"redirect_uri,omitempty,omitzero"`
@@ -961,6 +988,40 @@ type NewUser struct {
 	// SendNewsletter Known and ignored.
 	SendNewsletter interface{} `json:"send_newsletter,omitempty,omitzero"`
 }
+
+// Notification defines model for Notification.
+type Notification struct {
+	NotificationID ID `json:"notification_id"`
+
+	// NotifyURI Where deliveries go: https, at an address of the public internet, without user or password. An operator may allow http on a loopback address as well.
+	NotifyURI NotifyURI `json:"notify_uri"`
+
+	// ObserveKey The path that is observed; see above.
+	ObserveKey ObserveKey `json:"observe_key"`
+
+	// Secret Signs the deliveries (`whsec_` and base64). Only in the answer to the request that made it.
+	Secret string `json:"secret,omitempty,omitzero"`
+	State  string `json:"state,omitempty,omitzero"`
+}
+
+// NotificationChange defines model for NotificationChange.
+type NotificationChange struct {
+	// NotifyURI Where deliveries go: https, at an address of the public internet, without user or password. An operator may allow http on a loopback address as well.
+	NotifyURI NotifyURI `json:"notify_uri,omitempty,omitzero"`
+
+	// ObserveKey The path that is observed; see above.
+	ObserveKey ObserveKey `json:"observe_key,omitempty,omitzero"`
+
+	// RotateSecret Answers a new signing secret. For 24 hours, deliveries carry the signatures of both.
+	RotateSecret bool   `json:"rotate_secret,omitempty,omitzero"`
+	State        string `json:"state,omitempty,omitzero"`
+}
+
+// NotifyURI Where deliveries go: https, at an address of the public internet, without user or password. An operator may allow http on a loopback address as well.
+type NotifyURI = string
+
+// ObserveKey The path that is observed; see above.
+type ObserveKey = string
 
 // Password defines model for Password.
 type Password = string
@@ -1248,6 +1309,9 @@ type MaxAmount = AmountText
 
 // MinAmount Example: -12.50
 type MinAmount = AmountText
+
+// NotificationID defines model for NotificationId.
+type NotificationID = string
 
 // OfSync defines model for OfSync.
 type OfSync = string
@@ -1564,6 +1628,12 @@ type AnswerChallengeJSONRequestBody = ChallengeResponse
 // UpdateAccountJSONRequestBody defines body for UpdateAccount for application/json ContentType.
 type UpdateAccountJSONRequestBody = AccountChange
 
+// CreateNotificationJSONRequestBody defines body for CreateNotification for application/json ContentType.
+type CreateNotificationJSONRequestBody = NewNotification
+
+// UpdateNotificationJSONRequestBody defines body for UpdateNotification for application/json ContentType.
+type UpdateNotificationJSONRequestBody = NotificationChange
+
 // UpdateUserJSONRequestBody defines body for UpdateUser for application/json ContentType.
 type UpdateUserJSONRequestBody = UserChange
 
@@ -1662,6 +1732,21 @@ type ServerInterface interface {
 	// ListServices Services
 	// (GET /rest/catalog/services)
 	ListServices(ctx echo.Context, params ListServicesParams) error
+	// ListNotifications The user's notifications
+	// (GET /rest/notifications)
+	ListNotifications(ctx echo.Context) error
+	// CreateNotification Be told of changes
+	// (POST /rest/notifications)
+	CreateNotification(ctx echo.Context) error
+	// DeleteNotification Be told no longer
+	// (DELETE /rest/notifications/{notification_id})
+	DeleteNotification(ctx echo.Context, notificationID NotificationID) error
+	// GetNotification One notification
+	// (GET /rest/notifications/{notification_id})
+	GetNotification(ctx echo.Context, notificationID NotificationID) error
+	// UpdateNotification Change what the body names
+	// (PUT /rest/notifications/{notification_id})
+	UpdateNotification(ctx echo.Context, notificationID NotificationID) error
 	// ListTransactions Transactions of all accounts
 	// (GET /rest/transactions)
 	ListTransactions(ctx echo.Context, params ListTransactionsParams) error
@@ -2737,6 +2822,72 @@ func (w *ServerInterfaceWrapper) ListServices(ctx echo.Context) error {
 	return err
 }
 
+// ListNotifications converts echo context to params.
+func (w *ServerInterfaceWrapper) ListNotifications(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListNotifications(ctx)
+	return err
+}
+
+// CreateNotification converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateNotification(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateNotification(ctx)
+	return err
+}
+
+// DeleteNotification converts echo context to params.
+func (w *ServerInterfaceWrapper) DeleteNotification(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "notification_id" -------------
+	var notificationID NotificationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "notification_id", ctx.Param("notification_id"), &notificationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter notification_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.DeleteNotification(ctx, notificationID)
+	return err
+}
+
+// GetNotification converts echo context to params.
+func (w *ServerInterfaceWrapper) GetNotification(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "notification_id" -------------
+	var notificationID NotificationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "notification_id", ctx.Param("notification_id"), &notificationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter notification_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetNotification(ctx, notificationID)
+	return err
+}
+
+// UpdateNotification converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateNotification(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "notification_id" -------------
+	var notificationID NotificationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "notification_id", ctx.Param("notification_id"), &notificationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter notification_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateNotification(ctx, notificationID)
+	return err
+}
+
 // ListTransactions converts echo context to params.
 func (w *ServerInterfaceWrapper) ListTransactions(ctx echo.Context) error {
 	var err error
@@ -2955,5 +3106,10 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/rest/transactions", wrapper.ListTransactions, options.OperationMiddlewares["ListTransactions"]...)
 	router.GET(options.BaseURL+"/rest/accounts/:account_id/transactions", wrapper.ListAccountTransactions, options.OperationMiddlewares["ListAccountTransactions"]...)
 	router.GET(options.BaseURL+"/rest/accounts/:account_id/transactions/:transaction_id", wrapper.GetTransaction, options.OperationMiddlewares["GetTransaction"]...)
+	router.GET(options.BaseURL+"/rest/notifications", wrapper.ListNotifications, options.OperationMiddlewares["ListNotifications"]...)
+	router.POST(options.BaseURL+"/rest/notifications", wrapper.CreateNotification, options.OperationMiddlewares["CreateNotification"]...)
+	router.DELETE(options.BaseURL+"/rest/notifications/:notification_id", wrapper.DeleteNotification, options.OperationMiddlewares["DeleteNotification"]...)
+	router.GET(options.BaseURL+"/rest/notifications/:notification_id", wrapper.GetNotification, options.OperationMiddlewares["GetNotification"]...)
+	router.PUT(options.BaseURL+"/rest/notifications/:notification_id", wrapper.UpdateNotification, options.OperationMiddlewares["UpdateNotification"]...)
 
 }

@@ -29,8 +29,10 @@ type Options struct {
 	// PublicURL is where customers and banks reach this server, without a slash at its end; banks return customers
 	// to PublicURL + CallbackPath.
 	PublicURL string
-	Logger    *slog.Logger          // nil: slog.Default
-	Metrics   prometheus.Registerer // nil: none
+	// LoopbackReceivers lets notifications go to this machine, over http, too; the workers have to allow it as well.
+	LoopbackReceivers bool
+	Logger            *slog.Logger          // nil: slog.Default
+	Metrics           prometheus.Registerer // nil: none
 }
 
 // CallbackPath is where banks send customers back to after a redirect.
@@ -38,17 +40,18 @@ const CallbackPath = "/callback/redirect"
 
 // A Server answers the API. Close it to end its waits and its database listener.
 type Server struct {
-	store     *models.Store
-	temporal  client.Client
-	taskQueue string
-	publicURL string
-	log       *slog.Logger
-	contract  *contract
-	passwords passwords
-	changes   *changes
-	docs      *documentation
-	echo      *echo.Echo
-	close     context.CancelFunc
+	store             *models.Store
+	temporal          client.Client
+	taskQueue         string
+	publicURL         string
+	loopbackReceivers bool
+	log               *slog.Logger
+	contract          *contract
+	passwords         passwords
+	changes           *changes
+	docs              *documentation
+	echo              *echo.Echo
+	close             context.CancelFunc
 }
 
 var _ ServerInterface = (*Server)(nil)
@@ -64,7 +67,7 @@ func New(o Options) *Server {
 		panic(err)
 	}
 	s := &Server{store: o.Store, temporal: o.Temporal, taskQueue: o.TaskQueue, publicURL: strings.TrimSuffix(o.PublicURL, "/"),
-		log: o.Logger, contract: contract, docs: docs, passwords: newPasswords()}
+		loopbackReceivers: o.LoopbackReceivers, log: o.Logger, contract: contract, docs: docs, passwords: newPasswords()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -168,7 +168,7 @@ func (s *Server) DeleteUser(c echo.Context) error {
 		if err := tx.Exec(`UPDATE tokens SET revoked_at = now() WHERE user_id = ? AND revoked_at IS NULL`, who.user).Error; err != nil {
 			return err
 		}
-		if err := tx.Exec(`DELETE FROM notifications WHERE user_id = ?`, who.user).Error; err != nil {
+		if err := models.DeleteNotifications(tx, who.user); err != nil {
 			return err
 		}
 		return tx.Exec(`DELETE FROM users u WHERE id = ? AND NOT EXISTS (SELECT FROM accesses a WHERE a.user_id = u.id)`, who.user).Error

@@ -16,8 +16,8 @@ import (
 func observe(t *testing.T, s *models.Store, user string, keys ...string) {
 	t.Helper()
 	for _, key := range keys {
-		require.NoError(t, s.DB.Exec(`INSERT INTO notifications (id, user_id, observe_key, receiver, notify_uri, secrets, created_at)
-			VALUES (?, ?, ?, 'receiver.example:443', '', '', now())`, models.NewID(), user, key).Error)
+		_, _, err := s.CreateNotification(t.Context(), user, key, "https://receiver.example/hook", "")
+		require.NoError(t, err)
 	}
 }
 

@@ -144,6 +144,7 @@ func (s *stack) startParts(ctx context.Context, opts Options) error {
 		"TEMPORAL_ADDRESS="+s.ground.TemporalAddress,
 		"VAULT_KEYS="+s.vaultKeys,
 		"PUBLIC_URL="+s.apiURL,
+		"LOOPBACK_RECEIVERS=true",
 	)
 	if err := models.Migrate(ctx, s.ground.DatabaseURL); err != nil {
 		return err

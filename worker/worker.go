@@ -1,5 +1,5 @@
-// Package worker is the wiring of the background: which workflows and activities run, on which task queue, and the
-// sweep that repairs what an API process left half done.
+// Package worker is the wiring of the background: which workflows and activities run, on which task queue, the sweep
+// that repairs what an API process left half done, and the delivery of notifications.
 package worker
 
 import (
@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
@@ -16,6 +18,7 @@ import (
 	"kontoflow/activities"
 	"kontoflow/internal/temporalclient"
 	"kontoflow/models"
+	"kontoflow/notify"
 	"kontoflow/providers"
 	"kontoflow/providers/fints"
 	"kontoflow/providers/xs2a"
@@ -33,6 +36,7 @@ type Config struct {
 	PublicURL         string // where banks send customers back to
 	ChallengeTimeout  time.Duration
 	AutoSync          AutoSync
+	LoopbackReceivers bool   // see Options
 	Metrics           string // listen address of the metrics, "" for none
 }
 
@@ -57,7 +61,8 @@ func Run(ctx context.Context, config Config) error {
 	}
 	defer temporal.Close()
 	w, err := Start(ctx, Options{Client: temporal, Store: store, TaskQueue: config.TaskQueue, PublicURL: config.PublicURL,
-		ChallengeTimeout: config.ChallengeTimeout, AutoSync: config.AutoSync})
+		ChallengeTimeout: config.ChallengeTimeout, AutoSync: config.AutoSync,
+		LoopbackReceivers: config.LoopbackReceivers, Meter: metrics})
 	if err != nil {
 		return err
 	}
@@ -84,15 +89,18 @@ type Options struct {
 	Logger           *slog.Logger                  // nil: slog's default
 	Providers        map[string]providers.Provider // nil: Adapters
 	AutoSync         AutoSync
-	Interceptors     []interceptor.WorkerInterceptor
-	SweepAfter       time.Duration // how old something lost is before it is repaired; 0: 10 s
+	// LoopbackReceivers lets notifications go to this machine, over http, too; the API has to allow it as well.
+	LoopbackReceivers bool
+	Meter             metric.Meter // nil: none
+	Interceptors      []interceptor.WorkerInterceptor
+	SweepAfter        time.Duration // how old something lost is before it is repaired; 0: 10 s
 }
 
 // A Worker runs workflows and activities.
 type Worker struct {
 	worker worker.Worker
 	stop   context.CancelFunc
-	swept  chan struct{}
+	beside sync.WaitGroup // what runs beside Temporal's worker
 }
 
 // Adapters are the bank protocols that Kontoflow speaks, by Connection.Protocol. FinTS shares clock, log and patience with
@@ -151,18 +159,16 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		return nil, fmt.Errorf("start the worker: %w", err)
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	swept := make(chan struct{})
-	s := sweep{Options: o}
-	go func() {
-		defer close(swept)
-		s.run(ctx)
-	}()
-	return &Worker{worker: w, stop: stop, swept: swept}, nil
+	started := &Worker{worker: w, stop: stop}
+	started.beside.Go(func() { (&sweep{Options: o}).run(ctx) })
+	deliverer := notify.New(notify.Options{Store: o.Store, Loopback: o.LoopbackReceivers, Logger: o.Logger, Meter: o.Meter})
+	started.beside.Go(func() { deliverer.Run(ctx) })
+	return started, nil
 }
 
 // Stop takes no new work, and returns when the running activities are done or 30 s are over.
 func (w *Worker) Stop() {
 	w.stop()
-	<-w.swept
+	w.beside.Wait()
 	w.worker.Stop()
 }

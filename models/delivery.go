@@ -1,0 +1,338 @@
+package models
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// How what was announced goes out, in three steps that any number of workers take side by side:
+//
+//	QueueAnnounced  what is new is put behind what waits in its lane, and its notification is due
+//	Lease           a worker takes some notifications that are due, and the first deliveries of some of their lanes
+//	Settle          what became of these deliveries: gone, due again, or parked; the notification is free again
+//
+// Announcing only inserts, so that transactions that change something wait neither for each other nor for a worker.
+// A worker that dies between Lease and Settle leaves a lease that ends: the same deliveries then go out again.
+
+// A Round is what one lease of a notification delivers: of each lane one, all at the same time.
+type Round struct {
+	Notification Notification
+	Deliveries   []Delivery
+
+	lease uuid.UUID
+}
+
+// A Delivery is one event on its way to one receiver.
+type Delivery struct {
+	ID         uuid.UUID // the event's: the same at every attempt
+	Thing      uuid.UUID // what it is about: account, synchronization or access
+	ObserveKey string
+	Data       json.RawMessage
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+	Attempts   int // before this one
+}
+
+// A Result is what became of one attempt at a Delivery.
+type Result struct {
+	Error  string    // as one word; empty: it was delivered
+	NextAt time.Time // failed: when the next attempt is due; zero: it is parked
+}
+
+// QueueAnnounced queues up to limit deliveries that were announced since it was called last, and tells how many. Where
+// another worker is at it, there is nothing to do.
+func (s *Store) QueueAnnounced(ctx context.Context, limit int) (queued int, err error) {
+	rows, err := s.Pool.Query(ctx, `SELECT number, notification_id FROM notification_events WHERE NOT queued ORDER BY number LIMIT $1`, limit)
+	if err != nil {
+		return 0, fmt.Errorf("read what was announced: %w", err)
+	}
+	var numbers []int64
+	var notifications []uuid.UUID
+	var number int64
+	var notification uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&number, &notification}, func() error {
+		numbers, notifications = append(numbers, number), append(notifications, notification)
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read what was announced: %w", err)
+	}
+	if len(numbers) == 0 {
+		return 0, nil
+	}
+	now := s.Now()
+	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		var free bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('notification_events'))`).Scan(&free); err != nil || !free {
+			return err
+		}
+		queued = len(numbers)
+		var batch pgx.Batch
+		batch.Queue(`INSERT INTO notification_queues AS q (notification_id, receiver, next_at)
+			SELECT id, receiver, $2 FROM notifications WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE
+			ON CONFLICT (notification_id) DO UPDATE SET receiver = excluded.receiver,
+				next_at = CASE WHEN q.lease IS NULL THEN least(q.next_at, excluded.next_at) ELSE q.next_at END`, notifications, now)
+		// With the queues locked, nobody takes away the delivery that this one would have to wait for.
+		batch.Queue(`UPDATE notification_events e SET queued = true, next_at = CASE WHEN NOT EXISTS (
+				SELECT FROM notification_events b WHERE b.notification_id = e.notification_id AND b.thing = e.thing
+				AND b.number < e.number AND b.parked_at IS NULL) THEN $2::timestamptz END
+			WHERE number = ANY ($1) AND NOT queued`, numbers, now)
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	if err != nil {
+		return 0, fmt.Errorf("queue what was announced: %w", err)
+	}
+	return queued, nil
+}
+
+// Limits are how much may be leased at once.
+type Limits struct {
+	Rounds      int
+	Lanes       int            // of one notification
+	PerReceiver int            // rounds
+	Receivers   map[string]int // rounds of those that may have fewer
+}
+
+// leaseDue leases the notifications that are due ($1) until $2, for the lease $3. It goes from receiver to receiver
+// by index, and of each takes those that have waited longest: what waits for one costs the others nothing.
+const leaseDue = `
+	WITH RECURSIVE receivers AS (
+		(SELECT receiver FROM notification_queues ORDER BY receiver LIMIT 1)
+		UNION ALL
+		SELECT (SELECT q.receiver FROM notification_queues q WHERE q.receiver > r.receiver ORDER BY q.receiver LIMIT 1)
+		FROM receivers r WHERE r.receiver IS NOT NULL
+	), due AS (
+		SELECT q.notification_id, row_number() OVER (PARTITION BY r.receiver ORDER BY q.next_at) AS turn
+		FROM receivers r CROSS JOIN LATERAL (
+			SELECT notification_id, next_at FROM notification_queues WHERE receiver = r.receiver AND next_at <= $1
+			ORDER BY next_at LIMIT coalesce(($5::jsonb ->> r.receiver)::integer, $6) FOR UPDATE SKIP LOCKED) q
+	)
+	UPDATE notification_queues q SET lease = $3, next_at = $2
+	FROM (SELECT notification_id FROM due ORDER BY turn LIMIT $4) d WHERE q.notification_id = d.notification_id
+	RETURNING q.notification_id`
+
+// readLeased reads the first deliveries of the due lanes of leased notifications, for each at most $3.
+const readLeased = `
+	SELECT n.id, n.receiver, n.state, n.target, e.id, e.thing, e.observe_key, e.data, e.created_at, e.expires_at, e.attempts
+	FROM notifications n LEFT JOIN LATERAL (
+		SELECT * FROM notification_events WHERE notification_id = n.id AND next_at <= $2 ORDER BY next_at, number LIMIT $3) e ON true
+	WHERE n.id = ANY ($1) ORDER BY n.id, e.number`
+
+// Lease takes what is due, until a time. A Round may be without deliveries, and is to be settled all the same.
+func (s *Store) Lease(ctx context.Context, until time.Time, limits Limits) ([]*Round, error) {
+	now, lease := s.Now(), NewID()
+	rows, err := s.Pool.Query(ctx, leaseDue, now, until, lease, limits.Rounds, limits.Receivers, limits.PerReceiver)
+	if err != nil {
+		return nil, fmt.Errorf("lease notifications: %w", err)
+	}
+	leased, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("lease notifications: %w", err)
+	}
+	if len(leased) == 0 {
+		return nil, nil
+	}
+	// A statement of its own, which sees what was settled by whoever had the lease before.
+	if rows, err = s.Pool.Query(ctx, readLeased, leased, now, limits.Lanes); err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	var rounds []*Round
+	var n Notification
+	var id, thing *uuid.UUID
+	var key *string
+	var created, expires *time.Time
+	var attempts *int
+	var d Delivery
+	_, err = pgx.ForEachRow(rows, []any{&n.ID, &n.Receiver, &n.State, &n.Target, &id, &thing, &key, &d.Data, &created, &expires, &attempts}, func() error {
+		if len(rounds) == 0 || rounds[len(rounds)-1].Notification.ID != n.ID {
+			rounds = append(rounds, &Round{Notification: n, lease: lease})
+		}
+		if id != nil {
+			r := rounds[len(rounds)-1]
+			r.Deliveries = append(r.Deliveries, Delivery{ID: *id, Thing: *thing, ObserveKey: *key, Data: d.Data, CreatedAt: *created,
+				ExpiresAt: *expires, Attempts: *attempts})
+		}
+		n, d = Notification{}, Delivery{} // whose slices the round has
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read deliveries: %w", err)
+	}
+	return rounds, nil
+}
+
+const (
+	// promote makes the first deliveries of lanes ($1 notifications, $2 things, side by side) due ($3), where they are
+	// not yet. One that is first and not yet queued will be due when it is.
+	promote = `UPDATE notification_events e SET next_at = $3
+		FROM unnest($1::uuid[], $2::uuid[]) AS lane (notification_id, thing)
+		CROSS JOIN LATERAL (SELECT id, queued, next_at FROM notification_events f
+			WHERE f.notification_id = lane.notification_id AND f.thing = lane.thing AND f.parked_at IS NULL ORDER BY f.number LIMIT 1) first
+		WHERE e.id = first.id AND first.queued AND first.next_at IS NULL`
+	// release lets notifications ($1) be due again with the first of their lanes; if that is due already, behind those
+	// that are due at the moment ($2).
+	release = `UPDATE notification_queues q SET lease = NULL, next_at = greatest($2, first.next_at)
+		FROM unnest($1::uuid[]) AS n (id)
+		CROSS JOIN LATERAL (SELECT min(next_at) AS next_at FROM notification_events WHERE notification_id = n.id AND next_at IS NOT NULL) first
+		WHERE q.notification_id = n.id AND first.next_at IS NOT NULL`
+	// drained forgets those of the notifications ($1) for which nothing waits. What was announced meanwhile makes it anew.
+	drained = `DELETE FROM notification_queues q WHERE notification_id = ANY ($1)
+		AND NOT EXISTS (SELECT FROM notification_events e WHERE e.notification_id = q.notification_id AND e.next_at IS NOT NULL)`
+)
+
+// Settle stores what became of a round's deliveries, and gives the lease back. ErrOvertaken: the lease had ended, and
+// somebody else delivers them again.
+func (s *Store) Settle(ctx context.Context, r *Round, results []Result) error {
+	now, notification := s.Now(), r.Notification.ID
+	var delivered, failed, notifications, things []uuid.UUID
+	var failures []string
+	var nexts, parked []*time.Time
+	for i, result := range results {
+		d := &r.Deliveries[i]
+		if result.Error == "" {
+			delivered = append(delivered, d.ID)
+		} else {
+			failed, failures = append(failed, d.ID), append(failures, result.Error)
+			if result.NextAt.IsZero() {
+				nexts, parked = append(nexts, nil), append(parked, &now)
+			} else {
+				nexts, parked = append(nexts, &result.NextAt), append(parked, nil)
+			}
+		}
+		notifications, things = append(notifications, notification), append(things, d.Thing)
+	}
+	err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		lock, err := tx.Exec(ctx, `SELECT FROM notification_queues WHERE notification_id = $1 AND lease = $2 FOR UPDATE`, notification, r.lease)
+		if err != nil {
+			return err
+		}
+		if lock.RowsAffected() == 0 {
+			return ErrOvertaken
+		}
+		var batch pgx.Batch
+		if len(delivered) > 0 {
+			batch.Queue(`DELETE FROM notification_events WHERE id = ANY ($1)`, delivered)
+		}
+		if len(failed) > 0 {
+			batch.Queue(`UPDATE notification_events e SET attempts = attempts + 1, last_error = f.error, next_at = f.next_at, parked_at = f.parked_at
+				FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::timestamptz[]) AS f (id, error, next_at, parked_at) WHERE e.id = f.id`,
+				failed, failures, nexts, parked)
+		}
+		batch.Queue(promote, notifications, things, now)
+		batch.Queue(release, []uuid.UUID{notification}, now)
+		batch.Queue(drained, []uuid.UUID{notification})
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	if err != nil && !errors.Is(err, ErrOvertaken) {
+		return fmt.Errorf("settle deliveries: %w", err)
+	}
+	return err
+}
+
+// ParkExpired parks what expired some time ago and was not even tried at the end, because its receiver answers too
+// slowly for all that waits for it. It tells how many.
+func (s *Store) ParkExpired(ctx context.Context, before time.Time) (parked int, err error) {
+	now := s.Now()
+	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT notification_id FROM notification_queues WHERE notification_id IN (
+				SELECT notification_id FROM notification_events WHERE parked_at IS NULL AND expires_at < $1 ORDER BY expires_at LIMIT 1000)
+			AND (lease IS NULL OR next_at < $2) ORDER BY notification_id FOR UPDATE SKIP LOCKED`, before, now)
+		if err != nil {
+			return err
+		}
+		locked, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil || len(locked) == 0 {
+			return err
+		}
+		rows, err = tx.Query(ctx, `UPDATE notification_events SET parked_at = $3, next_at = NULL, last_error = coalesce(last_error, 'UNTRIED')
+			WHERE notification_id = ANY ($1) AND parked_at IS NULL AND queued AND expires_at < $2 RETURNING notification_id, thing`, locked, before, now)
+		if err != nil {
+			return err
+		}
+		var notifications, things []uuid.UUID
+		var notification, thing uuid.UUID
+		_, err = pgx.ForEachRow(rows, []any{&notification, &thing}, func() error {
+			notifications, things = append(notifications, notification), append(things, thing)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		parked = len(things)
+		var batch pgx.Batch
+		batch.Queue(promote, notifications, things, now)
+		batch.Queue(release, locked, now)
+		batch.Queue(drained, locked)
+		return tx.SendBatch(ctx, &batch).Close()
+	})
+	if err != nil {
+		return 0, fmt.Errorf("park what has expired: %w", err)
+	}
+	return parked, nil
+}
+
+// WaitingSince is when the oldest change was made of which somebody has not heard; zero: nothing waits.
+func (s *Store) WaitingSince(ctx context.Context) (oldest time.Time, err error) {
+	err = s.Pool.QueryRow(ctx, `SELECT created_at FROM notification_events WHERE parked_at IS NULL ORDER BY expires_at LIMIT 1`).Scan(&oldest)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return oldest, fmt.Errorf("look for the oldest delivery: %w", err)
+	}
+	return oldest, nil
+}
+
+// A ParkedDelivery was given up. It holds nothing that its receiver or its user would mind an operator to see.
+type ParkedDelivery struct {
+	ID             uuid.UUID
+	NotificationID uuid.UUID
+	ObserveKey     string
+	Receiver       string
+	LastError      string
+	Attempts       int
+	CreatedAt      time.Time
+	ParkedAt       time.Time
+}
+
+// ParkedDeliveries lists what was given up, oldest first.
+func (s *Store) ParkedDeliveries(ctx context.Context, limit int) (all []ParkedDelivery, err error) {
+	err = s.DB.WithContext(ctx).Raw(`SELECT e.id, e.notification_id, e.observe_key, n.receiver, e.last_error, e.attempts, e.created_at, e.parked_at
+		FROM notification_events e JOIN notifications n ON n.id = e.notification_id
+		WHERE e.parked_at IS NOT NULL ORDER BY e.parked_at, e.number LIMIT ?`, limit).Scan(&all).Error
+	if err != nil {
+		return nil, fmt.Errorf("read the parked deliveries: %w", err)
+	}
+	return all, nil
+}
+
+// RetryParked lets parked deliveries be tried for as long as new ones; none named are all. They go to the end of their
+// lanes, in the order that they had. It tells how many.
+func (s *Store) RetryParked(ctx context.Context, ids ...uuid.UUID) (retried int, err error) {
+	now := s.Now()
+	result, err := s.Pool.Exec(ctx, `WITH again AS (
+			SELECT id, row_number() OVER (ORDER BY number) AS turn FROM notification_events
+			WHERE parked_at IS NOT NULL AND (coalesce(cardinality($1::uuid[]), 0) = 0 OR id = ANY ($1))
+		), numbers AS (
+			SELECT number, row_number() OVER (ORDER BY number) AS turn
+			FROM (SELECT nextval(pg_get_serial_sequence('notification_events', 'number')) AS number FROM again) n
+		)
+		UPDATE notification_events e SET number = n.number, queued = false, parked_at = NULL, attempts = 0, expires_at = $2
+		FROM again a JOIN numbers n USING (turn) WHERE e.id = a.id AND e.parked_at IS NOT NULL`, ids, now.Add(deliveryWindow))
+	if err != nil {
+		return 0, fmt.Errorf("retry parked deliveries: %w", err)
+	}
+	return int(result.RowsAffected()), nil
+}
+
+// ForgetParked deletes what was parked before, and tells how many.
+func (s *Store) ForgetParked(ctx context.Context, before time.Time) (forgotten int, err error) {
+	result, err := s.Pool.Exec(ctx, `DELETE FROM notification_events WHERE parked_at < $1`, before)
+	if err != nil {
+		return 0, fmt.Errorf("forget parked deliveries: %w", err)
+	}
+	return int(result.RowsAffected()), nil
+}

@@ -1,0 +1,375 @@
+// Package notify delivers notifications: it takes what is due out of the database's outbox (models/delivery.go), sends
+// it to the clients' receivers, signed as Standard Webhooks says, and stores what became of it.
+//
+// Every worker process runs a Deliverer. The outbox is durable, ordered and retried by itself, so no workflow stands
+// around a delivery: one with a single activity costs Temporal 11 events and 5 writes.
+package notify
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+
+	"kontoflow/models"
+)
+
+const (
+	atOnce         = 256              // notifications that one process serves at the same time
+	atOnceReceiver = 16               // of those, at one receiver (host and port)
+	atOnceLanes    = 4                // deliveries of one notification at the same time
+	leaseTime      = 30 * time.Second // longer than a round takes: Patience, and storing the results
+	pause          = 200 * time.Millisecond
+	queueBatch     = 1000
+	failingFor     = 5 * time.Minute     // how long a receiver that failed is asked one thing at a time
+	grace          = 10 * time.Minute    // after the end of a delivery's time, for its last attempt
+	keepParked     = 30 * 24 * time.Hour // then parked deliveries are forgotten
+	tidyEvery      = time.Minute
+	maxAnswer      = 4 << 10 // bytes of an answer that are read, so that its connection can be used again
+)
+
+// schedule is how long to wait after each failed attempt; the last one repeats. A little chance is added to each, so that
+// what failed together does not come back together.
+var schedule = []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour}
+
+// Options are what a Deliverer needs.
+type Options struct {
+	Store    *models.Store
+	Loopback bool          // receivers on this machine are allowed, over http, too
+	Logger   *slog.Logger  // nil: slog's default
+	Meter    metric.Meter  // nil: none
+	Resolver *net.Resolver // nil: the machine's
+	Patience time.Duration // for connecting, sending and answering; 0: 10 s
+}
+
+// A Deliverer delivers. Any number of them may work on one database.
+type Deliverer struct {
+	store  *models.Store
+	client *http.Client
+	log    *slog.Logger
+
+	counted metric.Int64Counter
+	rounds  sync.WaitGroup
+	ended   chan struct{} // holds one: a round has ended
+
+	mu        sync.Mutex
+	busy      int                  // rounds
+	receivers map[string]*receiver // that are busy, or have failed lately
+}
+
+// receiver is what this process knows of one: nobody waits long for one that fails, since it is asked one thing at a
+// time until it answers again.
+type receiver struct {
+	busy   int // rounds
+	failed time.Time
+}
+
+// New makes a Deliverer.
+func New(o Options) *Deliverer {
+	if o.Patience == 0 {
+		o.Patience = 10 * time.Second
+	}
+	d := &Deliverer{store: o.Store, client: newClient(o), log: o.Logger, ended: make(chan struct{}, 1),
+		receivers: make(map[string]*receiver)}
+	if d.log == nil {
+		d.log = slog.Default()
+	}
+	meter := o.Meter
+	if meter == nil {
+		meter = noop.Meter{}
+	}
+	// The names are constants: neither can fail.
+	d.counted, _ = meter.Int64Counter("kontoflow_notification_attempts", metric.WithDescription("Attempts at deliveries, by outcome."))
+	_, _ = meter.Float64ObservableGauge("kontoflow_notification_oldest_seconds",
+		metric.WithDescription("Age of the oldest change of which a receiver has not heard."), metric.WithUnit("s"), metric.WithFloat64Callback(d.observeOldest))
+	return d
+}
+
+func (d *Deliverer) observeOldest(ctx context.Context, o metric.Float64Observer) error {
+	oldest, err := d.store.WaitingSince(ctx)
+	if err != nil {
+		return err
+	}
+	age := 0.0
+	if !oldest.IsZero() {
+		age = d.store.Now().Sub(oldest).Seconds()
+	}
+	o.Observe(age)
+	return nil
+}
+
+// Run delivers until ctx ends; then it returns when the attempts under way are over, which takes ten seconds at most.
+//
+// It looks into the database five times a second rather than listening to it: two index probes cost less than a
+// notification of the database's own in every transaction that announces something.
+func (d *Deliverer) Run(ctx context.Context) {
+	defer d.rounds.Wait()
+	tidied := time.Now().Add(-rand.N(tidyEvery)) // workers that were started together spread out
+	for ctx.Err() == nil {
+		begun, err := d.begin(ctx)
+		if err == nil && time.Since(tidied) > tidyEvery {
+			tidied = time.Now()
+			err = d.Tidy(ctx)
+		}
+		wait := pause
+		switch {
+		case err != nil && ctx.Err() == nil:
+			d.log.WarnContext(ctx, "notifications cannot be delivered at the moment", "error", err)
+			wait = 5 * time.Second
+		case begun > 0:
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-d.ended:
+		case <-time.After(wait):
+		}
+	}
+}
+
+// Deliver delivers all that is due by the store's clock, and returns when nothing is.
+func (d *Deliverer) Deliver(ctx context.Context) error {
+	for {
+		begun, err := d.begin(ctx)
+		d.rounds.Wait()
+		if err != nil || begun == 0 {
+			return err
+		}
+	}
+}
+
+// begin starts the rounds that are due, as far as there is room for them, and tells how many.
+func (d *Deliverer) begin(ctx context.Context) (begun int, err error) {
+	queued, err := d.store.QueueAnnounced(ctx, queueBatch)
+	if err != nil {
+		return 0, err
+	}
+	limits := d.limits()
+	if limits.Rounds == 0 {
+		return 0, nil
+	}
+	rounds, err := d.store.Lease(ctx, d.store.Now().Add(leaseTime), limits)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range rounds {
+		d.enter(r)
+		d.rounds.Go(func() { d.round(context.WithoutCancel(ctx), r) })
+	}
+	if queued == queueBatch {
+		return queued, nil
+	}
+	return len(rounds), nil
+}
+
+// limits are what there is room for.
+func (d *Deliverer) limits() models.Limits {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := models.Limits{Rounds: atOnce - d.busy, Lanes: atOnceLanes, PerReceiver: atOnceReceiver, Receivers: make(map[string]int, len(d.receivers))}
+	for name, r := range d.receivers {
+		if most := atOnceReceiver; d.failing(r) {
+			l.Receivers[name] = max(0, 1-r.busy)
+		} else {
+			l.Receivers[name] = max(0, most-r.busy)
+		}
+	}
+	return l
+}
+
+func (d *Deliverer) failing(r *receiver) bool {
+	return !r.failed.IsZero() && d.store.Now().Sub(r.failed) < failingFor
+}
+
+func (d *Deliverer) enter(r *models.Round) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	name := r.Notification.Receiver
+	if d.receivers[name] == nil {
+		d.receivers[name] = &receiver{}
+	}
+	d.receivers[name].busy++
+	d.busy++
+	if d.failing(d.receivers[name]) && len(r.Deliveries) > 1 {
+		r.Deliveries = r.Deliveries[:1] // the others remain due
+	}
+}
+
+// leave notes how the receiver fared; results may be empty.
+func (d *Deliverer) leave(r *models.Round, results []models.Result) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	name := r.Notification.Receiver
+	known := d.receivers[name]
+	for _, result := range results {
+		if known.failed = d.store.Now(); result.Error == "" {
+			known.failed = time.Time{} // one that was taken shows that it lives
+			break
+		}
+	}
+	d.busy--
+	if known.busy--; known.busy == 0 && !d.failing(known) {
+		delete(d.receivers, name)
+	}
+	select {
+	case d.ended <- struct{}{}:
+	default:
+	}
+}
+
+// round makes one attempt at each of a round's deliveries, and stores what became of them.
+func (d *Deliverer) round(ctx context.Context, r *models.Round) {
+	results := make([]models.Result, len(r.Deliveries))
+	defer func() { d.leave(r, results) }()
+	target, err := d.store.OpenTarget(&r.Notification)
+	var attempts sync.WaitGroup
+	for i := range r.Deliveries {
+		attempts.Go(func() {
+			failure := "SEALED"
+			if err == nil {
+				failure = d.attempt(ctx, &r.Notification, &target, &r.Deliveries[i])
+			}
+			results[i] = d.judge(&r.Deliveries[i], failure)
+		})
+	}
+	attempts.Wait()
+	if err := d.store.Settle(ctx, r, results); err != nil {
+		d.log.WarnContext(ctx, "the results of deliveries are not stored: they will be delivered again", "notification_id", r.Notification.ID, "error", err)
+		return
+	}
+	for i, result := range results {
+		d.report(ctx, r, &r.Deliveries[i], result)
+	}
+}
+
+// judge decides what follows an attempt.
+func (d *Deliverer) judge(of *models.Delivery, failure string) models.Result {
+	result := models.Result{Error: failure}
+	if now := d.store.Now(); failure != "" && now.Before(of.ExpiresAt) {
+		wait := schedule[min(of.Attempts, len(schedule)-1)]
+		result.NextAt = now.Add(wait + rand.N(wait/10))
+		if result.NextAt.After(of.ExpiresAt) {
+			result.NextAt = of.ExpiresAt // the last one
+		}
+	}
+	return result
+}
+
+func (d *Deliverer) report(ctx context.Context, r *models.Round, of *models.Delivery, result models.Result) {
+	outcome, level := "delivered", slog.LevelDebug
+	switch {
+	case result.Error != "" && result.NextAt.IsZero():
+		outcome, level = "parked", slog.LevelWarn
+	case result.Error != "":
+		outcome = "failed"
+	}
+	d.counted.Add(ctx, 1, metric.WithAttributes(attribute.String("outcome", outcome)))
+	d.log.Log(ctx, level, "notification "+outcome, "notification_id", r.Notification.ID, "event_id", of.ID, "attempt", of.Attempts+1, "cause", result.Error)
+}
+
+// message is the body of a delivery (API.md, "Notifications").
+type message struct {
+	NotificationID uuid.UUID       `json:"notification_id"`
+	ObserveKey     string          `json:"observe_key"`
+	State          *string         `json:"state,omitempty"`
+	EventID        uuid.UUID       `json:"event_id"`
+	CreatedAt      string          `json:"created_at"`
+	Data           json.RawMessage `json:"data"`
+}
+
+// attempt posts a delivery and answers what went wrong, as one word: nothing that the receiver said, and nothing of its
+// address, goes further than here.
+func (d *Deliverer) attempt(ctx context.Context, n *models.Notification, to *models.Target, of *models.Delivery) (failure string) {
+	body, err := json.Marshal(message{n.ID, of.ObserveKey, n.State, of.ID, of.CreatedAt.UTC().Format("2006-01-02T15:04:05.000Z"), of.Data})
+	if err != nil {
+		return "MALFORMED"
+	}
+	now := d.store.Now()
+	signature, err := sign(to.Secrets(now), of.ID.String(), now, body)
+	if err != nil {
+		return "MALFORMED"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.URI, bytes.NewReader(body))
+	if err != nil {
+		return "MALFORMED"
+	}
+	request.Header = http.Header{
+		"Content-Type":      {"application/json"},
+		"User-Agent":        {"Kontoflow"},
+		"Webhook-Id":        {of.ID.String()},
+		"Webhook-Timestamp": {timestamp(now)},
+		"Webhook-Signature": {signature},
+	}
+	response, err := d.client.Do(request)
+	if err != nil {
+		return classify(err)
+	}
+	defer response.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswer)) // it has answered: what it says does not matter
+	if response.StatusCode >= 200 && response.StatusCode < 400 {
+		return ""
+	}
+	return fmt.Sprintf("HTTP_%d", response.StatusCode)
+}
+
+// classify is what went wrong before there was an answer.
+func classify(err error) string {
+	var name *net.DNSError
+	var network *net.OpError
+	var timeout net.Error
+	var certificate *tls.CertificateVerificationError
+	var alert tls.AlertError
+	var header tls.RecordHeaderError
+	var host x509.HostnameError
+	switch {
+	case errors.Is(err, errPrivate):
+		return "PRIVATE_ADDRESS"
+	case errors.As(err, &name):
+		return "UNKNOWN_HOST"
+	case errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &header), errors.As(err, &host):
+		return "TLS"
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return "TIMEOUT"
+	case errors.As(err, &network) && network.Op == "dial":
+		return "UNREACHABLE"
+	default:
+		return "BROKEN" // off in the middle, or not HTTP
+	}
+}
+
+// Tidy parks what has run out of time without a last attempt, and forgets what was parked long ago.
+func (d *Deliverer) Tidy(ctx context.Context) error {
+	d.mu.Lock()
+	for name, r := range d.receivers {
+		if r.busy == 0 && !d.failing(r) {
+			delete(d.receivers, name)
+		}
+	}
+	d.mu.Unlock()
+	now := d.store.Now()
+	parked, err := d.store.ParkExpired(ctx, now.Add(-grace))
+	if err != nil {
+		return err
+	}
+	if parked > 0 {
+		d.counted.Add(ctx, int64(parked), metric.WithAttributes(attribute.String("outcome", "parked")))
+		d.log.WarnContext(ctx, "notifications parked whose receivers are too slow", "count", parked)
+	}
+	_, err = d.store.ForgetParked(ctx, now.Add(-keepParked))
+	return err
+}
