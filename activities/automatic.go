@@ -44,14 +44,15 @@ func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err err
 		}
 		out.Examined += due.Examined
 		out.Started += len(due.Started)
+		wait := time.Second
 		switch {
 		case due.Examined > 0:
+			wait = 0
 		case !due.Waiting:
 			return out, nil
-		default:
-			if err := pause(ctx, time.Second); err != nil {
-				return out, err
-			}
+		}
+		if err := pause(ctx, wait); err != nil { // a worker that stops leaves the rest to another one
+			return out, err
 		}
 	}
 }

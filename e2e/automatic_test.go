@@ -189,3 +189,57 @@ func TestDisabled(t *testing.T) {
 	require.Zero(t, s.sweep().Started)
 	require.Equal(t, "COMPLETED", c.sync(access)["status"], "by hand it is read")
 }
+
+// TestWrongStoredPIN: a stored PIN that is no longer right is tried once, and automatic synchronization does not come back
+// before a manual one succeeded. Over XS2A nobody is logged in without the customer, so it is he who finds out.
+func TestWrongStoredPIN(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	for bank, manually := range map[string]bool{"fints": false, "demo": true} {
+		c := s.newCustomer()
+		login := "demo+" + bank
+		access := c.access(bank, login)
+		require.Equal(t, "COMPLETED", c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))["status"])
+		require.NoError(t, s.bank.ChangePassword(login, "another-"+password))
+		if manually {
+			s.bank.RevokeConsents(login)
+		}
+		logins, due := s.bank.Counters().Logins[login], func() int {
+			t.Helper()
+			s.bank.Advance(30 * time.Hour)
+			return s.sweep().Started
+		}
+
+		require.Equal(t, 1, due())
+		y := c.newest(access)
+		require.Equal(t, "FAILED", y["status"])
+		_, reason, _, _ := c.autoSync(access)
+		if manually {
+			require.Equal(t, 10009, codeOf(y))
+			require.Equal(t, "USER_ACTION_REQUIRED", reason)
+			require.Equal(t, logins, s.bank.Counters().Logins[login], "no PIN without the customer")
+			require.Equal(t, 10001, codeOf(c.finish(c.start(access, object{}))), "the stored one")
+			_, reason, _, _ = c.autoSync(access)
+		} else {
+			require.Equal(t, 10001, codeOf(y))
+		}
+		require.Equal(t, "WRONG_CREDENTIALS", reason)
+		for range 3 {
+			require.Zero(t, due())
+		}
+		require.Equal(t, 1, s.bank.Counters().WrongPINs[login], "tried once")
+		require.Equal(t, logins+1, s.bank.Counters().Logins[login])
+
+		// Another wrong one changes nothing; the right one does.
+		require.Equal(t, 10001, codeOf(c.finish(c.start(access, object{"credentials": object{"pin": "nonsense"}, "save_secrets": true}))))
+		require.Zero(t, due())
+		s.canaries.add("the new password", "another-"+password)
+		require.Equal(t, "COMPLETED", c.finish(c.start(access, object{"credentials": object{"pin": "another-" + password}, "save_secrets": true}))["status"])
+		enabled, reason, _, _ := c.autoSync(access)
+		require.True(t, enabled, reason)
+		require.Equal(t, 1, due())
+		require.Equal(t, "COMPLETED", c.newest(access)["status"])
+		require.Equal(t, 2, s.bank.Counters().WrongPINs[login])
+		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+	}
+}

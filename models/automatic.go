@@ -28,7 +28,7 @@ const (
 	UpgradePending     = "UPGRADE_PENDING"
 	WrongCredentials   = "WRONG_CREDENTIALS"
 	UserActionRequired = "USER_ACTION_REQUIRED"
-	Disabled           = "DISABLED" // by the client, for every account
+	Disabled           = "DISABLED" // by the client, who deleted every account or wants none read by itself
 )
 
 // AutoSync is how it stands about an access's automatic synchronization.
@@ -36,7 +36,7 @@ type AutoSync struct {
 	AccessID         uuid.UUID
 	BankID           uuid.UUID
 	Reason           string    // why it is off; "": it is on
-	NextSyncAt       time.Time // on: when it runs next
+	NextSyncAt       time.Time // on: when it runs next; the present: as soon as those before it let it
 	Remaining        int       // unattended reads left in the 24 hours up to now
 	RetryAt          time.Time // none left: when there is one again
 	Running          bool      // a synchronization of the access is under way
@@ -49,14 +49,12 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 	now := tx.NowFunc()
 	var all []AutoSync
 	err := tx.Raw(`
-		SELECT a.id AS access_id, a.bank_id, a.next_sync_at, a.upgrade_announced, p.access_method_id AS upgrade_to,
-		       greatest(0, b.allowed - b.used) AS remaining,
-		       -- Of b.used reads, as many have to get older than a day as there are too many, and one more.
-		       CASE WHEN b.used >= b.allowed THEN b.ends[b.used - b.allowed + 1] + interval '24 hours' ELSE 'epoch' END AS retry_at,
+		SELECT a.id AS access_id, a.bank_id, a.upgrade_announced, p.access_method_id AS upgrade_to,
+		       greatest(0, b.allowed - b.used) AS remaining, r.retry_at, greatest(a.next_sync_at, r.retry_at, @now) AS next_sync_at,
 		       EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH')) AS running,
 		       coalesce(CASE
 		           WHEN p.access_id IS NOT NULL THEN 'UPGRADE_PENDING'
-		           WHEN EXISTS (SELECT FROM accounts k WHERE k.access_id = a.id AND k.deleted_at IS NULL)
+		           WHEN EXISTS (SELECT FROM accounts k WHERE k.access_id = a.id)
 		                AND NOT EXISTS (SELECT FROM accounts k WHERE k.access_id = a.id AND k.deleted_at IS NULL AND k.supported AND k.auto_sync)
 		                THEN 'DISABLED'
 		           WHEN a.stopped_by IS NOT NULL THEN a.stopped_by
@@ -78,6 +76,9 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 			       array_agg(coalesce(y.ended_at, @now) ORDER BY coalesce(y.ended_at, @now)) AS ends
 			FROM synchronizations y WHERE y.access_id = a.id AND y.unattended
 			AND (y.ended_at IS NULL OR y.ended_at > @dayAgo AND y.started_at IS NOT NULL)) b
+		CROSS JOIN LATERAL (
+			-- Of b.used reads, as many have to get older than a day as there are too many, and one more.
+			SELECT CASE WHEN b.used >= b.allowed THEN b.ends[b.used - b.allowed + 1] + interval '24 hours' ELSE 'epoch' END AS retry_at) r
 		WHERE a.id IN @accesses`,
 		map[string]any{"now": now, "dayAgo": now.Add(-24 * time.Hour), "daily": DailyReads, "accesses": accesses}).Scan(&all).Error
 	if err != nil {
@@ -101,7 +102,7 @@ type AutoLimits struct {
 type Due struct {
 	Started  []SyncRef // stored as QUEUED; their workflows are to be started
 	Examined int       // accesses that were due, whether they were started or not
-	Waiting  bool      // more is due than the limits let start now
+	Waiting  bool      // more is due: beyond the limits, or locked by somebody else at this moment
 }
 
 // duePage bounds the accesses that one transaction of StartDue holds.
@@ -139,7 +140,7 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 			case a.Running: // a manual one: when it succeeds, this day is done
 				next[id] = now.Add(15 * time.Minute)
 			case a.Remaining == 0:
-				next[id] = a.RetryAt
+				next[id] = a.NextSyncAt
 			default:
 				next[id] = nextSlot(id, now) // until its end says otherwise
 				y := Synchronization{ID: NewID(), AccessID: id, Status: Queued, Trigger: Auto, Scope: Strings{ScopeTransactions},
@@ -160,8 +161,8 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool, err error) {
 	var found []struct {
 		ID      uuid.UUID
-		Room    int // how many more of its bank may start, this one included
-		Running int // in the whole
+		Beyond  bool // its bank's limit
+		Running int  // in the whole
 	}
 	err = tx.Raw(`
 		WITH RECURSIVE bank (id) AS (
@@ -173,21 +174,21 @@ func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool,
 			SELECT a.bank_id, count(*) AS n FROM synchronizations y JOIN accesses a ON a.id = y.access_id
 			WHERE y.trigger = 'AUTO' AND y.ended_at IS NULL GROUP BY a.bank_id
 		)
-		SELECT d.id, @perBank - coalesce(r.n, 0) - d.place + 1 AS room, (SELECT coalesce(sum(n), 0) FROM running) AS running
+		SELECT d.id, d.place > @perBank - coalesce(r.n, 0) AS beyond, (SELECT coalesce(sum(n), 0) FROM running) AS running
 		FROM bank LEFT JOIN running r ON r.bank_id = bank.id
 		CROSS JOIN LATERAL (
 			SELECT a.id, a.next_sync_at, row_number() OVER (ORDER BY a.next_sync_at) AS place FROM accesses a
 			WHERE a.bank_id = bank.id AND a.deleted_at IS NULL AND a.next_sync_at <= @now
 			ORDER BY a.next_sync_at LIMIT greatest(0, @perBank - coalesce(r.n, 0)) + 1) d
-		WHERE bank.id IS NOT NULL ORDER BY d.next_sync_at LIMIT @page`,
+		WHERE bank.id IS NOT NULL ORDER BY beyond, d.next_sync_at LIMIT @page`,
 		map[string]any{"now": tx.NowFunc(), "perBank": limits.PerBank, "page": duePage + 1}).Scan(&found).Error
 	if err != nil {
 		return nil, false, fmt.Errorf("look for due accesses: %w", err)
 	}
-	for i, f := range found {
-		if f.Room <= 0 || i >= limits.Whole-f.Running || i >= duePage {
+	for _, f := range found {
+		if f.Beyond || len(ids) >= min(limits.Whole-f.Running, duePage) {
 			waiting = true
-			continue
+			break
 		}
 		ids = append(ids, f.ID)
 	}
@@ -200,7 +201,7 @@ func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool,
 	if err != nil {
 		return nil, false, fmt.Errorf("lock the due accesses: %w", err)
 	}
-	return locked, waiting, nil
+	return locked, waiting || len(locked) < len(ids), nil // what somebody else works on at this moment is looked at again
 }
 
 // reschedule sets when accesses are looked at next.

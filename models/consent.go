@@ -66,11 +66,13 @@ func (s *Store) ExpireConsents(ctx context.Context, limit int) (expired int, err
 }
 
 // lockEnding finds consents in force, the first to end first, and locks their accesses as every step with the bank does.
-// Those of an access that is being synchronized at this moment are left for the next time: its customer may be renewing it.
+// Those of an access that is being synchronized are left for the next time: its customer may be renewing it. The consents
+// are locked too, so that one that was renewed at this very moment is looked at as it is now.
 func lockEnding(tx *gorm.DB, which string, limit int, arguments ...any) (ending []endingConsent, err error) {
 	err = tx.Raw(`SELECT c.id, c.access_id, c.valid_until FROM consents c JOIN accesses a ON a.id = c.access_id
 		WHERE c.status = 'VALID' AND a.deleted_at IS NULL AND `+which+`
-		ORDER BY c.valid_until LIMIT ? FOR NO KEY UPDATE OF a SKIP LOCKED`, append(arguments, limit)...).Scan(&ending).Error
+		AND NOT EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH'))
+		ORDER BY c.valid_until LIMIT ? FOR NO KEY UPDATE OF a, c SKIP LOCKED`, append(arguments, limit)...).Scan(&ending).Error
 	if err != nil {
 		return nil, fmt.Errorf("look for consents that end: %w", err)
 	}

@@ -1,0 +1,234 @@
+package models_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"kontoflow/models"
+)
+
+var plenty = models.AutoLimits{PerBank: 1000, Whole: 1000}
+
+// due makes n accesses of the bank, over the method, due; the first of them for the longest time.
+func due(t *testing.T, s *models.Store, like models.Access, n int) (ids []uuid.UUID) {
+	t.Helper()
+	for i := range n {
+		a := models.Access{ID: models.NewID(), UserID: like.UserID, BankID: like.BankID, AccessMethodID: like.AccessMethodID,
+			Status: models.AccessActive, CreatedAt: s.Now(), NextSyncAt: s.Now().Add(-time.Hour + time.Duration(i)*time.Millisecond)}
+		require.NoError(t, s.DB.Create(&a).Error)
+		until := s.Now().AddDate(0, 0, 90)
+		require.NoError(t, s.DB.Create(&models.Consent{ID: models.NewID(), AccessID: a.ID, Status: "VALID", ValidUntil: &until, CreatedAt: s.Now()}).Error)
+		ids = append(ids, a.ID)
+	}
+	return ids
+}
+
+func standing(t *testing.T, s *models.Store, access uuid.UUID) models.AutoSync {
+	t.Helper()
+	all, err := models.AutoSyncs(s.DB, access)
+	require.NoError(t, err)
+	return all[access]
+}
+
+// unattended stores a synchronization without its customer that took a minute, until end.
+func unattended(t *testing.T, s *models.Store, access uuid.UUID, end time.Time) {
+	t.Helper()
+	y := models.Synchronization{ID: models.NewID(), AccessID: access, Status: models.Queued, Trigger: models.Manual,
+		Scope: models.Strings{models.ScopeTransactions}, Unattended: true, CreatedAt: end.Add(-time.Minute)}
+	require.NoError(t, s.DB.Create(&y).Error)
+	require.NoError(t, s.DB.Exec(`UPDATE synchronizations SET status = 'RUNNING', started_at = created_at WHERE id = ?`, y.ID).Error)
+	require.NoError(t, s.DB.Exec(`UPDATE synchronizations SET status = 'COMPLETED', ended_at = ? WHERE id = ?`, end, y.ID).Error)
+}
+
+// TestNextSyncIsWhenItRuns: what the API tells as the next time is when StartDue starts it, and not before; also where
+// what the bank lets be read is used up by then.
+func TestNextSyncIsWhenItRuns(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	s.DB.NowFunc = func() time.Time { return now }
+	a := due(t, s, access(t, s), 1)[0]
+	require.Equal(t, now, standing(t, s, a).NextSyncAt.UTC(), "it is overdue: now")
+
+	for i := range models.DailyReads {
+		unattended(t, s, a, now.Add(time.Duration(i-6)*time.Hour))
+	}
+	next := standing(t, s, a).NextSyncAt
+	require.Zero(t, standing(t, s, a).Remaining)
+	require.Equal(t, now.Add(18*time.Hour), next.UTC(), "a day after the first of four")
+	at := func(moment time.Time) int {
+		now = moment
+		found, err := s.StartDue(t.Context(), plenty)
+		require.NoError(t, err)
+		return len(found.Started)
+	}
+	require.Zero(t, at(now), "nothing is left")
+	require.Zero(t, at(next.Add(-time.Microsecond)))
+	require.Equal(t, next, standing(t, s, a).NextSyncAt, "it stays what it was")
+	require.Equal(t, 1, at(next))
+}
+
+// TestBanksAtTheirLimitHideNobody: however many of them have something due, and for however long.
+func TestBanksAtTheirLimitHideNobody(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	like := access(t, s)
+	// 250 banks, each with one automatic synchronization that runs and one access that is due for an hour.
+	require.NoError(t, s.DB.Exec(`
+		WITH b AS (
+			INSERT INTO banks (id, kind, name, country, supported) SELECT gen_random_uuid(), 'BANK', 'Bank', 'DE', true
+			FROM generate_series(1, 250) RETURNING id
+		), a AS (
+			INSERT INTO accesses (id, user_id, bank_id, access_method_id, status, next_sync_at)
+			SELECT gen_random_uuid(), @user, b.id, @method, 'ACTIVE', CAST(@now AS timestamptz) + (n || ' days')::interval
+			FROM b CROSS JOIN generate_series(-1, 1, 2) n RETURNING id, next_sync_at
+		)
+		INSERT INTO synchronizations (id, access_id, trigger, scope)
+		SELECT gen_random_uuid(), id, 'AUTO', '{TRANSACTIONS}' FROM a WHERE next_sync_at > @now`,
+		map[string]any{"user": like.UserID, "method": like.AccessMethodID, "now": s.Now()}).Error)
+	free := due(t, s, like, 3)
+
+	found, err := s.StartDue(t.Context(), models.AutoLimits{PerBank: 1, Whole: 252})
+	require.NoError(t, err)
+	require.True(t, found.Waiting)
+	require.Len(t, found.Started, 1, "one of its bank's three")
+	require.Equal(t, free[0], found.Started[0].AccessID)
+
+	found, err = s.StartDue(t.Context(), models.AutoLimits{PerBank: 3, Whole: 252})
+	require.NoError(t, err)
+	require.True(t, found.Waiting)
+	require.Equal(t, 1, found.Examined, "251 of 252 run")
+}
+
+// TestLockedAccessesAreWaitedFor: what somebody else works on when it is due is not left until the Schedule looks again.
+func TestLockedAccessesAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ids := due(t, s, access(t, s), 2)
+	err := s.Transact(t.Context(), func(tx *gorm.DB) error {
+		if err := tx.Exec(`SELECT FROM accesses WHERE id = ? FOR NO KEY UPDATE`, ids[0]).Error; err != nil {
+			return err
+		}
+		found, err := s.StartDue(t.Context(), plenty)
+		require.NoError(t, err)
+		require.Len(t, found.Started, 1)
+		require.Equal(t, ids[1], found.Started[0].AccessID)
+		require.True(t, found.Waiting)
+		return nil
+	})
+	require.NoError(t, err)
+	found, err := s.StartDue(t.Context(), plenty)
+	require.NoError(t, err)
+	require.Len(t, found.Started, 1)
+	require.Equal(t, ids[0], found.Started[0].AccessID)
+	require.False(t, found.Waiting)
+}
+
+// TestManySweepsAtOnce: with clients that start and delete at the same moments, every due access has one synchronization,
+// and nobody waits for another in circles.
+func TestManySweepsAtOnce(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ids := due(t, s, access(t, s), 60)
+	var group sync.WaitGroup
+	failed := make(chan error, 100)
+	do := func(f func(context.Context) error) {
+		group.Go(func() {
+			if err := f(t.Context()); err != nil {
+				failed <- err
+			}
+		})
+	}
+	for range 4 {
+		do(func(ctx context.Context) error {
+			for {
+				found, err := s.StartDue(ctx, plenty)
+				if err != nil || found.Examined == 0 && !found.Waiting {
+					return err
+				}
+			}
+		})
+	}
+	for i, id := range ids {
+		switch i % 3 {
+		case 0: // as the API does
+			do(func(ctx context.Context) error {
+				return s.Transact(ctx, func(tx *gorm.DB) error {
+					if err := tx.Exec(`SELECT FROM accesses WHERE id = ? FOR SHARE`, id).Error; err != nil {
+						return err
+					}
+					y := models.Synchronization{ID: models.NewID(), AccessID: id, Status: models.Queued, Trigger: models.Manual,
+						Scope: models.Strings{models.ScopeTransactions}, CreatedAt: s.Now()}
+					if models.CreateSynchronization(tx.SavePoint("before"), &y) != nil { // the sweep was faster
+						return tx.RollbackTo("before").Error
+					}
+					return nil
+				})
+			})
+		case 1:
+			do(func(ctx context.Context) error {
+				return s.Transact(ctx, func(tx *gorm.DB) error {
+					_, err := models.HideAccess(tx, id)
+					return err
+				})
+			})
+		}
+	}
+	group.Wait()
+	close(failed)
+	for err := range failed {
+		require.NoError(t, err)
+	}
+	var counts []int
+	require.NoError(t, s.DB.Raw(`SELECT count(y.id) FROM accesses a LEFT JOIN synchronizations y ON y.access_id = a.id
+		WHERE a.id IN ? AND a.deleted_at IS NULL GROUP BY a.id`, ids).Scan(&counts).Error)
+	require.Len(t, counts, 40)
+	for _, n := range counts {
+		require.Equal(t, 1, n)
+	}
+}
+
+// TestNothingLeftToRead: where the client deleted every account, there is nothing to read.
+func TestNothingLeftToRead(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	like := access(t, s)
+	a := due(t, s, like, 1)[0]
+	account := models.Account{ID: models.NewID(), UserID: like.UserID, AccessID: a, BankID: like.BankID, Identity: "x", ResourceID: "x",
+		Type: "Giro account", AutoSync: true, Supported: true, CreatedAt: s.Now()}
+	require.NoError(t, s.DB.Create(&account).Error)
+	require.Empty(t, standing(t, s, a).Reason)
+	require.NoError(t, s.DB.Model(&account).Update("deleted_at", s.Now()).Error)
+	require.Equal(t, models.Disabled, standing(t, s, a).Reason)
+}
+
+// TestConsentsOfRunningSynchronizations: whoever may be renewing a consent at this moment keeps it until he is done.
+func TestConsentsOfRunningSynchronizations(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a := due(t, s, access(t, s), 1)[0]
+	require.NoError(t, s.DB.Exec(`UPDATE consents SET valid_until = ? WHERE access_id = ?`, s.Now().Add(-time.Second), a).Error)
+	running, err := queue(s, a)
+	require.NoError(t, err)
+	expired, err := s.ExpireConsents(t.Context(), 10)
+	require.NoError(t, err)
+	require.Zero(t, expired)
+	_, err = s.ValidConsent(t.Context(), a)
+	require.NoError(t, err)
+
+	_, err = s.End(t.Context(), running, 30007)
+	require.NoError(t, err)
+	expired, err = s.ExpireConsents(t.Context(), 10)
+	require.NoError(t, err)
+	require.Equal(t, 1, expired)
+	var status string
+	require.NoError(t, s.DB.Raw(`SELECT status FROM accesses WHERE id = ?`, a).Scan(&status).Error)
+	require.Equal(t, fmt.Sprint(models.AccessNeedsAuth), status)
+}
