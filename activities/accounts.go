@@ -39,12 +39,12 @@ func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out Read
 		var e *providers.Error
 		if errors.As(err, &e) && e.Kind == providers.NeedsAuthorization {
 			out.NeedsAuthorization = true
-			return out, failure(a.Store.Transact(ctx, session.Save))
+			return out, failure(session.Transact(ctx, session.Save))
 		}
 		if err != nil {
 			return out, a.fail(ctx, session, 0, err)
 		}
-		err = a.Store.Transact(ctx, func(tx *gorm.DB) error {
+		err = session.Transact(ctx, func(tx *gorm.DB) error {
 			if err := session.Lock(tx); err != nil {
 				return err
 			}

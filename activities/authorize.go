@@ -29,8 +29,6 @@ type AuthorizeInput struct {
 type AuthorizeOutcome struct {
 	Status    providers.StepStatus // Ready, Challenged
 	Challenge ChallengeRef         `json:",omitzero"` // with Challenged
-	// Open says that something is open at the bank until Finish ends it.
-	Open bool `json:",omitempty"`
 	// Superseded is the access that is to be upgraded before anything else: the bank was not asked, Status is empty.
 	Superseded uuid.UUID `json:",omitzero"`
 }
@@ -46,7 +44,9 @@ type ChallengeRef struct {
 // Connect moves the conversation with the bank on until it is Ready or asks the customer something. The first one
 // moves the synchronization to RUNNING, and looks whether the access is to be upgraded.
 func (a *Activities) Connect(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
-	return a.authorize(ctx, in, providers.Provider.Authorize, false)
+	return a.authorize(ctx, in, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+		return p.Authorize(toItsEnd(ctx), c)
+	}, false)
 }
 
 // Answer hands the customer's stored answer to the bank, and moves on like Connect.
@@ -61,7 +61,7 @@ func (a *Activities) Answer(ctx context.Context, in AuthorizeInput) (AuthorizeOu
 			}
 			loaded = true
 		}
-		return p.Answer(ctx, c, answer)
+		return p.Answer(toItsEnd(ctx), c, answer)
 	}, true)
 }
 
@@ -76,7 +76,7 @@ func (a *Activities) AwaitConfirmation(ctx context.Context, in AwaitConfirmation
 		if time.Now().After(in.ExpiresAt) {
 			return providers.Step{}, &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeExpired}
 		}
-		step, err := p.Poll(ctx, c)
+		step, err := p.Poll(toItsEnd(ctx), c)
 		wait = max(step.PollAfter, time.Second)
 		return step, err
 	}, false)
@@ -103,6 +103,10 @@ func pause(ctx context.Context, d time.Duration) error {
 		return nil
 	}
 }
+
+// toItsEnd is the context of a call that changes something at the bank: the adapter bounds it, and a cancel does not break
+// it off, since what came of it has to be known.
+func toItsEnd(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
 // move is one move of an adapter, or several that belong together.
 type move func(providers.Provider, context.Context, *providers.Conversation) (providers.Step, error)
@@ -140,7 +144,7 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 		return out, failure(err)
 	}
 	if answered {
-		err := a.Store.Transact(ctx, func(tx *gorm.DB) error {
+		err := session.Transact(ctx, func(tx *gorm.DB) error {
 			if err := session.Lock(tx); err != nil {
 				return err
 			}
@@ -154,7 +158,7 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 	step := providers.Step{Status: providers.Moving}
 	for first, moves := true, 0; (step.Status == providers.Moving || step.Status == providers.Pending) && err == nil; first = false {
 		if !first { // what is about to be sent is stored before it is sent; and what a poll has come to
-			if err := a.Store.Transact(ctx, session.Save); err != nil {
+			if err := session.Transact(ctx, session.Save); err != nil {
 				return out, failure(err)
 			}
 		}
@@ -174,7 +178,7 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 		return out, a.fail(ctx, session, in.Step, err)
 	}
 
-	err = a.Store.Transact(ctx, func(tx *gorm.DB) error {
+	err = session.Transact(ctx, func(tx *gorm.DB) error {
 		if err := session.Lock(tx); err != nil {
 			return err
 		}
@@ -183,8 +187,7 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 				return err
 			}
 		}
-		_, open := provider.(providers.HangUpper)
-		out = AuthorizeOutcome{Status: step.Status, Open: open}
+		out = AuthorizeOutcome{Status: step.Status}
 		if step.Status == providers.Challenged {
 			challenge, err := session.Ask(tx, step.Challenge, time.Now().Add(a.ChallengeTimeout))
 			if err != nil {
@@ -216,12 +219,15 @@ func (e ending) err() error {
 func (a *Activities) fail(ctx context.Context, session *models.BankSession, step int, err error) error {
 	var e *providers.Error
 	if ctx.Err() != nil || !errors.As(err, &e) {
+		if late := session.KeepLate(ctx); late != nil {
+			return failure(late)
+		}
 		return failure(err)
 	}
 	if e.Kind != providers.NeedsAuthorization {
 		a.Log.WarnContext(ctx, "a step with the bank failed", "sync_id", session.Sync.ID, "kind", e.Kind, "code", e.Code, "error", e.Error())
 	}
-	stored := a.Store.Transact(ctx, func(tx *gorm.DB) error {
+	stored := session.Transact(ctx, func(tx *gorm.DB) error {
 		err := session.Fail(tx, a.syncError(e))
 		if err == nil && step > 0 && e.Kind != providers.Transient { // a rerun must not ask the bank: it counts wrong PINs
 			err = session.Finish(tx, step, ending{Kind: e.Kind, Code: e.Code})

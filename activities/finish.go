@@ -13,8 +13,7 @@ import (
 // FinishInput says how a synchronization ends. Code 0: nothing failed as a whole.
 type FinishInput struct {
 	SyncID uuid.UUID
-	Code   int  `json:",omitempty"`
-	Open   bool `json:",omitempty"` // something may be open at the bank
+	Code   int `json:",omitempty"`
 }
 
 // FinishOutcome is how it ended, in counts.
@@ -29,9 +28,7 @@ type FinishOutcome struct {
 
 // Finish ends a synchronization: COMPLETED, or FAILED with the code.
 func (a *Activities) Finish(ctx context.Context, in FinishInput) (FinishOutcome, error) {
-	if in.Open {
-		a.hangUp(ctx, in.SyncID)
-	}
+	a.hangUp(ctx, in.SyncID)
 	y, err := a.Store.End(ctx, in.SyncID, in.Code)
 	if err != nil {
 		return FinishOutcome{}, failure(err)
@@ -44,18 +41,22 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (FinishOutcome,
 	return out, nil
 }
 
-// hangUp ends what is open at the bank. That it does not work out is no failure: the bank does so by itself, some time later.
+// hangUp ends what is open at the bank, where the protocol keeps something open. That it does not work out is no failure.
 func (a *Activities) hangUp(ctx context.Context, sync uuid.UUID) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	session, err := a.Store.OpenLastSession(ctx, sync)
+	protocol, err := a.Store.RunningProtocol(ctx, sync)
 	if err != nil {
 		return
 	}
-	provider, ok := a.Providers[session.Conversation.Connection.Protocol].(providers.HangUpper)
+	provider, ok := a.Providers[protocol].(providers.HangUpper)
 	if !ok {
 		return
 	}
+	session, err := a.Store.OpenSession(ctx, sync)
+	if err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	if err := provider.HangUp(ctx, &session.Conversation); err != nil {
 		a.Log.DebugContext(ctx, "what is open at the bank could not be ended", "sync_id", sync, "error", err.Error())
 	}

@@ -90,7 +90,7 @@ func (a *Activities) keep(ctx context.Context, session *models.BankSession, befo
 	if ctx.Err() != nil || bytes.Equal(before.Dialog, now.Dialog) && bytes.Equal(before.Lasting, now.Lasting) {
 		return nil
 	}
-	err := a.Store.Transact(ctx, session.Save)
+	err := session.Transact(ctx, session.Save)
 	if errors.Is(err, models.ErrOvertaken) { // another account's reading was told the same, and stored it
 		return nil
 	}

@@ -156,29 +156,29 @@ func (s *Server) DeleteAccess(c echo.Context, accessID AccessID) error {
 	if err != nil {
 		return err
 	}
-	gone := hidden{access: access.ID}
+	var ended models.Ended
 	err = s.store.Transact(ctx, func(tx *gorm.DB) (err error) {
-		gone.running, err = models.HideAccess(tx, access.ID)
+		ended, err = s.store.HideAccess(tx, access.ID)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	s.remove(ctx, gone)
+	s.goOn(ctx, ended)
 	return c.JSON(http.StatusOK, Done{})
 }
 
-// hidden is an access that was deleted, and the synchronization that ran on it, if one did.
-type hidden struct{ access, running uuid.UUID }
-
-// remove lets the workflows do the rest of a deletion.
-func (s *Server) remove(ctx context.Context, gone hidden) {
-	if gone.running != uuid.Nil {
-		s.tell(ctx, "cancel a synchronization", func(ctx context.Context) error { return workflows.Cancel(ctx, s.temporal, gone.running) })
+// goOn lets the workflows do the rest where a relation to a bank has ended: the synchronization that ran stops, and the
+// bank revokes what it granted.
+func (s *Server) goOn(ctx context.Context, ended models.Ended) {
+	if ended.Running != uuid.Nil {
+		s.tell(ctx, "cancel a synchronization", func(ctx context.Context) error { return workflows.Cancel(ctx, s.temporal, ended.Running) })
 	}
-	s.tell(ctx, "start the removal of an access", func(ctx context.Context) error {
-		return workflows.StartRemoval(ctx, s.temporal, s.taskQueue, gone.access)
-	})
+	if ended.Owed.ID != uuid.Nil {
+		s.tell(ctx, "start a revocation", func(ctx context.Context) error {
+			return workflows.StartRevocation(ctx, s.temporal, s.taskQueue, ended.Owed)
+		})
+	}
 }
 
 // ForgetSecrets deletes stored secrets (POST /rest/accesses/{id}/remove_pin).

@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kontoflow/models"
+	"kontoflow/providers"
 )
 
 func TestAccesses(t *testing.T) {
@@ -58,10 +60,8 @@ func TestCredentials(t *testing.T) {
 		"credentials": map[string]string{"login": "jane", "pin": "12345"}}).expect(http.StatusCreated)
 	access := r.body["id"].(string)
 	path := "/rest/accesses/" + access + "/credentials"
-	consent := models.Consent{ID: models.NewID(), AccessID: uuid.MustParse(access), Status: "VALID", CreatedAt: time.Now()}
 	until := time.Now().Add(90 * 24 * time.Hour)
-	consent.ValidUntil = &until
-	require.NoError(t, w.store.DB.Create(&consent).Error)
+	w.grant(uuid.MustParse(access), until)
 	require.Equal(t, until.UTC().Format("2006-01-02T15:04:05.000Z"), u.do("GET", "/rest/accesses/"+access, nil).at("consent", "expires_at"))
 
 	r = u.do("GET", path, nil).expect(http.StatusOK)
@@ -84,10 +84,32 @@ func TestCredentials(t *testing.T) {
 	u.do("PATCH", path+"/"+ids["pin"], revoke).fails(http.StatusNotFound, 1002)
 	require.Equal(t, "REVOKED", u.do("PATCH", path+"/"+ids["consent"], revoke).expect(http.StatusOK).body["status"])
 	u.do("PATCH", path+"/"+ids["consent"], revoke).expect(http.StatusOK)
-	_, err := w.temporal.DescribeWorkflowExecution(t.Context(), "revoke-"+ids["consent"], "")
-	require.NoError(t, err, "the bank will be told")
+	w.requireOwed(access)
 	require.Equal(t, "NEEDS_AUTH", u.do("GET", "/rest/accesses/"+access, nil).body["status"])
 	u.do("POST", "/rest/accesses/"+access+"/syncs", nil).fails(http.StatusBadRequest, 1011, "credentials.pin")
+}
+
+// grant lets the bank have granted an access something.
+func (w *world) grant(access uuid.UUID, until time.Time) {
+	w.t.Helper()
+	y := models.Synchronization{ID: models.NewID(), AccessID: access, Status: models.Queued, Trigger: models.Manual, CreatedAt: time.Now()}
+	require.NoError(w.t, w.store.DB.Create(&y).Error)
+	session, err := w.store.OpenSession(w.t.Context(), y.ID)
+	require.NoError(w.t, err)
+	session.Conversation.Lasting, session.Conversation.Granted = json.RawMessage(`{}`), &providers.Grant{ValidUntil: until}
+	require.NoError(w.t, session.Transact(w.t.Context(), session.Save))
+	_, err = w.store.End(w.t.Context(), y.ID, 0)
+	require.NoError(w.t, err)
+}
+
+// requireOwed: an access's bank is owed one revocation, and will be told.
+func (w *world) requireOwed(access string) {
+	w.t.Helper()
+	var owed []uuid.UUID
+	require.NoError(w.t, w.store.DB.Raw(`SELECT id FROM revocations WHERE access_id = ?`, access).Scan(&owed).Error)
+	require.Len(w.t, owed, 1)
+	_, err := w.temporal.DescribeWorkflowExecution(w.t.Context(), "revoke-"+owed[0].String(), "")
+	require.NoError(w.t, err)
 }
 
 // The last word counts: what a running synchronization was to store is forgotten at its end, too.

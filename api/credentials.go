@@ -1,18 +1,15 @@
 package api
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"gorm.io/gorm"
 
 	"kontoflow/models"
-	"kontoflow/workflows"
 )
 
 // ListCredentials lists what is stored of the customer's credentials, and the bank's consents
@@ -69,7 +66,12 @@ func (s *Server) RevokeCredential(c echo.Context, accessID AccessID, credentialI
 	if !errors.Is(err, gorm.ErrRecordNotFound) {
 		return fmt.Errorf("read the credential: %w", err)
 	}
-	return s.revokeConsent(c, access, id)
+	consent, ended, err := s.store.RevokeConsent(ctx, access.ID, id)
+	if err != nil {
+		return err
+	}
+	s.goOn(ctx, ended)
+	return c.JSON(http.StatusOK, wireGrant(consent, s.store.Now()))
 }
 
 func wireCredential(credential models.Credential) Credential {
@@ -88,46 +90,4 @@ func wireGrant(consent models.Consent, now time.Time) Credential {
 		wire.Status = CredentialStatusACTIVE
 	}
 	return wire
-}
-
-// revokeConsent ends a consent here at once, with what is being read under it, and lets a workflow end it at the bank.
-// There is no row that a sweep would find, so where the workflow cannot be started the caller is told to come again.
-func (s *Server) revokeConsent(c echo.Context, access models.Access, id uuid.UUID) error {
-	ctx := c.Request().Context()
-	var consent models.Consent
-	var running uuid.UUID
-	err := s.store.Transact(ctx, func(tx *gorm.DB) (err error) {
-		// In the order in which a step with the bank stores: the access, then its consent.
-		if err := tx.Exec(`SELECT FROM accesses WHERE id = ? FOR NO KEY UPDATE`, access.ID).Error; err != nil {
-			return err
-		}
-		result := tx.Limit(1).Find(&consent, "id = ? AND access_id = ?", id, access.ID)
-		if result.Error != nil || result.RowsAffected == 0 || consent.Status != "VALID" {
-			return result.Error
-		}
-		consent.Status = "REVOKED"
-		if err := models.EndConsent(tx, access.ID, consent.Status); err != nil {
-			return err
-		}
-		if err := tx.Model(&access).Update("status", models.AccessNeedsAuth).Error; err != nil {
-			return err
-		}
-		running, err = models.CancelRunning(tx, access.ID)
-		return err
-	})
-	switch {
-	case err != nil:
-		return fmt.Errorf("revoke the consent: %w", err)
-	case consent.ID != id:
-		return errNotFound
-	}
-	if running != uuid.Nil {
-		s.tell(ctx, "cancel a synchronization", func(ctx context.Context) error { return workflows.Cancel(ctx, s.temporal, running) })
-	}
-	if consent.Status == "REVOKED" {
-		if err := workflows.StartRevocation(ctx, s.temporal, s.taskQueue, access.ID, consent.ID); err != nil {
-			return &problem{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
-		}
-	}
-	return c.JSON(http.StatusOK, wireGrant(consent, s.store.Now()))
 }

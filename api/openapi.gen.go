@@ -892,10 +892,10 @@ type Error struct {
 	// Code Example: 1002
 	Code int `json:"code"`
 
-	// Data With 1000 and 1011, field → messages.
-	Data        map[string]interface{} `json:"data,omitempty,omitzero"`
-	Description string                 `json:"description"`
-	Group       ErrorGroup             `json:"group"`
+	// Data What there is to say beside the code. With 1000 and 1011, field → messages. The rest is named below; 40001, 40002 and 40003 tell for every account of the access the access and the access method that it has now.
+	Data        map[string]any `json:"data,omitempty,omitzero"`
+	Description string         `json:"description"`
+	Group       ErrorGroup     `json:"group"`
 
 	// Message The bank's own words, on synchronizations only.
 	Message string `json:"message,omitempty,omitzero"`

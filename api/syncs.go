@@ -186,8 +186,11 @@ func fitRedirect(uri string) bool {
 		return false
 	}
 	switch u.Scheme {
-	case "https", "http":
-		return providers.SafeAddress(u)
+	case "https":
+		return u.Hostname() != ""
+	case "http":
+		address, err := netip.ParseAddr(u.Hostname())
+		return u.Hostname() == "localhost" || err == nil && address.IsLoopback()
 	}
 	return !slices.Contains(browserSchemes, u.Scheme)
 }

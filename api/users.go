@@ -147,7 +147,7 @@ func (s *Server) login(ctx context.Context, user, hash, password string) (bool, 
 // DeleteUser hides the user and everything below at once; consents at the banks and the rows follow (DELETE /rest/user).
 func (s *Server) DeleteUser(c echo.Context) error {
 	ctx, who := c.Request().Context(), callerOf(c)
-	var accesses []hidden
+	var accesses []models.Ended
 	err := s.store.Transact(ctx, func(tx *gorm.DB) error {
 		// First, so that no access is made meanwhile. Without accesses there is nothing to wait for; else the last one's
 		// removal takes the row along.
@@ -159,11 +159,11 @@ func (s *Server) DeleteUser(c echo.Context) error {
 			return err
 		}
 		for _, id := range ids {
-			running, err := models.HideAccess(tx, id)
+			ended, err := s.store.HideAccess(tx, id)
 			if err != nil {
 				return err
 			}
-			accesses = append(accesses, hidden{id, running})
+			accesses = append(accesses, ended)
 		}
 		if err := tx.Exec(`UPDATE tokens SET revoked_at = now() WHERE user_id = ? AND revoked_at IS NULL`, who.user).Error; err != nil {
 			return err
@@ -176,8 +176,8 @@ func (s *Server) DeleteUser(c echo.Context) error {
 	if err != nil {
 		return fmt.Errorf("delete the user: %w", err)
 	}
-	for _, access := range accesses {
-		s.remove(ctx, access)
+	for _, ended := range accesses {
+		s.goOn(ctx, ended)
 	}
 	return c.JSON(http.StatusOK, Done{})
 }

@@ -1,6 +1,8 @@
 package e2e_test
 
 import (
+	"net/http"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,15 +126,6 @@ func TestScopes(t *testing.T) {
 func TestRevocation(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	revoke := func(c *customer, access string) {
-		for _, credential := range c.credentials(access) {
-			if credential["type"] == "CONSENT" {
-				var revoked object
-				c.call("PATCH", "/rest/accesses/"+access+"/credentials/"+credential["id"].(string), c.auth, object{"status": "REVOKED"}, 200, &revoked)
-				require.Equal(c.t, "REVOKED", revoked["status"])
-			}
-		}
-	}
 	deleteAccess := func(c *customer, access string) {
 		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
 		for _, path := range []string{"", "/syncs", "/credentials"} {
@@ -149,15 +142,17 @@ func TestRevocation(t *testing.T) {
 	for name, p := range map[string]struct {
 		bank, persona string
 		end           func(c *customer, access string)
-		rows          bool // of the access are left
-		running       bool // a synchronization, when it happens
-		down          bool // the bank
+		rows          bool           // of the access are left
+		running       bool           // a synchronization, when it happens
+		down          *sandbox.Fault // how the bank is
 	}{
-		"consent":               {bank: "demo", persona: "demo", end: revoke, rows: true},
-		"consent_while_running": {bank: "demo", persona: "again", end: revoke, rows: true, running: true},
-		"consent_OAuth":         {bank: "oauth", persona: "demo", end: revoke, rows: true},
+		"consent":               {bank: "demo", persona: "demo", end: (*customer).revoke, rows: true},
+		"consent_while_running": {bank: "demo", persona: "again", end: (*customer).revoke, rows: true, running: true},
+		"consent_OAuth":         {bank: "oauth", persona: "demo", end: (*customer).revoke, rows: true},
+		"consent_while_down":    {bank: "demo", persona: "demo", end: (*customer).revoke, rows: true, down: &sandbox.Fault{Action: sandbox.ActStatus, Status: 500}},
 		"access":                {bank: "demo", persona: "demo", end: deleteAccess},
-		"access_while_down":     {bank: "demo", persona: "demo", end: deleteAccess, down: true},
+		"access_maintenance":    {bank: "demo", persona: "demo", end: deleteAccess, down: &sandbox.Fault{Action: sandbox.ActStatus, Status: 503, Text: "Wartung"}},
+		"access_certificate":    {bank: "demo", persona: "demo", end: deleteAccess, down: &sandbox.Fault{Action: sandbox.ActStatus, Status: 401, Code: "CERTIFICATE_EXPIRED"}},
 		"access_while_running":  {bank: "demo", persona: "again", end: deleteAccess, running: true},
 		"user":                  {bank: "demo", persona: "demo", end: deleteUser},
 		"user_while_running":    {bank: "prestep", persona: "demo", end: deleteUser, running: true},
@@ -175,12 +170,17 @@ func TestRevocation(t *testing.T) {
 			} else {
 				require.Equal(t, "COMPLETED", c.finish(sync)["status"])
 			}
-			if p.down {
-				require.NoError(t, s.bank.Inject(sandbox.Fault{Login: login, Endpoint: "consents.delete", Action: sandbox.ActStatus, Status: 500, Times: 1}))
+			if p.down != nil {
+				p.down.Login, p.down.Endpoint, p.down.Times = login, "consents.delete", 1
+				require.NoError(t, s.bank.Inject(*p.down))
 			}
 			p.end(c, access)
+			if !p.rows {
+				c.requireGone(access) // whatever the bank does
+			}
 
-			c.eventually(func() bool { return s.bank.Counters().ByLogin[login]["consents.delete"] > 0 }, "revoked at the bank")
+			c.revoked(access)
+			require.Zero(t, s.bank.RevokeConsents(login), "none is valid at the bank")
 			if p.rows {
 				require.Equal(t, "REVOKED", c.consent(access)[0]["status"])
 				require.Equal(t, "NEEDS_AUTH", c.at("/rest/accesses/" + access)["status"])
@@ -195,12 +195,110 @@ func TestRevocation(t *testing.T) {
 				c.requireLedger(login, true)
 				return
 			}
-			c.eventually(func() bool { return c.rows("accesses", access)+c.rows("transactions", access) == 0 }, "nothing is left")
+			c.eventually(func() bool { return c.rows("transactions", access) == 0 }, "nothing is left")
 			if name == "user" || name == "user_while_running" {
 				c.eventually(func() bool { return c.rows("users", c.id) == 0 }, "nothing is left of the user")
 			}
 		})
 	}
+}
+
+// TestRevocationWaitsForTheBank: while a bank is down the customer goes on. He authorizes a new consent, which stays when
+// the bank is back and ends the old one; what he deletes is deleted.
+func TestRevocationWaitsForTheBank(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	c := s.newCustomer()
+	access := c.access("demo", "demo")
+	require.Equal(t, "COMPLETED", c.sync(access)["status"])
+	down := sandbox.Fault{Login: "demo", Endpoint: "consents.delete", Action: sandbox.ActStatus, Status: 503}
+	require.NoError(t, s.bank.Inject(down))
+	tried := func() int { return s.bank.Counters().ByLogin["demo"]["consents.delete"] }
+
+	c.revoke(access)
+	c.eventually(func() bool { return tried() > 0 }, "the bank is told")
+	require.Equal(t, "COMPLETED", c.sync(access)["status"])
+	require.Equal(t, 2, s.bank.Counters().Consents["demo"])
+	s.bank.ClearFaults()
+	c.revoked(access)
+	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{}))["status"], "under the new consent")
+	require.Equal(t, 2, s.bank.Counters().Consents["demo"])
+
+	require.NoError(t, s.bank.Inject(down))
+	before := tried()
+	c.call("DELETE", "/rest/user", c.auth, nil, 200, nil)
+	c.eventually(func() bool { return c.rows("users", c.id) == 0 && tried() > before }, "the bank is down, and nothing is left of the user")
+	s.bank.ClearFaults()
+	c.revoked(access)
+	require.Zero(t, s.bank.RevokeConsents("demo"))
+}
+
+// TestCancelLeavesNoConsent: what a synchronization has begun at the bank ends with it when the client cancels, so that
+// the customer cannot authorize afterwards what nobody waits for; also where the bank was just about to answer.
+func TestCancelLeavesNoConsent(t *testing.T) {
+	t.Parallel()
+	asked, answer := make(chan struct{}), make(chan struct{})
+	ask := sync.OnceFunc(func() { close(asked) })
+	s := newStack(t, func(s *stack) {
+		s.wrapBank = func(bank http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == "POST" && r.URL.Path == "/demo/v1/consents" && r.Header.Get("PSU-ID") == "demo+slow" {
+					ask()
+					<-answer
+				}
+				bank.ServeHTTP(w, r)
+			})
+		}
+	})
+	did := func(login, endpoint string) int { return s.bank.Counters().ByLogin[login][endpoint] }
+	cancel := func(c *customer, sync string) {
+		c.post(sync+"/cancel", nil, 200, nil)
+		c.eventually(func() bool { return codeOf(c.at(sync)) == 30007 }, "cancelled")
+	}
+	t.Run("while the customer is at the bank", func(t *testing.T) {
+		t.Parallel()
+		c := s.in(t).newCustomer()
+		access := c.access("demo", "redirect")
+		sync := c.start(access, object{"credentials": object{"pin": password}})
+		location := c.until(sync, "")["challenge"].(object)["location"].(string)
+		cancel(c, sync)
+		c.revoked(access)
+		visitor := sandbox.Visitor{Login: c.login, Password: password, TAN: tan, Client: http.DefaultClient}
+		_, err := visitor.Approve(t.Context(), location)
+		require.Error(t, err, "the bank knows nothing of it any more")
+		require.Zero(t, s.bank.RevokeConsents("redirect"))
+	})
+	t.Run("while the bank creates it", func(t *testing.T) {
+		t.Parallel()
+		c := s.in(t).newCustomer()
+		access := c.access("demo", "demo+slow")
+		sync := c.start(access, object{"credentials": object{"pin": password}})
+		<-asked
+		cancel(c, sync)
+		require.Zero(t, did("demo+slow", "consents.create"), "the cancel does not wait for the bank")
+		close(answer)
+		c.eventually(func() bool { return did("demo+slow", "consents.delete") == 1 }, "the consent that came too late is ended")
+		c.revoked(access)
+		require.Equal(t, "COMPLETED", c.sync(access)["status"])
+	})
+}
+
+// revoke revokes the access's consent.
+func (c *customer) revoke(access string) {
+	c.t.Helper()
+	for _, credential := range c.consent(access) {
+		if credential["status"] == "ACTIVE" {
+			var revoked object
+			c.call("PATCH", "/rest/accesses/"+access+"/credentials/"+credential["id"].(string), c.auth, object{"status": "REVOKED"}, 200, &revoked)
+			require.Equal(c.t, "REVOKED", revoked["status"])
+		}
+	}
+}
+
+// revoked waits until the bank of an access, which may be gone, is owed nothing.
+func (c *customer) revoked(access string) {
+	c.t.Helper()
+	c.eventually(func() bool { return c.rows("revocations", access) == 0 }, "revoked at the bank")
 }
 
 // rows counts what is stored of an access, or of a user.
@@ -209,6 +307,7 @@ func (c *customer) rows(what, id string) (n int) {
 	query := map[string]string{
 		"accesses":     `SELECT count(*) FROM accesses WHERE id = ?`,
 		"transactions": `SELECT count(*) FROM transactions t JOIN accounts k ON k.id = t.account_id WHERE k.access_id = ?`,
+		"revocations":  `SELECT count(*) FROM revocations WHERE access_id = ?`,
 		"users":        `SELECT count(*) FROM users WHERE id = ?`,
 	}[what]
 	require.NoError(c.t, c.store.DB.Raw(query, id).Scan(&n).Error)

@@ -74,7 +74,8 @@ func killed(t *testing.T, n int) (*outcome, int) {
 	require.Equal(t, "COMPLETED", c.sync(c.access("demo", "demo"))["status"], s.logs)
 	w.kill()
 	require.Equal(t, n > 0, w.started == 2, "the worker was not killed")
-	o := &outcome{s.snapshot(t), s.bank.Counters(), &mischief{what: disturbance{kind: died}}}
+	counters := s.bank.Counters()
+	o := &outcome{s.snapshot(t), counters, s.bank.RevokeConsents("demo"), &mischief{what: disturbance{kind: died}}}
 	return o, int(requests.Load())
 }
 
@@ -236,9 +237,18 @@ func TestAPIDiesBetweenRowAndTemporal(t *testing.T) {
 		require.Equal(t, "COMPLETED", c.sync(access)["status"])
 		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
 		c.requireGone(access)
-		require.Equal(t, 1, s.bank.Counters().ByLogin["demo+deleted"]["consents.delete"])
+		c.revoked(access)
+		require.Zero(t, s.bank.RevokeConsents("demo+deleted"))
 	})
-	require.Greater(t, mute.asked.Load(), int32(6))
+	t.Run("revocation", func(t *testing.T) {
+		c := s.in(t).newCustomer()
+		access := c.access("demo", "demo+revoked")
+		require.Equal(t, "COMPLETED", c.sync(access)["status"])
+		c.revoke(access)
+		c.revoked(access)
+		require.Zero(t, s.bank.RevokeConsents("demo+revoked"))
+	})
+	require.Greater(t, mute.asked.Load(), int32(8))
 }
 
 // mute is a Temporal that the API does not reach.

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/api/temporalproto"
 	"go.temporal.io/sdk/worker"
 
+	"kontoflow/sandbox"
 	"kontoflow/workflows"
 )
 
@@ -103,11 +104,14 @@ func TestHistories(t *testing.T) {
 			require.Equal(c.t, 30005, codeOf(c.until(sync, challenge["id"].(string))))
 			return idOf(sync)
 		},
-		"removal": func(c *customer) string {
-			access := c.access("demo", "demo+removed")
+		"revocation": func(c *customer) string {
+			access := c.access("demo", "demo+revoked")
 			require.Zero(c.t, codeOf(c.sync(access)))
-			c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
-			return "remove-" + access
+			require.NoError(c.t, c.bank.Inject(sandbox.Fault{Login: "demo+revoked", Endpoint: "consents.delete", Action: sandbox.ActStatus, Status: 503, Times: 1}))
+			c.revoke(access)
+			var owed string
+			require.NoError(c.t, c.store.DB.Raw(`SELECT id FROM revocations WHERE access_id = ?`, access).Scan(&owed).Error)
+			return "revoke-" + owed
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -207,6 +207,8 @@ func TestConsentEnds(t *testing.T) {
 				require.Equal(t, "EXPIRED", all[0]["status"])
 				require.Equal(t, "ACTIVE", all[1]["status"])
 				require.False(t, f.follow(t, s), f.login)
+				c.revoked(f.access)
+				require.Equal(t, 1, s.bank.RevokeConsents(f.login), "the old one is not left at the bank")
 			}
 		})
 	}

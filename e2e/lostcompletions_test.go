@@ -124,12 +124,8 @@ var ways = []way{
 		y := c.finish(c.start(access, object{}))
 		require.Equal(c.t, 40003, codeOf(y), "%v\n%s", y, c.logs)
 		completed(c, y["error"].(object)["data"].(object)["accesses_created"].([]any)[0].(string))
-		require.Eventually(c.t, func() bool { // the old method's state is revoked at the bank
-			var left int
-			err := c.store.Pool.QueryRow(c.t.Context(), `SELECT count(*) FROM left_consents`).Scan(&left)
-			return err == nil && left == 0
-		}, patience, 50*time.Millisecond)
 	}, authorization},
+	{"revocation", "demo", completed, (*customer).revoke, nothing},
 	{"removal", "demo", completed, func(c *customer, access string) {
 		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
 		require.Eventually(c.t, func() bool {
@@ -309,6 +305,7 @@ var ids = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{32}`)
 type outcome struct {
 	tables map[string][]string
 	bank   sandbox.Counters
+	valid  int // consents at the bank
 	*mischief
 }
 
@@ -333,8 +330,14 @@ func (w way) walk(t *testing.T, d disturbance) *outcome {
 	m.awake = true
 	m.mu.Unlock()
 	w.goes(c, access)
+	require.Eventually(t, func() bool { // what is over is over at the bank, too
+		var owed int
+		err := s.store.Pool.QueryRow(t.Context(), `SELECT count(*) FROM revocations`).Scan(&owed)
+		return err == nil && owed == 0
+	}, patience, 50*time.Millisecond)
 	s.worker.Stop() // after the last activity's last attempt
-	return &outcome{s.snapshot(t), s.bank.Counters(), m}
+	counters := s.bank.Counters()
+	return &outcome{s.snapshot(t), counters, s.bank.RevokeConsents(login), m}
 }
 
 // requireSame compares with a disturbed walk.
@@ -354,6 +357,7 @@ func (o *outcome) requireSame(t *testing.T, disturbed *outcome) {
 		}
 		require.Equal(t, before, rows, "table %s", table)
 	}
+	require.Equal(t, o.valid, disturbed.valid, "consents in force at the bank")
 	require.Equal(t, o.bank.WrongPINs, disturbed.bank.WrongPINs, "wrong PINs")
 	for login, wrong := range disturbed.bank.WrongTANs {
 		// A bank that leaves the challenge open after a wrong TAN cannot be asked whether the TAN has arrived. Where its

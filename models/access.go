@@ -33,7 +33,7 @@ type Access struct {
 	SaveCredentials bool
 	AuthMethods     []providers.AuthMethod `gorm:"serializer:json"` // as the bank last listed them
 	BankState       []byte                 // sealed: providers.Conversation.Lasting
-	PartedFrom      *uuid.UUID             // the access that an upgrade took its accounts from
+	PartedFrom      *uuid.UUID             // the first of the accesses that upgrades made of one
 	NextSyncAt      time.Time              // when automatic synchronization looks at it
 	CreatedAt       time.Time
 	DeletedAt       *time.Time

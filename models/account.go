@@ -172,8 +172,8 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 	transactions, adding := b.Sync.reads(ScopeTransactions), len(known) == 0 || b.Sync.reads(ScopeAccounts)
 	var parted []Account // an upgrade moved them to another access: they do not come back
 	if adding && len(known) > 0 {
-		err := tx.Where(`access_id IN (SELECT x.id FROM accesses x JOIN accesses a ON a.id = ?
-			WHERE x.id = a.parted_from OR x.parted_from = a.id)`, b.Access.ID).Find(&parted).Error
+		err := tx.Where(`access_id IN (SELECT x.id FROM accesses x JOIN accesses a ON a.id = ? AND x.id <> a.id
+			WHERE x.id = coalesce(a.parted_from, a.id) OR x.parted_from = coalesce(a.parted_from, a.id))`, b.Access.ID).Find(&parted).Error
 		if err != nil {
 			return nil, fmt.Errorf("read the accounts that moved away: %w", err)
 		}
@@ -241,8 +241,11 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 
 // describe takes over what the bank says, except what the client named himself.
 func (a *Account) describe(offered providers.Account, position int) {
-	a.ResourceID, a.Card, a.Type, a.Position = offered.ResourceID, offered.Card, offered.Type, position
+	a.ResourceID, a.Card, a.Position = offered.ResourceID, offered.Card, position
 	a.Identity = identity(offered)
+	if a.Type == "" || offered.Type != providers.Unknown {
+		a.Type = offered.Type
+	}
 	for _, said := range []struct {
 		before **string
 		now    string

@@ -175,7 +175,7 @@ func TestManySweepsAtOnce(t *testing.T) {
 		case 1:
 			do(func(ctx context.Context) error {
 				return s.Transact(ctx, func(tx *gorm.DB) error {
-					_, err := models.HideAccess(tx, id)
+					_, err := s.HideAccess(tx, id)
 					return err
 				})
 			})

@@ -3,6 +3,7 @@ package models
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,11 +32,9 @@ type BankSession struct {
 	Outcome      json.RawMessage // of the last finished step
 
 	store   *Store
-	method  AccessMethod
-	sealed  []byte // column `dialog`
 	version int
 	state   dialogState
-	lasting []byte // as loaded, to tell whether it changed
+	lasting []byte // as stored, to tell whether it changed; sealed it is Access.BankState
 }
 
 // dialogState is what the sealed column `dialog` holds.
@@ -48,51 +47,33 @@ type dialogState struct {
 // call moves QUEUED to RUNNING. ErrEdge: the synchronization has ended. ErrCancelled: it is to end.
 func (s *Store) OpenSession(ctx context.Context, sync uuid.UUID) (*BankSession, error) {
 	b := &BankSession{store: s}
-	err := s.loadSession(ctx, sync, b)
-	for err == nil && b.Sync.Status == Queued && b.Sync.CancelRequestedAt == nil {
-		if err = s.beginSession(ctx, b); errors.Is(err, ErrEdge) { // a copy of this attempt was faster, or a cancel
-			err = s.loadSession(ctx, sync, b)
+	var method AccessMethod
+	var dialog []byte
+	err := s.loadSession(ctx, sync, b, &method, &dialog)
+	for err == nil && b.Sync.Status == Queued {
+		if err = s.beginSession(ctx, b, &dialog); errors.Is(err, ErrEdge) { // a copy of this attempt was faster, or a cancel
+			err = s.loadSession(ctx, sync, b, &method, &dialog)
 		}
 	}
-	switch {
-	case err != nil:
-		return nil, err
-	case b.Sync.CancelRequestedAt != nil:
-		return nil, ErrCancelled
-	}
-	return b, b.unseal(ctx)
-}
-
-// OpenLastSession is OpenSession for the end of a synchronization, be it cancelled or not. ErrEdge: it has ended, or never begun.
-func (s *Store) OpenLastSession(ctx context.Context, sync uuid.UUID) (*BankSession, error) {
-	b := &BankSession{store: s}
-	if err := s.loadSession(ctx, sync, b); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	if b.Sync.Status == Queued {
-		return nil, ErrEdge
-	}
-	return b, b.unseal(ctx)
-}
 
-// unseal opens what was loaded.
-func (b *BankSession) unseal(ctx context.Context) (err error) {
-	s, sync := b.store, b.Sync.ID
-	if err := open(s.Vault, b.sealed, dialogPlace(sync), &b.state); err != nil {
-		return err
+	if err := open(s.Vault, dialog, dialogPlace(sync), &b.state); err != nil {
+		return nil, err
 	}
 	c := &b.Conversation
-	if c.Connection, err = s.OpenConnection(&b.method); err != nil {
-		return err
+	if c.Connection, err = s.OpenConnection(&method); err != nil {
+		return nil, err
 	}
 	if c.Credentials, err = s.openCredentials(ctx, b.Access.ID, &sync); err != nil {
-		return err
+		return nil, err
 	}
 	if err := open(s.Vault, b.Sync.PSU, psuPlace(sync), &c.PSU); err != nil {
-		return err
+		return nil, err
 	}
 	if err := open(s.Vault, b.Access.BankState, bankStatePlace(b.Access.ID), &c.Lasting); err != nil {
-		return err
+		return nil, err
 	}
 	b.lasting = c.Lasting
 	c.Dialog = b.state.Adapter
@@ -100,15 +81,15 @@ func (b *BankSession) unseal(ctx context.Context) (err error) {
 	c.Interactive = b.Sync.Trigger == Manual
 	c.Resumed = true
 	c.Consent = b.Access.consent()
-	return nil
+	return b, nil
 }
 
 // loadSession reads everything that a step starts from in one query: every activity begins here.
-func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession) error {
+func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession, method *AccessMethod, dialog *[]byte) error {
 	y, a := &b.Sync, &b.Access
 	err := s.Pool.QueryRow(ctx, `
 		SELECT y.id, y.access_id, y.status, y.trigger, y.scope, y.psu, y.cancel_requested_at,
-		       a.id, a.user_id, a.bank_id, a.consent, a.bank_state, m.id, m.connection,
+		       a.id, a.user_id, a.bank_id, a.access_method_id, a.consent, a.bank_state, m.id, m.connection,
 		       m.superseded_by IS NOT NULL, b.dialog, coalesce(b.version, 0), coalesce(b.steps, 0), b.outcome
 		FROM synchronizations y
 		JOIN accesses a ON a.id = y.access_id
@@ -116,19 +97,21 @@ func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession)
 		LEFT JOIN bank_sessions b ON b.sync_id = y.id
 		WHERE y.id = $1`, sync).
 		Scan(&y.ID, &y.AccessID, &y.Status, &y.Trigger, (*[]string)(&y.Scope), &y.PSU, &y.CancelRequestedAt,
-			&a.ID, &a.UserID, &a.BankID, &a.Consent, &a.BankState, &b.method.ID, &b.method.Connection,
-			&b.Superseded, &b.sealed, &b.version, &b.Steps, (*[]byte)(&b.Outcome))
+			&a.ID, &a.UserID, &a.BankID, &a.AccessMethodID, &a.Consent, &a.BankState, &method.ID, &method.Connection,
+			&b.Superseded, dialog, &b.version, &b.Steps, (*[]byte)(&b.Outcome))
 	switch {
 	case err != nil:
 		return found(err, "the bank session")
 	case y.Status.Ended():
 		return ErrEdge
+	case y.CancelRequestedAt != nil:
+		return ErrCancelled
 	}
 	return nil
 }
 
 // beginSession moves QUEUED to RUNNING, with a dialog that has nothing in it yet.
-func (s *Store) beginSession(ctx context.Context, b *BankSession) error {
+func (s *Store) beginSession(ctx context.Context, b *BankSession, dialog *[]byte) error {
 	sealed, err := seal(s.Vault, dialogState{RedirectState: NewSecret("")}, dialogPlace(b.Sync.ID))
 	if err != nil {
 		return err
@@ -140,9 +123,19 @@ func (s *Store) beginSession(ctx context.Context, b *BankSession) error {
 		if err := tx.Exec(`INSERT INTO bank_sessions (sync_id, dialog) VALUES (?, ?)`, b.Sync.ID, sealed).Error; err != nil {
 			return fmt.Errorf("begin the bank session: %w", err)
 		}
-		b.Sync.Status, b.sealed = Running, sealed
+		b.Sync.Status, *dialog = Running, sealed
 		return nil
 	})
+}
+
+// RunningProtocol is the protocol that a synchronization speaks with its bank; "" where it is not RUNNING.
+func (s *Store) RunningProtocol(ctx context.Context, sync uuid.UUID) (protocol string, err error) {
+	err = s.DB.WithContext(ctx).Raw(`SELECT m.protocol FROM synchronizations y JOIN accesses a ON a.id = y.access_id
+		JOIN access_methods m ON m.id = a.access_method_id WHERE y.id = ? AND y.status = ?`, sync, Running).Scan(&protocol).Error
+	if err != nil {
+		return "", fmt.Errorf("read the synchronization's protocol: %w", err)
+	}
+	return protocol, nil
 }
 
 // openCredentials opens what the customer gave for the access, where values given for this synchronization win.
@@ -189,7 +182,24 @@ func (b *BankSession) Lock(tx *gorm.DB) error {
 	return nil
 }
 
-// Save puts the conversation back, sealed. ErrOvertaken: another attempt stored since this one loaded.
+// Transact runs f, which saves the session, in one transaction; if it fails, the session is as it was before. What the
+// bank did for a synchronization that is over by now is not lost with it, see KeepLate.
+func (b *BankSession) Transact(ctx context.Context, f func(tx *gorm.DB) error) error {
+	before, left := *b, b.Conversation.Left
+	err := b.store.Transact(ctx, f)
+	if err != nil {
+		now := b.Conversation
+		*b = before
+		b.Conversation, b.Conversation.Left = now, left
+		if late := b.KeepLate(ctx); late != nil {
+			return late
+		}
+	}
+	return err
+}
+
+// Save puts the conversation back, sealed. ErrOvertaken: another attempt stored since this one loaded, or the client
+// ended the access's relation to the bank.
 func (b *BankSession) Save(tx *gorm.DB) error { return b.save(tx, b.Steps, b.Outcome) }
 
 // Finish puts the conversation back as the end of a step, with the outcome that a rerun of the step will answer.
@@ -207,15 +217,8 @@ func (b *BankSession) save(tx *gorm.DB, steps int, outcome json.RawMessage) erro
 	if err != nil {
 		return err
 	}
-	changed := !bytes.Equal(b.lasting, b.Conversation.Lasting)
-	if changed { // before the session's own row: the access is always locked first, see Lock
-		sealed, err := seal(b.store.Vault, b.Conversation.Lasting, bankStatePlace(b.Access.ID))
-		if err != nil {
-			return err
-		}
-		if err := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ?`, sealed, b.Access.ID).Error; err != nil {
-			return fmt.Errorf("store the access's state at the bank: %w", err)
-		}
+	if err := b.saveLasting(tx); err != nil { // before the session's own row: the access is always locked first, see Lock
+		return err
 	}
 	result := tx.Exec(`UPDATE bank_sessions SET dialog = ?, version = version + 1, steps = ?, outcome = ?, updated_at = now()
 		WHERE sync_id = ? AND version = ?`, sealed, steps, nullJSON(outcome), b.Sync.ID, b.version)
@@ -225,20 +228,83 @@ func (b *BankSession) save(tx *gorm.DB, steps int, outcome json.RawMessage) erro
 	if result.RowsAffected == 0 {
 		return ErrOvertaken
 	}
-	if changed {
-		// Only with a change: a consent that the client revoked meanwhile is not in force again because it is still known.
-		if g := b.Conversation.Granted; g != nil {
-			err = recordGrant(tx, b.Access.ID, g)
-		} else { // there was one, perhaps, and the bank no longer knows it
-			err = EndConsent(tx, b.Access.ID, "EXPIRED")
-		}
-		if err != nil {
-			return fmt.Errorf("store the consent: %w", err)
+	b.version++
+	b.Steps, b.Outcome = steps, outcome
+	return nil
+}
+
+// saveLasting stores what lives with the access, where it changed, and what came of its consent. ErrOvertaken: it is not
+// what was loaded any more.
+func (b *BankSession) saveLasting(tx *gorm.DB) error {
+	c := &b.Conversation
+	if bytes.Equal(b.lasting, c.Lasting) { // and nothing else: a consent that the client revoked is not in force again because it is still known
+		return nil
+	}
+	sealed, err := seal(b.store.Vault, c.Lasting, bankStatePlace(b.Access.ID))
+	if err != nil {
+		return err
+	}
+	result := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ? AND bank_state IS NOT DISTINCT FROM ?`, sealed, b.Access.ID, b.Access.BankState)
+	switch {
+	case result.Error != nil:
+		return fmt.Errorf("store the access's state at the bank: %w", result.Error)
+	case result.RowsAffected == 0:
+		return ErrOvertaken
+	}
+	if c.Granted != nil {
+		err = recordGrant(tx, b.Access.ID, c.Granted)
+	} else { // there was one, perhaps, and the bank no longer knows it
+		err = EndConsent(tx, b.Access.ID, "EXPIRED")
+	}
+	if err != nil {
+		return fmt.Errorf("store the consent: %w", err)
+	}
+	for _, left := range c.Left {
+		if _, err := b.store.owe(tx, &b.Access, left, nil); err != nil {
+			return err
 		}
 	}
-	b.version++
-	b.Steps, b.Outcome, b.lasting = steps, outcome, b.Conversation.Lasting
+	b.Access.BankState, b.lasting, c.Left = sealed, c.Lasting, nil
 	return nil
+}
+
+// KeepLate deals with what a step has come to in a synchronization that is over meanwhile, cancelled or deleted, since
+// nobody waits for a bank that is just answering: a consent that it has created is at the bank all the same. Where it is
+// not in force, or the relation was ended meanwhile, the bank is owed its end; else the access keeps what is new. It
+// changes nothing while the synchronization goes on.
+func (b *BankSession) KeepLate(ctx context.Context) error {
+	c := &b.Conversation
+	if len(c.Lasting) == 0 || bytes.Equal(b.lasting, c.Lasting) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return b.store.Transact(ctx, func(tx *gorm.DB) error {
+		var stored []byte
+		err := tx.Raw(`SELECT bank_state FROM accesses WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE`, b.Access.ID).Row().Scan(&stored)
+		gone := errors.Is(err, sql.ErrNoRows)
+		if err != nil && !gone {
+			return fmt.Errorf("lock the access: %w", err)
+		}
+		var goesOn bool
+		err = tx.Raw(`SELECT EXISTS (SELECT FROM synchronizations WHERE id = ? AND ended_at IS NULL AND cancel_requested_at IS NULL)`,
+			b.Sync.ID).Scan(&goesOn).Error
+		if err != nil {
+			return fmt.Errorf("look whether the synchronization goes on: %w", err)
+		}
+		left := gone || stored == nil && b.Access.BankState != nil
+		unchanged := bytes.Equal(stored, b.Access.BankState)
+		switch {
+		case goesOn:
+			return nil
+		case left, unchanged && c.Granted == nil && c.Connection.Consents():
+			_, err = b.store.owe(tx, &b.Access, c.Lasting, nil)
+			return err
+		case unchanged:
+			return b.saveLasting(tx)
+		}
+		return nil // the next one has begun, and knows better
+	})
 }
 
 func nullJSON(raw json.RawMessage) any {

@@ -17,13 +17,13 @@ import (
 	"kontoflow/vault"
 )
 
-func open(t *testing.T) *models.Store {
+func open(t *testing.T, options ...models.Option) *models.Store {
 	t.Helper()
 	keys, err := vault.NewKeyset()
 	require.NoError(t, err)
 	v, err := vault.Open(keys)
 	require.NoError(t, err)
-	s, err := models.Open(t.Context(), testground.Database(t), v)
+	s, err := models.Open(t.Context(), testground.Database(t), v, options...)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s

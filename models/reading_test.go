@@ -174,7 +174,7 @@ func TestDeletionMeetsTheEnd(t *testing.T) {
 		})
 		together(func() error {
 			return s.Transact(t.Context(), func(tx *gorm.DB) error {
-				_, err := models.HideAccess(tx, session.Access.ID)
+				_, err := s.HideAccess(tx, session.Access.ID)
 				return err
 			})
 		})

@@ -2,37 +2,35 @@ package models
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-
-	"kontoflow/providers"
 )
 
-// ErrBusy says that a synchronization of the access runs.
-var ErrBusy = errors.New("a synchronization of the access runs")
-
-// HideAccess takes an access out of everybody's sight: its secrets are deleted, a running synchronization is asked to
-// end, and its removal at the bank may start (workflows.RemoveAccess). It answers the running synchronization's id,
-// or the nil UUID.
-func HideAccess(tx *gorm.DB, access uuid.UUID) (running uuid.UUID, err error) {
+// HideAccess deletes an access as far as anybody can see: it is gone from all answers, its secrets are deleted, and what
+// the bank granted is owed to be revoked. The rows follow (DeletedAccesses).
+func (s *Store) HideAccess(tx *gorm.DB, access uuid.UUID) (ended Ended, err error) {
 	now := tx.NowFunc()
 	result := tx.Model(&Access{}).Where("id = ? AND deleted_at IS NULL", access).Updates(map[string]any{"deleted_at": now, "status": AccessRevoked})
 	if result.Error != nil {
-		return running, fmt.Errorf("hide the access: %w", result.Error)
+		return ended, fmt.Errorf("hide the access: %w", result.Error)
 	}
 	if result.RowsAffected == 0 {
-		return running, ErrNotFound
+		return ended, ErrNotFound
+	}
+	if ended.Owed, err = s.LeaveBank(tx, access); err != nil {
+		return ended, err
 	}
 	if err := ForgetSecrets(tx, access); err != nil {
-		return running, fmt.Errorf("forget the secrets: %w", err)
+		return ended, fmt.Errorf("forget the secrets: %w", err)
 	}
 	if err := tx.Model(&Account{}).Where("access_id = ? AND deleted_at IS NULL", access).Update("deleted_at", now).Error; err != nil {
-		return running, fmt.Errorf("hide the accounts: %w", err)
+		return ended, fmt.Errorf("hide the accounts: %w", err)
 	}
-	return CancelRunning(tx, access)
+	ended.Running, err = CancelRunning(tx, access)
+	return ended, err
 }
 
 // CancelRunning asks an access's running synchronization to end. It answers its id, or the nil UUID where none runs.
@@ -49,54 +47,13 @@ func CancelRunning(tx *gorm.DB, access uuid.UUID) (running uuid.UUID, err error)
 	return running, nil
 }
 
-// A Revocation is what the bank has to be told that an access is over.
-type Revocation struct {
-	Conversation providers.Conversation
-
-	store  *Store
-	access uuid.UUID
-	kept   []byte // sealed, as loaded
-}
-
-// OpenRevocation opens an access's revocation. ErrBusy: a synchronization still runs. ErrNotFound: the access is gone.
-func (s *Store) OpenRevocation(ctx context.Context, access uuid.UUID) (*Revocation, error) {
-	db := s.DB.WithContext(ctx)
-	var acc Access
-	var method AccessMethod
-	if err := db.Take(&acc, "id = ?", access).Error; err != nil {
-		return nil, found(err, "the access")
-	}
-	var running int64
-	err := db.Model(&Synchronization{}).Where("access_id = ? AND status NOT IN ?", access, []SyncStatus{Completed, Failed}).Count(&running).Error
-	if err != nil {
-		return nil, fmt.Errorf("look for a running synchronization: %w", err)
-	}
-	if running > 0 {
-		return nil, ErrBusy
-	}
-	if err := db.Take(&method, "id = ?", acc.AccessMethodID).Error; err != nil {
-		return nil, found(err, "the access method")
-	}
-	r := &Revocation{store: s, access: access, kept: acc.BankState}
-	c := &r.Conversation
-	c.Resumed = true
-	if c.Connection, err = s.OpenConnection(&method); err != nil {
-		return nil, err
-	}
-	if c.Credentials, err = s.openCredentials(ctx, access, nil); err != nil {
-		return nil, err
-	}
-	return r, open(s.Vault, acc.BankState, bankStatePlace(access), &c.Lasting)
-}
-
-// Done forgets what was kept of the relation to the bank, so that the next synchronization begins anew. What another
-// one has stored since stays.
-func (r *Revocation) Done(ctx context.Context) error {
-	err := r.store.DB.WithContext(ctx).Exec(`UPDATE accesses SET bank_state = NULL WHERE id = ? AND bank_state = ?`, r.access, r.kept).Error
-	if err != nil {
-		return fmt.Errorf("forget the access's state at the bank: %w", err)
-	}
-	return nil
+// DeletedAccesses lists accesses that were deleted before and whose rows are still there. While a synchronization of one
+// comes to its end it is left out.
+func (s *Store) DeletedAccesses(ctx context.Context, before time.Time, limit int) (ids []uuid.UUID, err error) {
+	return ids, s.DB.WithContext(ctx).Raw(`
+		SELECT id FROM accesses a WHERE deleted_at < ?
+		  AND NOT EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH'))
+		ORDER BY deleted_at LIMIT ?`, before, limit).Scan(&ids).Error
 }
 
 // DeleteAccess deletes a hidden access with everything below it, and its user where he is deleted too and this was his

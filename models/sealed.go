@@ -17,7 +17,7 @@ func psuPlace(id uuid.UUID) vault.Context        { return place("synchronization
 func dialogPlace(id uuid.UUID) vault.Context     { return place("bank_sessions", "dialog", id) }
 func challengePlace(id uuid.UUID) vault.Context  { return place("challenges", "content", id) }
 func answerPlace(id uuid.UUID) vault.Context     { return place("answers", "value", id) }
-func leftPlace(id uuid.UUID) vault.Context       { return place("left_consents", "state", id) }
+func revocationPlace(id uuid.UUID) vault.Context { return place("revocations", "state", id) }
 func targetPlace(id uuid.UUID) vault.Context     { return place("notifications", "target", id) }
 func cursorPlace(sync, account uuid.UUID) vault.Context {
 	return vault.Context{Table: "synchronization_accounts", Column: "cursor", Row: sync.String() + "/" + account.String()}

@@ -194,13 +194,6 @@ func (s *Store) LostCancels(ctx context.Context, before time.Time, limit int) (i
 		WHERE status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH') AND cancel_requested_at < ? LIMIT ?`, before, limit).Scan(&ids).Error
 }
 
-// DeletedAccesses lists accesses that were deleted before and are still there: their removal was not started or not done.
-// Of many it takes any, since those whose bank is down stay for long and must not hide the others.
-func (s *Store) DeletedAccesses(ctx context.Context, before time.Time, limit int) (ids []uuid.UUID, err error) {
-	return ids, s.DB.WithContext(ctx).Raw(`
-		SELECT id FROM accesses WHERE deleted_at < ? ORDER BY random() LIMIT ?`, before, limit).Scan(&ids).Error
-}
-
 // json is the error as its column holds it.
 func (e *SyncError) json() string {
 	b, err := json.Marshal(e)
@@ -277,6 +270,11 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		}
 		if err := settleSchedule(tx, &y, failure); err != nil {
 			return err
+		}
+		if failure != nil && failure.Code == providers.CodeCancelled {
+			if err := s.leaveUnfinished(tx, y.AccessID); err != nil {
+				return err
+			}
 		}
 		if failure == nil {
 			err = Transition(tx, id, Completed, nil)

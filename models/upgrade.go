@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
@@ -53,6 +52,9 @@ func Supersede(tx *gorm.DB, old, by uuid.UUID, from plain.Date, carriesRest bool
 	return nil
 }
 
+// ErrNothingPending says that an access has no upgrade before it, any more: the operator has marked its method anew.
+var ErrNothingPending = errors.New("the access has no upgrade before it")
+
 // A PendingUpgrade is what the next synchronization that a client starts will do to an access.
 type PendingUpgrade struct {
 	AccessID       uuid.UUID
@@ -89,21 +91,17 @@ type UpgradedAccount struct {
 
 // Upgrade moves the access of a running synchronization to the method that superseded its own, all of it in one
 // transaction: a crash leaves the access wholly before or wholly after. What was done stands with the synchronization
-// as its failure; called again, Upgrade answers the same. ErrNotFound: there is nothing to upgrade.
+// as its failure; called again, Upgrade answers the same. ErrNothingPending; ErrNotFound: the access is deleted.
 func (s *Store) Upgrade(ctx context.Context, sync uuid.UUID) (done *Upgrade, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		u := upgrade{store: s, tx: tx, sync: sync}
-		if err := u.lock(); err != nil {
+		u := upgrade{store: s, tx: tx}
+		if err := u.lock(sync); err != nil {
 			return err
 		}
-		var y Synchronization
-		if err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Take(&y, "id = ?", sync).Error; err != nil {
-			return found(err, "the synchronization")
-		}
-		if done, err = earlierUpgrade(tx, &y); done != nil || err != nil {
+		if done, err = earlierUpgrade(tx, &u.sync); done != nil || err != nil {
 			return err
 		}
-		if y.Status != Running {
+		if u.sync.Status != Running {
 			return ErrEdge
 		}
 		if err := u.load(); err != nil {
@@ -170,7 +168,7 @@ func (u Upgrade) data() (data map[string]any, err error) {
 type upgrade struct {
 	store    *Store
 	tx       *gorm.DB
-	sync     uuid.UUID
+	sync     Synchronization
 	access   Access
 	old, new AccessMethod
 	ends     bool      // the old method carries nothing any more
@@ -180,15 +178,18 @@ type upgrade struct {
 
 // lock takes the user and the access first, as all do that change an access: a deletion of either comes before or after,
 // and does not miss the access that is added.
-func (u *upgrade) lock() error {
+func (u *upgrade) lock(sync uuid.UUID) error {
 	err := u.tx.Exec(`SELECT FROM users WHERE id = (SELECT a.user_id FROM accesses a JOIN synchronizations y ON y.access_id = a.id WHERE y.id = ?)
-		FOR SHARE`, u.sync).Error
+		FOR SHARE`, sync).Error
 	if err != nil {
 		return fmt.Errorf("lock the user: %w", err)
 	}
 	err = u.tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).
-		Take(&u.access, "id = (SELECT access_id FROM synchronizations WHERE id = ?)", u.sync).Error
-	return found(err, "the access")
+		Take(&u.access, "id = (SELECT access_id FROM synchronizations WHERE id = ?)", sync).Error
+	if err != nil {
+		return found(err, "the access")
+	}
+	return found(u.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Take(&u.sync, "id = ?", sync).Error, "the synchronization")
 }
 
 func (u *upgrade) load() error {
@@ -200,7 +201,7 @@ func (u *upgrade) load() error {
 		return fmt.Errorf("look for the pending upgrade: %w", err)
 	}
 	if len(pending) == 0 {
-		return ErrNotFound
+		return ErrNothingPending
 	}
 	if err := u.tx.Take(&u.old, "id = ?", pending[0].SupersededID).Error; err != nil {
 		return found(err, "the superseded access method")
@@ -219,10 +220,11 @@ func (u *upgrade) load() error {
 }
 
 // carried reports whether the new method reads the account. A method that does not say which types it supports
-// supports all.
+// supports all. Of an account whose type the bank never told nobody knows: it stays where it is read, and where nothing
+// reads it any more it goes along, since the next synchronization will tell.
 func (u *upgrade) carried(a *Account) bool {
 	types := u.new.SupportedAccountTypes
-	return a.Supported && (len(types) == 0 || slices.Contains(types, string(a.Type)))
+	return a.Supported && (len(types) == 0 || slices.Contains(types, string(a.Type)) || u.ends && a.Type == providers.Unknown)
 }
 
 // move changes what is stored.
@@ -261,10 +263,7 @@ func (u *upgrade) move() error {
 	if err := u.leave(func(Credential) bool { return false }); err != nil {
 		return err
 	}
-	if err := u.tx.Model(&u.access).Update("status", AccessRevoked).Error; err != nil {
-		return fmt.Errorf("close the access: %w", err)
-	}
-	return nil
+	return setStatus(u.tx, u.access.ID, AccessRevoked, &u.sync)
 }
 
 // status is that of an access of the new method: its customer is known, and has to authorize it first.
@@ -280,18 +279,22 @@ func (u *upgrade) direct() error {
 	if err := u.leave(u.keeps); err != nil {
 		return err
 	}
-	u.access.AccessMethodID, u.access.Status, u.access.Consent = u.new.ID, u.status(), u.consent()
-	err := u.tx.Model(&u.access).Select("access_method_id", "status", "consent").Updates(&u.access).Error
+	u.access.AccessMethodID, u.access.Consent = u.new.ID, u.consent()
+	err := u.tx.Model(&u.access).Select("access_method_id", "consent").Updates(&u.access).Error
 	if err != nil {
 		return fmt.Errorf("give the access its new method: %w", err)
 	}
-	return nil
+	return setStatus(u.tx, u.access.ID, u.status(), &u.sync)
 }
 
 // part makes another access of the new method, and gives it the accounts.
 func (u *upgrade) part(accounts []uuid.UUID) error {
+	origin := u.access.PartedFrom
+	if origin == nil {
+		origin = &u.access.ID
+	}
 	u.created = &Access{ID: NewID(), UserID: u.access.UserID, BankID: u.new.BankID, AccessMethodID: u.new.ID, Status: u.status(),
-		Consent: u.consent(), SaveCredentials: u.access.SaveCredentials, PartedFrom: &u.access.ID, CreatedAt: u.tx.NowFunc()}
+		Consent: u.consent(), SaveCredentials: u.access.SaveCredentials, PartedFrom: origin, CreatedAt: u.tx.NowFunc()}
 	if err := u.tx.Omit("AuthMethods").Create(u.created).Error; err != nil {
 		return fmt.Errorf("store the additional access: %w", err)
 	}
@@ -325,21 +328,13 @@ func (u *upgrade) part(accounts []uuid.UUID) error {
 }
 
 // leave drops what the old method alone needed: consent, state at the bank, and the credentials that keep does not
-// want. What the bank has to be told is put aside for RevokeLeft.
+// want.
 func (u *upgrade) leave(keep func(Credential) bool) error {
 	var known []Credential
 	if err := u.tx.Where("access_id = ?", u.access.ID).Find(&known).Error; err != nil {
 		return fmt.Errorf("read the credentials: %w", err)
 	}
-	left := leftConsent{Credentials: make(map[string]string)}
 	for _, c := range known {
-		if !c.IsSecret && c.SyncID == nil {
-			value, err := u.store.Vault.Open(c.Value, credentialPlace(c.ID))
-			if err != nil {
-				return err
-			}
-			left.Credentials[c.Key] = string(value)
-		}
 		if keep(c) {
 			continue
 		}
@@ -347,26 +342,11 @@ func (u *upgrade) leave(keep func(Credential) bool) error {
 			return fmt.Errorf("forget a credential: %w", err)
 		}
 	}
-	if err := open(u.store.Vault, u.access.BankState, bankStatePlace(u.access.ID), &left.Lasting); err != nil {
+	if _, err := u.store.LeaveBank(u.tx, u.access.ID); err != nil {
 		return err
 	}
-	if len(left.Lasting) > 0 {
-		id := NewID()
-		sealed, err := seal(u.store.Vault, left, leftPlace(id))
-		if err != nil {
-			return err
-		}
-		err = u.tx.Exec(`INSERT INTO left_consents (id, access_id, access_method_id, state) VALUES (?, ?, ?, ?)`,
-			id, u.access.ID, u.old.ID, sealed).Error
-		if err != nil {
-			return fmt.Errorf("put the consent aside: %w", err)
-		}
-	}
-	if err := EndConsent(u.tx, u.access.ID, "REVOKED"); err != nil {
-		return fmt.Errorf("end the consent: %w", err)
-	}
-	if err := u.tx.Exec(`UPDATE accesses SET bank_state = NULL, auth_methods = NULL WHERE id = ?`, u.access.ID).Error; err != nil {
-		return fmt.Errorf("forget the state at the bank: %w", err)
+	if err := u.tx.Exec(`UPDATE accesses SET auth_methods = NULL WHERE id = ?`, u.access.ID).Error; err != nil {
+		return fmt.Errorf("forget the authentication methods: %w", err)
 	}
 	return nil
 }
@@ -388,11 +368,14 @@ func (u *upgrade) consent() *ConsentRequest {
 		consent = *u.access.Consent
 	}
 	if u.new.RequiresAccountIdentifiers || len(consent.Accounts) > 0 {
-		consent.Accounts = nil
+		var named []ConsentAccount
 		for i := range u.accounts {
 			if a := &u.accounts[i]; u.carried(a) && a.DeletedAt == nil && a.IBAN != nil {
-				consent.Accounts = append(consent.Accounts, ConsentAccount{ID: *a.IBAN, Currency: value(a.Currency)})
+				named = append(named, ConsentAccount{ID: *a.IBAN, Currency: value(a.Currency)})
 			}
+		}
+		if len(named) > 0 { // else what the client named stays: none at all would stand for all
+			consent.Accounts = named
 		}
 	}
 	return &consent
@@ -423,51 +406,4 @@ func (u *upgrade) outcome() *Upgrade {
 		done.Accounts = append(done.Accounts, UpgradedAccount{AccountID: a.ID, AccessID: a.AccessID, AccessMethodID: method, Supported: a.Supported})
 	}
 	return done
-}
-
-// leftConsent is what the sealed column `state` of left_consents holds.
-type leftConsent struct {
-	Credentials map[string]string `json:"credentials"` // logins; no secrets
-	Lasting     json.RawMessage   `json:"lasting"`
-}
-
-// LeftConsent names a consent that an upgraded access left behind at its bank.
-type LeftConsent struct {
-	ID       uuid.UUID
-	AccessID uuid.UUID
-}
-
-// LeftConsents lists those that were left before and are not revoked at the bank yet.
-func (s *Store) LeftConsents(ctx context.Context, before time.Time, limit int) (all []LeftConsent, err error) {
-	return all, s.DB.WithContext(ctx).Raw(`
-		SELECT id, access_id FROM left_consents WHERE created_at < ? ORDER BY created_at LIMIT ?`, before, limit).Scan(&all).Error
-}
-
-// OpenLeftConsent opens what the bank has to be told. ErrNotFound: it was told.
-func (s *Store) OpenLeftConsent(ctx context.Context, id uuid.UUID) (*providers.Conversation, error) {
-	var method uuid.UUID
-	var sealed []byte
-	row := s.DB.WithContext(ctx).Raw(`SELECT access_method_id, state FROM left_consents WHERE id = ?`, id).Row()
-	if err := row.Scan(&method, &sealed); err != nil {
-		return nil, found(err, "the consent that was left")
-	}
-	m, err := s.AccessMethod(ctx, method)
-	if err != nil {
-		return nil, err
-	}
-	var left leftConsent
-	if err := open(s.Vault, sealed, leftPlace(id), &left); err != nil {
-		return nil, err
-	}
-	c := &providers.Conversation{Resumed: true, Credentials: left.Credentials, Lasting: left.Lasting}
-	c.Connection, err = s.OpenConnection(&m)
-	return c, err
-}
-
-// ForgetLeftConsent forgets a consent that is revoked, or that the bank would not revoke.
-func (s *Store) ForgetLeftConsent(ctx context.Context, id uuid.UUID) error {
-	if err := s.DB.WithContext(ctx).Exec(`DELETE FROM left_consents WHERE id = ?`, id).Error; err != nil {
-		return fmt.Errorf("forget the consent that was left: %w", err)
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"encoding/json"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -81,7 +82,7 @@ func TestUpgradeIsDoneOnce(t *testing.T) {
 // A transaction that breaks off at any of its writes leaves everything as it was.
 func TestUpgradeIsWhollyBeforeOrAfter(t *testing.T) {
 	t.Parallel()
-	for _, table := range []string{"accesses", "accounts", "credentials", "left_consents", "consents", "bank_sessions"} {
+	for _, table := range []string{"accesses", "accounts", "credentials", "revocations", "consents", "bank_sessions"} {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
 			s := open(t)
@@ -109,7 +110,7 @@ func TestUpgradeIsWhollyBeforeOrAfter(t *testing.T) {
 func everything(t *testing.T, s *models.Store) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
-	for _, table := range []string{"accesses", "accounts", "credentials", "consents", "left_consents", "bank_sessions", "synchronizations"} {
+	for _, table := range []string{"accesses", "accounts", "credentials", "consents", "revocations", "bank_sessions", "synchronizations"} {
 		var rows string
 		require.NoError(t, s.DB.Raw(`SELECT coalesce(json_agg(r ORDER BY r::text), '[]')::text FROM `+table+` r`).Scan(&rows).Error)
 		all[table] = rows
@@ -125,8 +126,10 @@ func TestUpgradeDecides(t *testing.T) {
 		ends    bool
 		code    int // 0: no upgrade is pending
 		created int
-		logins  []string // of the access afterwards
-		left    bool     // the old consent is to be revoked
+		logins  []string              // of the access afterwards
+		left    bool                  // the old consent is to be revoked
+		moves   providers.AccountType // beside Giro accounts
+		any     bool                  // the new method does not say which types it reads
 	}{
 		"all are carried":        {types: []providers.AccountType{providers.Giro, providers.Giro}, code: 40001, logins: []string{"login"}, left: true},
 		"all are, the old ends":  {types: []providers.AccountType{providers.Giro}, ends: true, code: 40001, logins: []string{"login"}, left: true},
@@ -135,16 +138,24 @@ func TestUpgradeDecides(t *testing.T) {
 		"some are, the old ends": {types: []providers.AccountType{providers.Giro, providers.Savings}, ends: true, code: 40003, created: 1, left: true},
 		"none is, the old ends":  {types: []providers.AccountType{providers.Savings}, ends: true, code: 40003, left: true},
 		"none is, the old stays": {types: []providers.AccountType{providers.Savings}, logins: []string{"login", "number", "pin"}},
+		// Of an account whose type the bank did not tell nobody knows: it stays as long as it is read, and then goes along.
+		"one is unknown":                 {types: []providers.AccountType{providers.Giro, providers.Unknown}, code: 40002, created: 1, logins: []string{"login", "number", "pin"}},
+		"one is unknown, the old ends":   {types: []providers.AccountType{providers.Giro, providers.Unknown}, ends: true, code: 40001, moves: providers.Unknown, logins: []string{"login"}, left: true},
+		"it is unknown, the old stays":   {types: []providers.AccountType{providers.Unknown}, logins: []string{"login", "number", "pin"}},
+		"it says no types: it reads all": {types: []providers.AccountType{providers.Giro, providers.Depot}, any: true, code: 40001, moves: providers.Depot, logins: []string{"login"}, left: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, running, by := superseded(t, s, way.ends, way.types...)
+			if way.any {
+				require.NoError(t, s.DB.Model(&by).Update("supported_account_types", models.Strings{}).Error)
+			}
 			pending, err := s.PendingUpgrades(t.Context(), a.ID)
 			require.NoError(t, err)
 			done, err := s.Upgrade(t.Context(), running)
 			if way.code == 0 {
 				require.Empty(t, pending)
-				require.ErrorIs(t, err, models.ErrNotFound)
+				require.ErrorIs(t, err, models.ErrNothingPending)
 			} else {
 				require.NoError(t, err)
 				require.Len(t, pending, 1)
@@ -152,8 +163,9 @@ func TestUpgradeDecides(t *testing.T) {
 				require.Len(t, done.Created, way.created)
 				require.Len(t, done.Accounts, len(way.types))
 				for i, account := range done.Accounts {
-					require.Equal(t, way.types[i] == providers.Giro || !way.ends, account.Supported)
-					require.Equal(t, way.types[i] == providers.Giro, account.AccessMethodID == by.ID)
+					moves := way.types[i] == providers.Giro || way.types[i] == way.moves
+					require.Equal(t, moves || !way.ends, account.Supported)
+					require.Equal(t, moves, account.AccessMethodID == by.ID)
 				}
 				pending, err = s.PendingUpgrades(t.Context(), append(done.Created, a.ID)...)
 				require.NoError(t, err)
@@ -164,20 +176,19 @@ func TestUpgradeDecides(t *testing.T) {
 			}
 			requireLogins(t, s, a.ID, way.logins)
 
-			left, err := s.LeftConsents(t.Context(), time.Now().Add(time.Hour), 100)
+			owed, err := s.LostRevocations(t.Context(), time.Now().Add(time.Hour), 100)
 			require.NoError(t, err)
 			found := false
-			for _, l := range left {
-				if l.AccessID != a.ID {
+			for _, r := range owed {
+				if r.AccessID != a.ID {
 					continue
 				}
 				found = true
-				c, err := s.OpenLeftConsent(t.Context(), l.ID)
+				attempt, err := s.AttemptRevocation(t.Context(), r.ID)
 				require.NoError(t, err)
-				require.Equal(t, "https://bank.example", c.Connection.URL)
-				require.JSONEq(t, `{"consent":"of the old method"}`, string(c.Lasting))
-				require.Equal(t, map[string]string{"login": "erika", "number": "7"}, c.Credentials)
-				require.NoError(t, s.ForgetLeftConsent(t.Context(), l.ID))
+				require.Equal(t, "https://bank.example", attempt.Conversation.Connection.URL)
+				require.JSONEq(t, `{"consent":"of the old method"}`, string(attempt.Conversation.Lasting))
+				require.NoError(t, attempt.Settle(t.Context()))
 			}
 			require.Equal(t, way.left, found)
 			_, err = s.ValidConsent(t.Context(), a.ID)
@@ -195,6 +206,81 @@ func requireLogins(t *testing.T, s *models.Store, access uuid.UUID, want []strin
 		keys = append(keys, c.Key)
 	}
 	require.ElementsMatch(t, want, keys)
+}
+
+// What an upgrade has left nothing to read stays as it is, whatever becomes of its accounts.
+func TestNothingUpgradesTwice(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a, running, _ := superseded(t, s, true, providers.Giro, providers.Savings)
+	_, err := s.Upgrade(t.Context(), running)
+	require.NoError(t, err)
+	_, err = s.End(t.Context(), running, 40003)
+	require.NoError(t, err)
+	require.NoError(t, s.DB.Exec(`UPDATE accounts SET deleted_at = now() WHERE access_id = ?`, a.ID).Error)
+	pending, err := s.PendingUpgrades(t.Context(), a.ID)
+	require.NoError(t, err)
+	require.Empty(t, pending)
+}
+
+// A customer who let the bank show one account, and whose access was never read, has not let it show all.
+func TestUpgradeAsksForNoMoreAccounts(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a, running, by := superseded(t, s, false)
+	require.NoError(t, s.DB.Model(&by).Update("in_psd2_scope", true).Error)
+	one := models.ConsentRequest{Recurring: true, Accounts: []models.ConsentAccount{{ID: "DE02120300000000202051", Currency: "EUR"}}}
+	require.NoError(t, s.DB.Model(&a).Select("consent").Updates(&models.Access{Consent: &one}).Error)
+	_, err := s.Upgrade(t.Context(), running)
+	require.NoError(t, err)
+	var after models.Access
+	require.NoError(t, s.DB.Take(&after, "id = ?", a.ID).Error)
+	require.Equal(t, by.ID, after.AccessMethodID)
+	require.Equal(t, &one, after.Consent)
+}
+
+// An access is parted, and what was parted from it is parted again: none of the three brings the others' accounts back
+// when it looks for new ones, and neither does it when the one between them is deleted.
+func TestPartedAgain(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	numbers := map[providers.AccountType]string{providers.Giro: "DE02120300000000202051", providers.DailySavings: "DE02500105170137075030",
+		providers.Depot: "DE02370502990000684712"}
+	var all []providers.Account
+	for kind, iban := range numbers {
+		all = append(all, providers.Account{ResourceID: iban, IBAN: iban, Currency: "EUR", Type: kind})
+	}
+	first := access(t, s)
+	require.Len(t, put(t, s, first.ID, all), 3)
+	part := func(from models.Access, kinds ...providers.AccountType) (added models.Access) {
+		t.Helper()
+		method := models.AccessMethod{ID: models.NewID(), BankID: from.BankID, Type: "API"}
+		for _, kind := range kinds {
+			method.SupportedAccountTypes = append(method.SupportedAccountTypes, string(kind))
+		}
+		require.NoError(t, s.SealConnection(&method, providers.Connection{Protocol: "XS2A", URL: "https://new.bank.example"}))
+		require.NoError(t, s.DB.Create(&method).Error)
+		require.NoError(t, models.Supersede(s.DB, from.AccessMethodID, method.ID, plain.Day(2026, 1, 1), true))
+		running, err := queue(s, from.ID)
+		require.NoError(t, err)
+		_, err = s.OpenSession(t.Context(), running)
+		require.NoError(t, err)
+		done, err := s.Upgrade(t.Context(), running)
+		require.NoError(t, err)
+		require.Len(t, done.Created, 1)
+		_, err = s.End(t.Context(), running, done.Code)
+		require.NoError(t, err)
+		require.NoError(t, s.DB.Take(&added, "id = ?", done.Created[0]).Error)
+		return added
+	}
+	second := part(first, providers.Giro, providers.DailySavings)
+	third := part(second, providers.Giro)
+	for range 2 {
+		require.Len(t, put(t, s, first.ID, all), 1)
+		require.Len(t, put(t, s, third.ID, all), 1)
+		require.NoError(t, s.DB.Exec(`DELETE FROM accesses WHERE id = ?`, second.ID).Error)
+		all = slices.DeleteFunc(all, func(a providers.Account) bool { return a.Type == providers.DailySavings })
+	}
 }
 
 // The mark counts from its day on, in the bank's country.
@@ -247,6 +333,9 @@ func TestAccountsAreRecognisedAcrossProtocols(t *testing.T) {
 		"another currency": {
 			before: []providers.Account{{ResourceID: "1", IBAN: iban, Currency: "EUR"}},
 			after:  []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "USD"}}},
+		"a type, then none": {same: true,
+			before: []providers.Account{{ResourceID: "1", IBAN: iban, Type: providers.Giro}},
+			after:  []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR", Type: providers.Unknown}}},
 		"another number": {
 			before: []providers.Account{{ResourceID: "1", BankCode: "90090042", Number: "12345", Currency: "EUR"}},
 			after:  []providers.Account{{ResourceID: "x", IBAN: other, Currency: "EUR"}}},
@@ -261,6 +350,7 @@ func TestAccountsAreRecognisedAcrossProtocols(t *testing.T) {
 			if pair.same {
 				require.Equal(t, "x", account.ResourceID)
 				require.Equal(t, iban, *account.IBAN)
+				require.Equal(t, pair.before[0].Type, account.Type)
 				require.Equal(t, second, put(t, s, a.ID, pair.after), "and again")
 			}
 		})

@@ -1,10 +1,5 @@
 package providers
 
-import (
-	"net/netip"
-	"net/url"
-)
-
 // Connection says where a bank is and how it speaks. It comes from the catalog (docs/catalog.md describes the
 // same fields for operators); the parts marked secret are sealed at rest.
 type Connection struct {
@@ -39,20 +34,9 @@ func (c *Connection) AccountsAtOnce() int {
 	return 3
 }
 
-// SafeAddress reports whether a bank may be reached at u: over https, or over http on loopback, which is for sandboxes.
-func SafeAddress(u *url.URL) bool {
-	if u.Hostname() == "" || u.User != nil {
-		return false
-	}
-	switch u.Scheme {
-	case "https":
-		return true
-	case "http":
-		address, err := netip.ParseAddr(u.Hostname())
-		return u.Hostname() == "localhost" || err == nil && address.IsLoopback()
-	}
-	return false
-}
+// Consents reports whether the bank grants consents, which stay with it until they are revoked or end. Over FinTS there
+// are none.
+func (c *Connection) Consents() bool { return c.Protocol == "XS2A" }
 
 // OAuth is our registration as a client of the bank's authorization server.
 type OAuth struct {

@@ -73,6 +73,10 @@ type Conversation struct {
 
 	// Granted is what the bank gave, kept up by the adapter: nil until there is a valid consent.
 	Granted *Grant
+
+	// Left are earlier states like Lasting whose consent the adapter has given up although the bank may still hold it
+	// valid. The caller takes them away when it stores Lasting, and has them revoked.
+	Left []json.RawMessage
 }
 
 // PSU is the payment service user's presence. Without IPAddress the bank counts a read as unattended.

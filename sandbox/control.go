@@ -73,6 +73,7 @@ func (b *Bank) RevokeConsents(login string) (revoked int) {
 	defer b.mu.Unlock()
 	delete(b.fints.trust, login)
 	for _, k := range b.consents {
+		k.age(b.now())
 		if k.login == login && k.status == valid {
 			k.status = revokedByPSU
 			revoked++

@@ -442,6 +442,11 @@ func (f *face) deleteConsent(c *call) error {
 		k.status = terminatedByTPP
 		k.lastAction = c.today
 	}
+	for _, a := range k.authorisations { // what the customer has open ends with it
+		if a.status != finalised && a.status != exempted {
+			a.status = failed
+		}
+	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -8,8 +8,9 @@ import (
 	"kontoflow/workflows"
 )
 
-// sweep repairs what an API process stored but could not tell Temporal, because one of them died in between. The rows
-// are the outbox, and every call is harmless when made twice, so several workers may sweep at once.
+// sweep repairs what an API process stored but could not tell Temporal, because one of them died in between, and
+// deletes the rows of accesses that were deleted. The rows are the outbox, and every call is harmless when made twice, so
+// several workers may sweep at once.
 type sweep struct{ Options }
 
 // batch bounds one look into the database.
@@ -45,15 +46,15 @@ func (s *sweep) once(ctx context.Context, before time.Time) {
 	for _, id := range cancels {
 		s.report(ctx, "cancel a synchronization", workflows.Cancel(ctx, s.Client, id))
 	}
+	owed, err := s.Store.LostRevocations(ctx, before, batch)
+	s.report(ctx, "look for lost revocations", err)
+	for _, r := range owed {
+		s.report(ctx, "start a revocation", workflows.StartRevocation(ctx, s.Client, s.TaskQueue, r))
+	}
 	deleted, err := s.Store.DeletedAccesses(ctx, before, batch)
 	s.report(ctx, "look for deleted accesses", err)
 	for _, id := range deleted {
-		s.report(ctx, "start the removal of an access", workflows.StartRemoval(ctx, s.Client, s.TaskQueue, id))
-	}
-	left, err := s.Store.LeftConsents(ctx, before, batch)
-	s.report(ctx, "look for consents of upgraded accesses", err)
-	for _, l := range left {
-		s.report(ctx, "start the revocation of a consent", workflows.StartLeftRevocation(ctx, s.Client, s.TaskQueue, l))
+		s.report(ctx, "delete an access", s.Store.DeleteAccess(ctx, id))
 	}
 	if n := len(starts) + len(answers) + len(cancels); n > 0 {
 		s.Logger.InfoContext(ctx, "sweep repaired what was lost", "starts", len(starts), "answers", len(answers), "cancels", len(cancels))

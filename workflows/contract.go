@@ -1,7 +1,7 @@
 // Package workflows is what happens, in order. Synchronization (synchronization.go) is the state machine's home;
 // AccessUpgrade is its child that moves an access to another method (upgrade.go). AutomaticSynchronizations starts those
-// that nobody else starts (automatic.go), RemoveAccess ends an access at the bank. Workflow code is deterministic and
-// does no I/O: it calls activities, and waits for people.
+// that nobody else starts (automatic.go), RevokeConsent ends at the bank what is over here (revocation.go). Workflow code
+// is deterministic and does no I/O: it calls activities, and waits for people.
 package workflows
 
 import (
@@ -25,8 +25,6 @@ func Register(w worker.WorkflowRegistry) {
 	w.RegisterWorkflow(Synchronization)
 	w.RegisterWorkflow(AutomaticSynchronizations)
 	w.RegisterWorkflow(AccessUpgrade)
-	w.RegisterWorkflow(RevokeLeftConsent)
-	w.RegisterWorkflow(RemoveAccess)
 	w.RegisterWorkflow(RevokeConsent)
 }
 
@@ -93,42 +91,16 @@ func Cancel(ctx context.Context, c client.Client, sync uuid.UUID) error {
 	return wrap(unlessGone(c.CancelWorkflow(ctx, sync.String(), "")), "cancel the synchronization's workflow")
 }
 
-// StartRemoval starts ending a deleted access at its bank. Starting twice is harmless.
-func StartRemoval(ctx context.Context, c client.Client, taskQueue string, access uuid.UUID) error {
+// StartRevocation starts ending at its bank what is owed to it. Starting twice is harmless.
+func StartRevocation(ctx context.Context, c client.Client, taskQueue string, owed models.Revocation) error {
 	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                       "remove-" + access.String(),
+		ID:                       "revoke-" + owed.ID.String(),
 		TaskQueue:                taskQueue,
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		Priority:                 temporal.Priority{PriorityKey: priorityAutomatic},
-		StaticSummary:            "removal of a deleted access",
-		TypedSearchAttributes:    temporal.NewSearchAttributes(accessID.ValueSet(access.String())),
-	}, RemoveAccess, access)
-	return wrap(err, "start the removal's workflow")
-}
-
-// StartRevocation starts ending a consent at its bank. Starting twice is harmless.
-func StartRevocation(ctx context.Context, c client.Client, taskQueue string, access, consent uuid.UUID) error {
-	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                       "revoke-" + consent.String(),
-		TaskQueue:                taskQueue,
-		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		Priority:                 temporal.Priority{PriorityKey: priorityAutomatic},
+		Priority:                 temporal.Priority{PriorityKey: priorityAutomatic, FairnessKey: owed.BankID.String()},
 		StaticSummary:            "revocation of a consent",
-		TypedSearchAttributes:    temporal.NewSearchAttributes(accessID.ValueSet(access.String())),
-	}, RevokeConsent, access)
-	return wrap(err, "start the revocation's workflow")
-}
-
-// StartLeftRevocation starts revoking, at its bank, a consent that an upgraded access left behind. Starting twice is harmless.
-func StartLeftRevocation(ctx context.Context, c client.Client, taskQueue string, left models.LeftConsent) error {
-	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                       "revoke-" + left.ID.String(),
-		TaskQueue:                taskQueue,
-		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		Priority:                 temporal.Priority{PriorityKey: priorityAutomatic},
-		StaticSummary:            "revocation of what an upgraded access left at its bank",
-		TypedSearchAttributes:    temporal.NewSearchAttributes(accessID.ValueSet(left.AccessID.String())),
-	}, RevokeLeftConsent, left.ID)
+		TypedSearchAttributes:    temporal.NewSearchAttributes(accessID.ValueSet(owed.AccessID.String()), providerID.ValueSet(owed.BankID.String())),
+	}, RevokeConsent, owed.ID)
 	return wrap(err, "start the revocation's workflow")
 }
 

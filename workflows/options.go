@@ -29,9 +29,9 @@ var (
 	finishing = limits{attempt: 20 * time.Second, first: time.Second, longest: time.Minute}
 	// Starting what is due goes on as long as something is; where it broke off, the next attempt goes on.
 	sweeping = limits{attempt: time.Hour, heartbeat: 20 * time.Second, first: time.Second, longest: 30 * time.Second, attempts: 10}
-
-	// Ending a consent is owed to the customer: a bank that is down is asked again for a month, every hour at last.
-	revocation = limits{attempt: 5 * time.Minute, heartbeat: 20 * time.Second, first: 5 * time.Second, longest: time.Hour, attempts: 720}
+	// Ending a consent is owed to the customer: a bank that is down is asked again, every hour at last, until the consent
+	// ends by itself (activities.RevokeConsent knows when).
+	revoking = limits{attempt: 5 * time.Minute, heartbeat: 20 * time.Second, first: 5 * time.Second, longest: time.Hour}
 )
 
 func (l limits) options(ctx workflow.Context, summary string) workflow.Context {

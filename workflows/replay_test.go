@@ -2,13 +2,16 @@ package workflows_test
 
 import (
 	"path/filepath"
+	"reflect"
+	"runtime"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"kontoflow/activities"
 	"kontoflow/workflows"
 )
 
@@ -26,19 +29,35 @@ func TestRecordedHistoriesReplay(t *testing.T) {
 	}
 }
 
-// A replay that would accept anything proves nothing: a workflow that does something else has to be refused.
+// A replay that would accept anything proves nothing: a workflow that does something else has to be refused, and for that
+// reason.
 func TestReplayRefusesOtherWorkflows(t *testing.T) {
 	t.Parallel()
 	for _, file := range recorded(t) {
 		replayer := worker.NewWorkflowReplayer()
-		replayer.RegisterWorkflowWithOptions(func(ctx workflow.Context, in workflows.SynchronizationInput) (activities.FinishOutcome, error) {
-			return activities.FinishOutcome{}, workflow.Sleep(ctx, 1)
-		}, workflow.RegisterOptions{Name: "Synchronization"})
-		replayer.RegisterWorkflowWithOptions(func(ctx workflow.Context, access string) error {
-			return workflow.Sleep(ctx, 1)
-		}, workflow.RegisterOptions{Name: "RemoveAccess"})
-		require.Error(t, replayer.ReplayWorkflowHistoryFromJSONFile(nil, file), file)
+		otherwise := otherwise{replayer}
+		workflows.Register(otherwise)
+		require.ErrorContains(t, replayer.ReplayWorkflowHistoryFromJSONFile(nil, file), "TMPRL1100", file)
 	}
+}
+
+// otherwise registers, in place of every workflow, one of its name and its input that sleeps.
+type otherwise struct{ worker.WorkflowReplayer }
+
+func (o otherwise) RegisterWorkflow(w any) {
+	real := reflect.TypeOf(w)
+	sleeps := reflect.MakeFunc(real, func(in []reflect.Value) []reflect.Value {
+		out := make([]reflect.Value, real.NumOut())
+		for i := range out {
+			out[i] = reflect.Zero(real.Out(i))
+		}
+		if err := workflow.Sleep(in[0].Interface().(workflow.Context), time.Hour); err != nil {
+			out[len(out)-1] = reflect.ValueOf(&err).Elem()
+		}
+		return out
+	})
+	name := runtime.FuncForPC(reflect.ValueOf(w).Pointer()).Name()
+	o.WorkflowReplayer.RegisterWorkflowWithOptions(sleeps.Interface(), workflow.RegisterOptions{Name: name[strings.LastIndex(name, ".")+1:]})
 }
 
 func recorded(t *testing.T) []string {

@@ -54,14 +54,3 @@ func (s *synchronization) upgrade(ctx workflow.Context, access uuid.UUID) error 
 	s.upgraded = &done
 	return domainError(done.Code)
 }
-
-// RevokeLeftConsent revokes, at its bank, a consent that an upgraded access left behind, trying for a month where the
-// bank is down. Then it is forgotten: it ends by its date.
-func RevokeLeftConsent(ctx workflow.Context, left uuid.UUID) error {
-	detail(ctx, "revoking the consent at the bank")
-	err := workflow.ExecuteActivity(revocation.options(ctx, "revoke the consent at the bank"), a.RevokeLeftConsent, left).Get(ctx, nil)
-	if err != nil {
-		workflow.GetLogger(ctx).Warn("a consent could not be revoked at the bank", "left_consent_id", left)
-	}
-	return workflow.ExecuteActivity(finishing.options(ctx, "forget the consent"), a.ForgetLeftConsent, left).Get(ctx, nil)
-}

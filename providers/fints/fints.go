@@ -10,7 +10,6 @@ import (
 
 	"kontoflow/plain"
 	"kontoflow/providers"
-	"kontoflow/providers/internal/transport"
 )
 
 // Options of the adapter; the zero value is good for production.
@@ -47,14 +46,12 @@ func New(options Options) providers.Provider {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
-	p := &provider{options: options}
-	p.banks = transport.NewBanks(options.MaxBanks, p.dial)
-	return p
+	return &provider{options: options, banks: newBanks(options)}
 }
 
 type provider struct {
 	options Options
-	banks   *transport.Banks[*bank]
+	banks   *banks
 }
 
 func (p *provider) Authorize(ctx context.Context, conv *providers.Conversation) (providers.Step, error) {
@@ -130,7 +127,7 @@ func (p *provider) open(conv *providers.Conversation) (*talk, error) {
 	if conv.Connection.BankCode == "" {
 		return nil, misconfigured(errors.New("the connection has no bank_code"))
 	}
-	bank, err := p.banks.Of(&conv.Connection)
+	bank, err := p.banks.of(&conv.Connection)
 	if err != nil {
 		return nil, misconfigured(err)
 	}

@@ -1,7 +1,6 @@
 package xs2a
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +11,6 @@ import (
 	"time"
 
 	"kontoflow/providers"
-	"kontoflow/providers/internal/transport"
-	"kontoflow/providers/lenient"
 )
 
 // Bounds against a bank that leads in circles.
@@ -95,7 +92,7 @@ func (t *talk) poll(ctx context.Context) (providers.Step, error) {
 		t.dialog.Ask = nil
 		return t.advance(ctx, providers.Answer{})
 	}
-	ask.PollAfter = max(pollEvery, transport.RetryAfter(header, now))
+	ask.PollAfter = max(pollEvery, retryAfter(header, now))
 	ask.NotBefore = now.Add(ask.PollAfter)
 	return providers.Step{Status: providers.Pending, PollAfter: ask.PollAfter}, nil
 }
@@ -165,11 +162,12 @@ func (t *talk) renew(ctx context.Context) (providers.Step, error) {
 	if l.Token.Refresh != "" {
 		return t.announce(refreshToken), nil
 	}
-	l.Token, d.RefreshToken, t.dirty = nil, false, true
+	var err error
 	if t.oauthFlow() != preStep {
-		l.forgetConsent() // its token came with it, and so does the next one
+		err = t.leaveConsent() // its token came with it, and so does the next one
 	}
-	return providers.Step{}, nil
+	l.Token, d.RefreshToken, t.dirty = nil, false, true
+	return providers.Step{}, err
 }
 
 // next takes one step; a step without a status means that the position changed and there is more to do.
@@ -211,6 +209,11 @@ func (t *talk) review(ctx context.Context) (providers.Step, error) {
 		}
 		if t.conv.Interactive {
 			_ = t.deleteConsent(ctx) // nobody will finish it; the bank lets it lapse otherwise
+		}
+	case "valid":
+		if l.ValidUntil.IsZero() || l.ValidUntil >= t.today() { // it does not cover what is wanted
+			t.dirty = true
+			return providers.Step{}, t.leaveConsent()
 		}
 	}
 	l.forgetConsent()
@@ -274,7 +277,7 @@ func (t *talk) failed() error {
 	if t.dialog.Position.Approach == "DECOUPLED" {
 		code = providers.CodeTANInvalid // he refused in the app, or let it lapse
 	}
-	return &providers.Error{Kind: kind, Code: code, Message: lenient.PlainText(t.dialog.Position.Message, maxText),
+	return &providers.Error{Kind: kind, Code: code, Message: plainText(t.dialog.Position.Message, maxText),
 		Err: errors.New("the bank calls the authorisation failed")}
 }
 
@@ -532,7 +535,7 @@ func (t *talk) sendConfirmation(ctx context.Context, requestID string, query map
 	if !ok {
 		href = t.dialog.Position.Authorisation
 	}
-	code := cmp.Or(query["confirmationCode"], query["code"])
+	code := orElse(query["confirmationCode"], query["code"])
 	return t.update(ctx, call{doing: "confirm the authorisation", method: http.MethodPut, secret: confirm, requestID: requestID,
 		body: map[string]string{"confirmationCode": code}}, href)
 }
@@ -648,7 +651,7 @@ func (t *talk) identity() map[string]string {
 	h := map[string]string{}
 	if login := t.conv.Credentials[providers.CredentialLogin]; login != "" {
 		h["PSU-ID"] = headerValue(login)
-		h["PSU-ID-Type"] = cmp.Or(t.conv.Connection.PSUIDType, t.dialect.psuIDType)
+		h["PSU-ID-Type"] = orElse(t.conv.Connection.PSUIDType, t.dialect.psuIDType)
 	}
 	if corporate := t.conv.Credentials[providers.CredentialCorporateID]; corporate != "" {
 		h["PSU-Corporate-ID"] = headerValue(corporate)
@@ -683,7 +686,7 @@ func (t *talk) returned(ctx context.Context, query map[string]string) (providers
 	t.dialog.State, t.dirty = "", true // the next redirect gets its own
 	if query["error"] != "" {
 		return providers.Step{}, &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeLoginNotPossible,
-			Message: lenient.PlainText(query["error_description"], maxText), Err: errors.New("the customer came back from the bank without having authorised")}
+			Message: plainText(query["error_description"], maxText), Err: errors.New("the customer came back from the bank without having authorised")}
 	}
 	if t.dialog.OAuth != nil {
 		if query["code"] == "" {

@@ -154,18 +154,27 @@ func (t *talk) deleteConsent(ctx context.Context) error {
 	return err
 }
 
+// revoke ends the consent at the bank. A token that the bank does not take is renewed for it, or else left out: most banks
+// know us by our certificate.
 func (t *talk) revoke(ctx context.Context) error {
-	if t.lasting.ConsentID != "" {
-		if token := t.lasting.Token; token != nil && token.Refresh != "" && token.expired(t.options.Now()) {
+	stale, renewed := t.lasting.Token != nil && t.lasting.Token.expired(t.options.Now()), false
+	for t.lasting.ConsentID != "" {
+		switch {
+		case stale && !renewed && t.lasting.Token.Refresh != "":
+			renewed = true
 			if err := t.refreshToken(ctx); err != nil {
 				return err
 			}
+		case stale:
+			t.lasting.Token, t.dirty = nil, true
 		}
 		err := t.deleteConsent(ctx)
-		if r, refused := asRefusal(err); refused && (r.fault.Kind == providers.NeedsAuthorization || r.fault.Kind == providers.Gone || r.status == http.StatusForbidden) {
-			err = nil // the bank does not know it, or not any more
-		}
-		if err != nil {
+		r, refused := asRefusal(err)
+		switch stale = refused && tokenRefused(r) && t.lasting.Token != nil; {
+		case stale:
+		case err == nil, refused && (r.fault.Kind == providers.NeedsAuthorization || r.fault.Kind == providers.Gone || r.status == http.StatusForbidden):
+			t.lasting.ConsentID = "" // the bank does not know it, or not any more
+		default:
 			return err
 		}
 	}

@@ -1,7 +1,6 @@
 package xs2a
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,8 +11,6 @@ import (
 	"golang.org/x/oauth2"
 
 	"kontoflow/providers"
-	"kontoflow/providers/internal/transport"
-	"kontoflow/providers/lenient"
 )
 
 // Flows of Connection.OAuth.
@@ -90,7 +87,7 @@ func (t *talk) authorizationServer(ctx context.Context, link string) (s authoriz
 		if _, err := t.json(ctx, call{doing: doing, method: http.MethodGet, url: metadata}, &said); err != nil {
 			return s, err
 		}
-		s = authorizationServer{cmp.Or(s.authorize, string(said.Authorize)), cmp.Or(s.token, string(said.Token))}
+		s = authorizationServer{orElse(s.authorize, string(said.Authorize)), orElse(s.token, string(said.Token))}
 	}
 	if token, err := t.bank.base.Parse(s.token); err != nil || !t.bank.known(token) {
 		return s, nonsense(doing, "the token endpoint is not on one of the catalog's hosts")
@@ -114,9 +111,8 @@ func (t *talk) exchangeCode(ctx context.Context, code string, repeated bool) err
 		err = t.oauthError("exchange the code", err)
 		if r, refused := asRefusal(err); refused && repeated && r.code == "INVALID_GRANT" {
 			if t.dialog.Restarts++; t.dialog.Restarts <= maxRestarts {
-				t.lasting.forgetConsent()
 				t.dialog = dialog{Restarts: t.dialog.Restarts}
-				return nil
+				return t.leaveConsent() // the customer has authorized it
 			}
 		}
 		return err
@@ -178,7 +174,7 @@ func (t *talk) oauthConfig(tokenURL string) *oauth2.Config {
 
 // oauthContext lets the oauth2 package use the bank's connections, with the headers of the catalog.
 func (t *talk) oauthContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	client := *t.bank.Client
+	client := *t.bank.client
 	client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		for name, value := range t.conv.Connection.Headers {
@@ -187,7 +183,7 @@ func (t *talk) oauthContext(ctx context.Context) (context.Context, context.Cance
 		r.Header.Set("X-Request-ID", newID())
 		r.Header.Set("User-Agent", t.options.UserAgent)
 		r.Header.Set("Accept", acceptJSON)
-		return t.bank.Transport.RoundTrip(r)
+		return t.bank.client.Transport.RoundTrip(r)
 	})
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, &client)
 	return context.WithTimeout(ctx, t.options.WholeTimeout)
@@ -203,7 +199,7 @@ func (t *talk) oauthError(doing string, err error) error {
 	if !errors.As(err, &said) || said.Response == nil {
 		var reached *url.Error
 		if errors.As(err, &reached) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			return transport.Unreachable(doing, err)
+			return unreachable(doing, err)
 		}
 		return nonsense(doing, "the token endpoint's answer cannot be read")
 	}
@@ -213,6 +209,6 @@ func (t *talk) oauthError(doing string, err error) error {
 		v = verdict{providers.NeedsUser, providers.CodeLoginNotPossible}
 	}
 	return &refusal{status: status, code: code, fault: &providers.Error{Kind: v.kind, Code: v.code,
-		Message: lenient.PlainText(said.ErrorDescription, maxText), RetryAfter: transport.RetryAfter(said.Response.Header, t.options.Now()),
+		Message: plainText(said.ErrorDescription, maxText), RetryAfter: retryAfter(said.Response.Header, t.options.Now()),
 		Err: fmt.Errorf("%s: the bank answered %d %s", doing, status, code)}}
 }

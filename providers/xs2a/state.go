@@ -149,6 +149,19 @@ func covers(a, b providers.Consent) bool {
 	return len(b.Accounts) > 0
 }
 
+// leaveConsent forgets a consent that the bank may still hold valid, and has it revoked.
+func (t *talk) leaveConsent() error {
+	left, err := json.Marshal(&t.lasting)
+	if err != nil {
+		return fmt.Errorf("write lasting state: %w", err)
+	}
+	if t.lasting.ConsentID != "" {
+		t.conv.Left = append(t.conv.Left, left)
+	}
+	t.lasting.forgetConsent()
+	return nil
+}
+
 // forgetConsent drops the consent and keeps the rest.
 func (l *lasting) forgetConsent() {
 	l.ConsentID, l.ConsentStatus, l.ValidUntil, l.FrequencyPerDay, l.NoCardsOn = "", "", 0, 0, 0

@@ -1,0 +1,191 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+
+	"kontoflow/providers"
+)
+
+// A Revocation is owed to a bank: what it granted is over here, and has to be ended there. Whatever ends a relation to a
+// bank writes one in the same transaction (LeaveBank); workflows.RevokeConsent goes on until the bank has done it.
+type Revocation struct {
+	ID       uuid.UUID
+	AccessID uuid.UUID // may be gone
+	BankID   uuid.UUID
+}
+
+// owedFor is how long a bank is asked where it did not say when the consent ends by itself, and at most: then it has to
+// authenticate the customer anew before it shows anything (Delegated Regulation (EU) 2018/389, Art. 10(2)).
+const owedFor = 180 * 24 * time.Hour
+
+// LeaveBank ends an access's relation to its bank: the consent in force is revoked, the state at the bank forgotten, and
+// what the bank has to be told is owed. The zero Revocation: nothing was granted. The caller has locked the access, or
+// does not mind that LeaveBank does, and cancels a synchronization that runs.
+func (s *Store) LeaveBank(tx *gorm.DB, access uuid.UUID) (owed Revocation, err error) {
+	var a Access
+	err = tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Select("id", "bank_id", "access_method_id", "bank_state").Take(&a, "id = ?", access).Error
+	if err != nil {
+		return owed, found(err, "the access")
+	}
+	var lasting json.RawMessage
+	if err := open(s.Vault, a.BankState, bankStatePlace(access), &lasting); err != nil {
+		return owed, err
+	}
+	var until *time.Time
+	err = tx.Raw(`SELECT valid_until FROM consents WHERE access_id = ? AND status = 'VALID'`, access).Row().Scan(&until)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return owed, fmt.Errorf("read the consent: %w", err)
+	}
+	if owed, err = s.owe(tx, &a, lasting, until); err != nil {
+		return owed, err
+	}
+	if err := EndConsent(tx, access, "REVOKED"); err != nil {
+		return owed, fmt.Errorf("end the consent: %w", err)
+	}
+	if err := tx.Exec(`UPDATE accesses SET bank_state = NULL WHERE id = ?`, access).Error; err != nil {
+		return owed, fmt.Errorf("forget the state at the bank: %w", err)
+	}
+	return owed, nil
+}
+
+// RevokeConsent ends a consent that the client does not want any more, with what is being read under it. One that has
+// ended stays as it is. It answers the consent, and what goes on with it. ErrNotFound.
+func (s *Store) RevokeConsent(ctx context.Context, access, consent uuid.UUID) (c Consent, ended Ended, err error) {
+	err = s.Transact(ctx, func(tx *gorm.DB) (err error) {
+		// In the order in which a step with the bank stores: the access, then its consent.
+		if err := tx.Exec(`SELECT FROM accesses WHERE id = ? FOR NO KEY UPDATE`, access).Error; err != nil {
+			return fmt.Errorf("lock the access: %w", err)
+		}
+		if err := tx.Take(&c, "id = ? AND access_id = ?", consent, access).Error; err != nil {
+			return found(err, "the consent")
+		}
+		if c.Status != "VALID" {
+			return nil
+		}
+		c.Status = "REVOKED"
+		if ended.Owed, err = s.LeaveBank(tx, access); err != nil {
+			return err
+		}
+		if err := setStatus(tx, access, AccessNeedsAuth, nil); err != nil {
+			return err
+		}
+		ended.Running, err = CancelRunning(tx, access)
+		return err
+	})
+	return c, ended, err
+}
+
+// Ended is what goes on after an access's relation to its bank has ended.
+type Ended struct {
+	Running uuid.UUID  // the synchronization that ran, and is asked to end; or the nil UUID
+	Owed    Revocation // to the bank; or the zero Revocation
+}
+
+// leaveUnfinished is LeaveBank for an access whose bank is about to grant something that the client does not want any
+// more: the customer could still authorize it there. What is in force stays.
+func (s *Store) leaveUnfinished(tx *gorm.DB, access uuid.UUID) error {
+	var unfinished bool
+	err := tx.Raw(`SELECT m.protocol = 'XS2A' AND NOT EXISTS (SELECT FROM consents c WHERE c.access_id = a.id AND c.status = 'VALID')
+		FROM accesses a JOIN access_methods m ON m.id = a.access_method_id WHERE a.id = ?`, access).Scan(&unfinished).Error
+	if err != nil {
+		return fmt.Errorf("look for a consent in force: %w", err)
+	}
+	if !unfinished {
+		return nil
+	}
+	_, err = s.LeaveBank(tx, access)
+	return err
+}
+
+// owe notes that what lasting holds has to be ended at the bank. until is the consent's own end; nil: unknown.
+func (s *Store) owe(tx *gorm.DB, a *Access, lasting json.RawMessage, until *time.Time) (owed Revocation, err error) {
+	if len(lasting) == 0 {
+		return owed, nil
+	}
+	owed = Revocation{ID: NewID(), AccessID: a.ID, BankID: a.BankID}
+	sealed, err := seal(s.Vault, lasting, revocationPlace(owed.ID))
+	if err != nil {
+		return owed, err
+	}
+	now := tx.NowFunc()
+	end := now.Add(owedFor)
+	if until != nil && until.Before(end) {
+		end = *until
+	}
+	err = tx.Exec(`INSERT INTO revocations (id, access_id, access_method_id, state, owed_until, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
+		owed.ID, a.ID, a.AccessMethodID, sealed, end, now).Error
+	if err != nil {
+		return owed, fmt.Errorf("note what the bank is owed: %w", err)
+	}
+	return owed, nil
+}
+
+// forgottenAfter is how long nobody tries before a revocation's workflow is thought lost. Between two tries lies an hour
+// (workflows/options.go), or as long as the bank says.
+const forgottenAfter = 3 * time.Hour
+
+// LostRevocations lists what is owed since before and not being asked for: its workflow was not started, or is lost.
+func (s *Store) LostRevocations(ctx context.Context, before time.Time, limit int) (all []Revocation, err error) {
+	return all, s.DB.WithContext(ctx).Raw(`
+		SELECT r.id, r.access_id, m.bank_id FROM revocations r JOIN access_methods m ON m.id = r.access_method_id
+		WHERE r.created_at < ? AND (r.attempted_at IS NULL OR r.attempted_at < ?) ORDER BY r.created_at LIMIT ?`,
+		before, before.Add(-forgottenAfter), limit).Scan(&all).Error
+}
+
+// A RevocationAttempt is one try to have the bank end what it granted.
+type RevocationAttempt struct {
+	Over         bool // it has ended by itself
+	Conversation providers.Conversation
+
+	store *Store
+	id    uuid.UUID
+}
+
+// AttemptRevocation opens what the bank is to be told, and counts the attempt. ErrNotFound: it has done it.
+func (s *Store) AttemptRevocation(ctx context.Context, id uuid.UUID) (*RevocationAttempt, error) {
+	now := s.Now()
+	var method AccessMethod
+	var sealed []byte
+	var until time.Time
+	row := s.DB.WithContext(ctx).Raw(`UPDATE revocations r SET attempts = attempts + 1, attempted_at = ? FROM access_methods m
+		WHERE r.id = ? AND m.id = r.access_method_id RETURNING m.id, m.connection, r.state, r.owed_until`, now, id).Row()
+	if err := row.Scan(&method.ID, &method.Connection, &sealed, &until); err != nil {
+		return nil, found(err, "the revocation")
+	}
+	t := &RevocationAttempt{Over: until.Before(now), store: s, id: id}
+	t.Conversation.Resumed = true
+	var err error
+	if t.Conversation.Connection, err = s.OpenConnection(&method); err != nil {
+		return nil, err
+	}
+	return t, open(s.Vault, sealed, revocationPlace(id), &t.Conversation.Lasting)
+}
+
+// Settle ends the revocation: the bank is owed nothing any more.
+func (t *RevocationAttempt) Settle(ctx context.Context) error {
+	if err := t.store.DB.WithContext(ctx).Exec(`DELETE FROM revocations WHERE id = ?`, t.id).Error; err != nil {
+		return fmt.Errorf("settle the revocation: %w", err)
+	}
+	return nil
+}
+
+// Keep stores what a failed attempt has changed, such as tokens that the next one needs.
+func (t *RevocationAttempt) Keep(ctx context.Context) error {
+	sealed, err := seal(t.store.Vault, t.Conversation.Lasting, revocationPlace(t.id))
+	if err != nil {
+		return err
+	}
+	if err := t.store.DB.WithContext(ctx).Exec(`UPDATE revocations SET state = ? WHERE id = ?`, sealed, t.id).Error; err != nil {
+		return fmt.Errorf("keep the revocation's state: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,271 @@
+package models_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
+
+	"kontoflow/models"
+	"kontoflow/providers"
+)
+
+// granted stores an access with a consent in force, and a running synchronization that loaded it.
+func granted(t *testing.T, s *models.Store, until time.Time) (a models.Access, step *models.BankSession) {
+	t.Helper()
+	a = access(t, s)
+	require.NoError(t, s.DB.Exec(`UPDATE access_methods SET protocol = 'XS2A' WHERE id = ?`, a.AccessMethodID).Error)
+	id, err := queue(s, a.ID)
+	require.NoError(t, err)
+	session, err := s.OpenSession(t.Context(), id)
+	require.NoError(t, err)
+	session.Conversation.Lasting = json.RawMessage(`{"consent_id":"1"}`)
+	session.Conversation.Granted = &providers.Grant{ValidUntil: until}
+	require.NoError(t, session.Transact(t.Context(), session.Save))
+	step, err = s.OpenSession(t.Context(), id)
+	require.NoError(t, err)
+	step.Conversation.Granted = &providers.Grant{ValidUntil: until}
+	return a, step
+}
+
+// owed are the states of what the bank of an access is owed.
+func owed(t *testing.T, s *models.Store, access uuid.UUID) (states []string) {
+	t.Helper()
+	all, err := s.LostRevocations(t.Context(), s.Now().Add(24*time.Hour), 1000)
+	require.NoError(t, err)
+	for _, r := range all {
+		if r.AccessID == access {
+			attempt, err := s.AttemptRevocation(t.Context(), r.ID)
+			require.NoError(t, err)
+			states = append(states, string(attempt.Conversation.Lasting))
+		}
+	}
+	return states
+}
+
+func TestLeaveBank(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a, _ := granted(t, s, time.Time{})
+	for range 2 { // once
+		require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) error {
+			_, err := s.LeaveBank(tx, a.ID)
+			return err
+		}))
+	}
+	_, err := s.ValidConsent(t.Context(), a.ID)
+	require.ErrorIs(t, err, models.ErrNotFound)
+	require.NoError(t, s.DB.Take(&a, "id = ?", a.ID).Error)
+	require.Nil(t, a.BankState)
+	require.Equal(t, []string{`{"consent_id":"1"}`}, owed(t, s, a.ID))
+
+	// Without the transaction's end nothing has happened.
+	b, _ := granted(t, s, time.Time{})
+	require.ErrorIs(t, s.Transact(t.Context(), func(tx *gorm.DB) error {
+		_, err := s.LeaveBank(tx, b.ID)
+		require.NoError(t, err)
+		return models.ErrEdge
+	}), models.ErrEdge)
+	require.Empty(t, owed(t, s, b.ID))
+	_, err = s.ValidConsent(t.Context(), b.ID)
+	require.NoError(t, err)
+}
+
+// What is owed is asked for until it has ended by itself: by the bank's date, or when half a year is over.
+func TestOwedUntil(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s := open(t, models.WithClock(func() time.Time { return now }))
+	for name, end := range map[string]struct{ says, over time.Duration }{
+		"in a week":         {7 * 24 * time.Hour, 7 * 24 * time.Hour},
+		"in ten years":      {3650 * 24 * time.Hour, 180 * 24 * time.Hour},
+		"it does not say":   {0, 180 * 24 * time.Hour},
+		"it has ended long": {-time.Hour, -time.Hour},
+	} {
+		begun := now
+		until := time.Time{}
+		if end.says != 0 {
+			until = begun.Add(end.says)
+		}
+		a, _ := granted(t, s, until)
+		owed := leave(t, s, a.ID)
+		for _, after := range []time.Duration{end.over - time.Minute, end.over + time.Minute} {
+			now = begun.Add(after)
+			attempt, err := s.AttemptRevocation(t.Context(), owed.ID)
+			require.NoError(t, err)
+			require.Equal(t, after > end.over, attempt.Over, "%s, after %s", name, after)
+		}
+		now = begun
+	}
+}
+
+// A revocation that nobody asks for is found, one that is being asked for is left alone: however many there are of banks
+// that are down, none hides the others.
+func TestLostRevocations(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s := open(t, models.WithClock(func() time.Time { return now }))
+	lost := func() int {
+		all, err := s.LostRevocations(t.Context(), now.Add(-10*time.Second), 10)
+		require.NoError(t, err)
+		return len(all)
+	}
+	a, _ := granted(t, s, time.Time{})
+	r := leave(t, s, a.ID)
+	require.Zero(t, lost(), "it may be on its way")
+	now = now.Add(time.Minute)
+	require.Equal(t, 1, lost())
+	attempt, err := s.AttemptRevocation(t.Context(), r.ID)
+	require.NoError(t, err)
+	now = now.Add(2 * time.Hour)
+	require.Zero(t, lost())
+	now = now.Add(2 * time.Hour)
+	require.Equal(t, 1, lost(), "its workflow is gone")
+
+	// What an attempt has changed is there for the next one.
+	attempt.Conversation.Lasting = json.RawMessage(`{"consent_id":"1","token":"new"}`)
+	require.NoError(t, attempt.Keep(t.Context()))
+	require.Equal(t, []string{`{"consent_id":"1","token":"new"}`}, owed(t, s, a.ID))
+	require.NoError(t, attempt.Settle(t.Context()))
+	_, err = s.AttemptRevocation(t.Context(), r.ID)
+	require.ErrorIs(t, err, models.ErrNotFound)
+}
+
+func leave(t *testing.T, s *models.Store, access uuid.UUID) (r models.Revocation) {
+	t.Helper()
+	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) (err error) {
+		r, err = s.LeaveBank(tx, access)
+		return err
+	}))
+	return r
+}
+
+// Nobody waits for a bank that is just answering when a synchronization is cancelled or its access deleted. What the bank
+// did is not lost, and a consent that is over does not come back.
+func TestLateSteps(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	cancel := func(t *testing.T, step *models.BankSession) {
+		require.NoError(t, s.RequestCancel(t.Context(), step.Sync.ID))
+		_, err := s.End(t.Context(), step.Sync.ID, providers.CodeCancelled)
+		require.NoError(t, err)
+	}
+	const renewed, another = `{"consent_id":"1","token":"renewed"}`, `{"consent_id":"2"}`
+	for name, late := range map[string]struct {
+		first   bool                                         // of the access: nothing was granted before
+		happens func(t *testing.T, step *models.BankSession) // while the bank answers
+		answer  string
+		granted bool
+		owed    []string
+		kept    string // of the access; "": nothing
+		valid   bool   // a consent
+	}{
+		"nothing, and it goes on":                  {happens: func(*testing.T, *models.BankSession) {}, answer: renewed, granted: true, kept: renewed, valid: true},
+		"cancelled, a token is renewed":            {happens: cancel, answer: renewed, granted: true, kept: renewed, valid: true},
+		"cancelled, a consent is created":          {happens: cancel, answer: another, owed: []string{another}, kept: `{"consent_id":"1"}`, valid: true},
+		"cancelled, the first consent is created":  {first: true, happens: cancel, answer: another, owed: []string{another}},
+		"cancelled, the first consent is in force": {first: true, happens: cancel, answer: another, granted: true, kept: another, valid: true},
+		"revoked, a token is renewed": {answer: renewed, granted: true, owed: []string{`{"consent_id":"1"}`, renewed}, happens: func(t *testing.T, step *models.BankSession) {
+			leave(t, s, step.Access.ID)
+			_, err := models.CancelRunning(s.DB, step.Access.ID)
+			require.NoError(t, err)
+		}},
+		"deleted, a consent is in force": {answer: another, granted: true, owed: []string{`{"consent_id":"1"}`, another}, happens: func(t *testing.T, step *models.BankSession) {
+			_, err := s.HideAccess(s.DB, step.Access.ID)
+			require.NoError(t, err)
+		}},
+		"deleted and gone, the first consent is created": {first: true, answer: another, owed: []string{another}, happens: func(t *testing.T, step *models.BankSession) {
+			_, err := s.HideAccess(s.DB, step.Access.ID)
+			require.NoError(t, err)
+			require.NoError(t, s.DeleteAccess(t.Context(), step.Access.ID))
+		}},
+		"cancelled, and the next one has begun": {answer: renewed, granted: true, kept: `{"consent_id":"3"}`, valid: true, happens: func(t *testing.T, step *models.BankSession) {
+			cancel(t, step)
+			id, err := queue(s, step.Access.ID)
+			require.NoError(t, err)
+			next, err := s.OpenSession(t.Context(), id)
+			require.NoError(t, err)
+			next.Conversation.Lasting, next.Conversation.Granted = json.RawMessage(`{"consent_id":"3"}`), &providers.Grant{}
+			require.NoError(t, next.Transact(t.Context(), next.Save))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, step := granted(t, s, time.Time{})
+			if late.first {
+				require.NoError(t, s.DB.Exec(`UPDATE accesses SET bank_state = NULL WHERE id = ?`, a.ID).Error)
+				require.NoError(t, s.DB.Exec(`DELETE FROM consents WHERE access_id = ?`, a.ID).Error)
+				var err error
+				step, err = s.OpenSession(t.Context(), step.Sync.ID)
+				require.NoError(t, err)
+			}
+			late.happens(t, step)
+			step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(late.answer), nil
+			if late.granted {
+				step.Conversation.Granted = &providers.Grant{}
+			}
+			err := step.Transact(t.Context(), step.Save)
+			require.Equal(t, name == "nothing, and it goes on", err == nil, "%v", err)
+
+			require.ElementsMatch(t, late.owed, owed(t, s, a.ID))
+			_, err = s.ValidConsent(t.Context(), a.ID)
+			require.Equal(t, late.valid, err == nil)
+			if late.kept == "" {
+				var states [][]byte
+				require.NoError(t, s.DB.Model(&models.Access{}).Where("id = ? AND bank_state IS NOT NULL", a.ID).Pluck("bank_state", &states).Error)
+				require.Empty(t, states)
+				return
+			}
+			_, _ = queue(s, a.ID) // unless one runs
+			var runs []uuid.UUID
+			require.NoError(t, s.DB.Raw(`SELECT id FROM synchronizations WHERE access_id = ? AND ended_at IS NULL`, a.ID).Scan(&runs).Error)
+			session, err := s.OpenSession(t.Context(), runs[0])
+			require.NoError(t, err)
+			require.JSONEq(t, late.kept, string(session.Conversation.Lasting))
+		})
+	}
+}
+
+// A cancelled synchronization leaves nothing at the bank that the customer could still authorize, and leaves alone what
+// is in force.
+func TestCancelLeavesNothingUnfinished(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for _, inForce := range []bool{true, false} {
+		a, step := granted(t, s, time.Time{})
+		if !inForce {
+			step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(`{"consent_id":"2"}`), nil
+			require.NoError(t, step.Transact(t.Context(), step.Save))
+		}
+		_, err := s.End(t.Context(), step.Sync.ID, providers.CodeCancelled)
+		require.NoError(t, err)
+		_, err = s.ValidConsent(t.Context(), a.ID)
+		require.Equal(t, inForce, err == nil)
+		if inForce {
+			require.Empty(t, owed(t, s, a.ID))
+		} else {
+			require.Equal(t, []string{`{"consent_id":"2"}`}, owed(t, s, a.ID))
+		}
+	}
+}
+
+// A consent that an adapter gives up although the bank may hold it valid is owed with what takes its place.
+func TestGivenUpConsentsAreOwed(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a, step := granted(t, s, time.Time{})
+	step.Conversation.Lasting = json.RawMessage(`{"consent_id":"2"}`)
+	step.Conversation.Left = []json.RawMessage{json.RawMessage(`{"consent_id":"1"}`)}
+	require.ErrorIs(t, step.Transact(t.Context(), func(tx *gorm.DB) error {
+		require.NoError(t, step.Save(tx))
+		return models.ErrEdge
+	}), models.ErrEdge)
+	require.Empty(t, owed(t, s, a.ID))
+	for range 2 {
+		require.NoError(t, step.Transact(t.Context(), step.Save))
+	}
+	require.Equal(t, []string{`{"consent_id":"1"}`}, owed(t, s, a.ID))
+}
