@@ -155,7 +155,8 @@ func newStack(t *testing.T, options ...option) *stack {
 	if s.wrapTemporal != nil {
 		reachable = s.wrapTemporal(reachable)
 	}
-	server := api.New(api.Options{Store: s.store, Temporal: reachable, TaskQueue: s.queue, PublicURL: s.api.URL, Logger: logger})
+	server := api.New(api.Options{Store: s.store, Temporal: reachable, TaskQueue: s.queue, PublicURL: s.api.URL, Logger: logger,
+		LoopbackReceivers: s.workerOptions.LoopbackReceivers})
 	t.Cleanup(server.Close)
 	handler = server.Handler()
 
