@@ -341,7 +341,7 @@ func classify(err error) string {
 		return "PRIVATE_ADDRESS"
 	case errors.As(err, &name):
 		return "UNKNOWN_HOST"
-	case errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &header), errors.As(err, &host):
+	case errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &header), errors.As(err, &host), errors.Is(err, http.ErrSchemeMismatch):
 		return "TLS"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "TIMEOUT"

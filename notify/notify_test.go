@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -127,10 +128,11 @@ type arrival struct {
 	body   []byte
 	status int
 
-	EventID   uuid.UUID      `json:"event_id"`
-	State     string         `json:"state"`
-	CreatedAt time.Time      `json:"created_at"`
-	Data      map[string]any `json:"data"`
+	NotificationID uuid.UUID      `json:"notification_id"`
+	EventID        uuid.UUID      `json:"event_id"`
+	State          string         `json:"state"`
+	CreatedAt      time.Time      `json:"created_at"`
+	Data           map[string]any `json:"data"`
 }
 
 func (a arrival) access() string { return a.Data["access_id"].(string) }
@@ -231,4 +233,42 @@ func TestDeliveries(t *testing.T) {
 	var left int
 	require.NoError(t, s.store.DB.Raw(`SELECT (SELECT count(*) FROM notification_events) + (SELECT count(*) FROM notification_queues)`).Row().Scan(&left))
 	require.Zero(t, left, "what was delivered is gone")
+}
+
+// Changes are made while two workers deliver: everything arrives, once, and in order for each thing; nothing is left.
+func TestWorkersSideBySide(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	r := newReceiver(t, s.time, always(http.StatusOK))
+	s.observe(r.URL)
+	s.observe(r.URL)
+	const things, changes = 8, 40
+	ctx, stop := context.WithCancel(t.Context())
+	var workers, changing sync.WaitGroup
+	for _, d := range []*notify.Deliverer{s.Deliverer, notify.New(notify.Options{Store: s.store, Loopback: true, Logger: slog.New(slog.DiscardHandler)})} {
+		workers.Go(func() { d.Run(ctx) })
+	}
+	for range things {
+		thing := s.access()
+		changing.Go(func() { s.announce(thing, changes) })
+	}
+	changing.Wait()
+	require.Eventually(t, func() bool {
+		var left int
+		err := s.store.DB.Raw(`SELECT (SELECT count(*) FROM notification_events) + (SELECT count(*) FROM notification_queues)`).Row().Scan(&left)
+		return err == nil && left == 0
+	}, patience, 20*time.Millisecond)
+	stop()
+	workers.Wait()
+
+	order := map[string][]int{}
+	for _, a := range r.got() {
+		lane := a.NotificationID.String() + a.access()
+		order[lane] = append(order[lane], a.n())
+	}
+	require.Len(t, order, 2*things)
+	for _, numbers := range order {
+		require.Len(t, numbers, changes)
+		require.IsIncreasing(t, numbers)
+	}
 }

@@ -1,0 +1,310 @@
+package notify_test
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/models"
+	"kontoflow/notify"
+)
+
+// waits are the documented pauses between attempts; the last one repeats, and each may be up to a tenth longer.
+var waits = []time.Duration{5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour}
+
+// live lets time pass, from one attempt to the next, until nothing is due any more or stop says so. Just before each it
+// looks whether one comes too early.
+func (s *sender) live(r *receiver, stop func() bool) {
+	s.t.Helper()
+	s.deliver()
+	for !stop() {
+		at, due := s.next()
+		if !due {
+			return
+		}
+		before := len(r.got())
+		s.advance(at.Add(-time.Millisecond))
+		s.deliver()
+		require.Len(s.t, r.got(), before, "an attempt came too early")
+		s.advance(at)
+		s.deliver()
+		require.Greater(s.t, len(r.got()), before, "an attempt is overdue")
+	}
+}
+
+func never() bool { return false }
+
+func TestRetriedForThreeDaysThenParked(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	answer := http.StatusInternalServerError
+	r := newReceiver(t, s.time, func(http.ResponseWriter, *arrival) int { return answer })
+	n, target := s.observe(r.URL + "/hook?token=t0ken")
+	thing := s.access()
+	begun := s.time()
+	s.announce(thing, 1)
+	s.live(r, func() bool { return len(r.got()) == 4 })
+	later := s.time().Sub(begun)
+	s.announce(thing, 1) // behind the one that fails
+	s.live(r, never)
+	all := r.got()
+	first := slices.IndexFunc(all, func(a arrival) bool { return a.EventID != all[0].EventID })
+	require.Greater(t, first, 0, "the second one is tried when the first is given up")
+	attempts := all[:first]
+	require.Equal(t, begun, attempts[0].at)
+	for i, a := range attempts {
+		require.Equal(t, attempts[0].EventID, a.EventID)
+		require.Equal(t, attempts[0].body, a.body)
+		if i == 0 {
+			continue
+		}
+		wait := waits[min(i-1, len(waits)-1)]
+		waited := a.at.Sub(attempts[i-1].at)
+		if i < len(attempts)-1 {
+			require.GreaterOrEqual(t, waited, wait, "attempt %d", i+1)
+		}
+		require.LessOrEqual(t, waited, wait+wait/10, "attempt %d", i+1)
+	}
+	require.Equal(t, begun.Add(72*time.Hour), attempts[len(attempts)-1].at, "the last attempt is at the end of the third day")
+	require.InDelta(t, 40, len(attempts), 3)
+
+	// The second one has its own three days: the rest of them is left.
+	second := all[first:]
+	require.Equal(t, begun.Add(72*time.Hour), second[0].at)
+	require.Equal(t, begun.Add(72*time.Hour+later), second[len(second)-1].at)
+	require.Contains(t, []int{4, 5}, len(second), "chance decides whether the third pause ends before or at its end")
+
+	parked, err := s.store.ParkedDeliveries(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, parked, 2)
+	require.Equal(t, models.ParkedDelivery{ID: attempts[0].EventID, NotificationID: n.ID, ObserveKey: "/rest/accesses", Receiver: r.Listener.Addr().String(),
+		LastError: "HTTP_500", Attempts: len(attempts), CreatedAt: begun, ParkedAt: begun.Add(72 * time.Hour)}, utc(parked[0]))
+
+	// The lane goes on; what is retried comes behind it, in its old order.
+	answer = http.StatusOK
+	retried, err := s.store.RetryParked(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 2, retried)
+	s.deliver()
+	after := r.got()[len(all):]
+	require.Equal(t, []uuid.UUID{parked[0].ID, parked[1].ID}, []uuid.UUID{after[0].EventID, after[1].EventID})
+	require.Len(t, after, 2)
+	require.Equal(t, begun, after[0].CreatedAt)
+
+	for _, secret := range []string{"t0ken", target.Secret, r.URL} {
+		require.NotContains(t, s.log.String(), secret)
+	}
+	require.Contains(t, s.log.String(), "HTTP_500")
+}
+
+func utc(p models.ParkedDelivery) models.ParkedDelivery {
+	p.CreatedAt, p.ParkedAt = p.CreatedAt.UTC(), p.ParkedAt.UTC()
+	return p
+}
+
+func TestParkedIsForgottenAfterThirtyDays(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	r := newReceiver(t, s.time, always(http.StatusGone))
+	s.observe(r.URL)
+	s.announce(s.access(), 1)
+	s.live(r, never)
+	count := func() int {
+		require.NoError(t, s.Tidy(t.Context()))
+		parked, err := s.store.ParkedDeliveries(t.Context(), 10)
+		require.NoError(t, err)
+		return len(parked)
+	}
+	s.advance(s.time().Add(30*24*time.Hour - time.Second))
+	require.Equal(t, 1, count())
+	s.advance(s.time().Add(2 * time.Second))
+	require.Equal(t, 0, count())
+}
+
+// What arrived, in which order, how often.
+func TestFiveHundredForAnHour(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	begun := s.time()
+	r := newReceiver(t, s.time, func(http.ResponseWriter, *arrival) int {
+		if s.time().Before(begun.Add(time.Hour)) {
+			return http.StatusInternalServerError
+		}
+		return http.StatusOK
+	})
+	s.observe(r.URL)
+	first, second := s.access(), s.access()
+	s.announce(first, 3)
+	s.announce(second, 2)
+	s.live(r, never)
+
+	taken := map[string][]int{}
+	tries := map[string]map[int]int{first.String(): {}, second.String(): {}}
+	for _, a := range r.got() {
+		tries[a.access()][a.n()]++
+		if a.status == http.StatusOK {
+			taken[a.access()] = append(taken[a.access()], a.n())
+		}
+	}
+	require.Equal(t, map[string][]int{first.String(): {1, 2, 3}, second.String(): {1, 2}}, taken)
+	// At once and after 5 s, 35 s, 2½, 12½ and 42½ minutes it failed; after 1 h 42 it was taken, and what waited behind it
+	// came once.
+	require.Equal(t, map[int]int{1: 7, 2: 1, 3: 1}, tries[first.String()])
+	require.Equal(t, map[int]int{1: 7, 2: 1}, tries[second.String()])
+	require.Less(t, s.time().Sub(begun), 2*time.Hour)
+}
+
+// One thing that a receiver chokes on delays nothing else of the same notification.
+func TestLanesDoNotWaitForEachOther(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	bad := s.access()
+	r := newReceiver(t, s.time, func(_ http.ResponseWriter, a *arrival) int {
+		if a.access() == bad.String() {
+			return http.StatusInternalServerError
+		}
+		return http.StatusNoContent
+	})
+	s.observe(r.URL)
+	s.announce(bad, 5)
+	for range 9 {
+		s.announce(s.access(), 2)
+	}
+	s.deliver()
+	counts := map[int]int{}
+	for _, a := range r.got() {
+		counts[a.status]++
+	}
+	require.Equal(t, map[int]int{204: 18, 500: 1}, counts)
+}
+
+// A worker that dies in the middle of a delivery: the same comes again, with the same id, and then what waited behind it.
+func TestWorkerDies(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	r := newReceiver(t, s.time, always(http.StatusOK))
+	s.observe(r.URL)
+	s.announce(s.access(), 2)
+	_, err := s.store.QueueAnnounced(t.Context(), 10)
+	require.NoError(t, err)
+	limits := models.Limits{Rounds: 1, Lanes: 1, PerReceiver: 1}
+	held, err := s.store.Lease(t.Context(), s.time().Add(30*time.Second), limits)
+	require.NoError(t, err)
+	require.Len(t, held, 1) // and its worker is gone
+
+	s.deliver()
+	require.Empty(t, r.got(), "the lease holds")
+	s.advance(s.time().Add(31 * time.Second))
+	s.deliver()
+	got := r.got()
+	require.Len(t, got, 2)
+	require.Equal(t, held[0].Deliveries[0].ID, got[0].EventID)
+	require.Equal(t, 2, got[1].n())
+
+	require.ErrorIs(t, s.store.Settle(t.Context(), held[0], []models.Result{{}}), models.ErrOvertaken, "and if it was only slow, it changes nothing")
+}
+
+// Another address is tried at once with what waits; a deleted notification with nothing.
+func TestChangedReceiver(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	bad := newReceiver(t, s.time, always(http.StatusInternalServerError))
+	good := newReceiver(t, s.time, always(http.StatusOK))
+	n, _ := s.observe(bad.URL)
+	s.announce(s.access(), 3)
+	s.deliver()
+	require.Len(t, bad.got(), 1)
+	_, _, err := s.store.UpdateNotification(t.Context(), s.user, n.ID, func(_ *models.Notification, to *models.Target) { to.URI = good.URL })
+	require.NoError(t, err)
+	s.deliver()
+	require.Len(t, good.got(), 3)
+	require.IsIncreasing(t, []int{good.got()[0].n(), good.got()[1].n(), good.got()[2].n()})
+
+	gone, _ := s.observe(bad.URL)
+	s.announce(s.access(), 1)
+	s.deliver()
+	require.Len(t, bad.got(), 2)
+	require.NoError(t, s.store.DeleteNotification(t.Context(), s.user, gone.ID))
+	s.advance(s.time().Add(time.Minute))
+	s.deliver()
+	require.Len(t, bad.got(), 2)
+}
+
+// Receivers that hang beside one that lives: everything for the living one arrives while the others have not answered
+// once.
+func TestDeadReceiverCostsOthersNothing(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	release := make(chan struct{})
+	var dead []*receiver
+	for range 3 {
+		dead = append(dead, newReceiver(t, s.time, func(_ http.ResponseWriter, _ *arrival) int { <-release; return http.StatusOK }))
+	}
+	t.Cleanup(func() { close(release) }) // runs before the servers close
+	live := newReceiver(t, s.time, always(http.StatusOK))
+	things := make([]uuid.UUID, 40)
+	for i := range things {
+		things[i] = s.access()
+	}
+	for range 40 { // many notifications at each dead one: more than a worker serves at once
+		for _, r := range dead {
+			s.observe(r.URL)
+		}
+	}
+	s.observe(live.URL)
+	for _, thing := range things {
+		s.announce(thing, 2)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); s.Run(ctx) }()
+	require.Eventually(t, func() bool { return len(live.got()) == 80 }, patience, 10*time.Millisecond)
+	stop()
+	for _, r := range dead {
+		require.Empty(t, r.got(), "none of the dead ones has answered yet")
+	}
+	order := map[string][]int{}
+	for _, a := range live.got() {
+		order[a.access()] = append(order[a.access()], a.n())
+	}
+	for _, thing := range things {
+		require.Equal(t, []int{1, 2}, order[thing.String()])
+	}
+	<-done
+}
+
+// What a receiver that hangs cannot be asked in time is parked all the same.
+func TestTooSlowForAllThatWaits(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	s.observe("http://127.0.0.1:1/") // nobody listens, and nobody asks
+	thing := s.access()
+	s.announce(thing, 2)
+	_, err := s.store.QueueAnnounced(t.Context(), 10)
+	require.NoError(t, err)
+	s.advance(s.time().Add(72*time.Hour + 9*time.Minute))
+	s.announce(thing, 1)
+	require.NoError(t, s.Tidy(t.Context()))
+	parked, err := s.store.ParkedDeliveries(t.Context(), 10)
+	require.NoError(t, err)
+	require.Empty(t, parked, "there may be a last attempt still")
+	s.advance(s.time().Add(2 * time.Minute))
+	require.NoError(t, s.Tidy(t.Context()))
+	parked, err = s.store.ParkedDeliveries(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, parked, 2)
+	require.Equal(t, "UNTRIED", parked[0].LastError)
+
+	s.deliver() // the third one's turn
+	parked, err = s.store.ParkedDeliveries(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, parked, 2)
+	var failed string
+	require.NoError(t, s.store.DB.Raw(`SELECT last_error FROM notification_events WHERE parked_at IS NULL`).Row().Scan(&failed))
+	require.Equal(t, "UNREACHABLE", failed)
+}

@@ -1,0 +1,102 @@
+package notify_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/models"
+	"kontoflow/notify"
+)
+
+// verifier is what a receiver in another language does: the library of Standard Webhooks for JavaScript, which also
+// refuses timestamps that are five minutes off.
+const verifier = `
+const { Webhook } = require("standardwebhooks");
+const deliveries = JSON.parse(require("fs").readFileSync(0, "utf8"));
+console.log(JSON.stringify(deliveries.map(({ secret, body, headers }) => {
+	try { new Webhook(secret).verify(body, headers); return ""; } catch (e) { return e.message; }
+})));`
+
+// Signatures hold against the public library, and for 24 hours after a rotation against both secrets.
+func TestSignatures(t *testing.T) {
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		t.Skip("npm is not installed: the signatures are not held against the npm package standardwebhooks")
+	}
+	t.Parallel()
+	dir := t.TempDir()
+	install := exec.CommandContext(t.Context(), npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "standardwebhooks@1.0.0")
+	install.Dir = dir
+	if output, err := install.CombinedOutput(); err != nil {
+		t.Skipf("npm cannot install standardwebhooks: %v\n%s", err, output)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "verify.js"), []byte(verifier), 0o600))
+
+	s := newSender(t, notify.Options{Loopback: true})
+	r := newReceiver(t, s.time, always(http.StatusOK))
+	n, target := s.observe(r.URL)
+	before, rotatedAt := target.Secret, s.time().Add(-23*time.Hour)
+	send := func() arrival {
+		s.announce(s.access(), 1)
+		s.deliver()
+		all := r.got()
+		return all[len(all)-1]
+	}
+	plain := send()
+	_, target, err = s.store.UpdateNotification(t.Context(), s.user, n.ID, func(_ *models.Notification, to *models.Target) { to.Rotate(rotatedAt) })
+	require.NoError(t, err)
+	both := send()
+	_, target, err = s.store.UpdateNotification(t.Context(), s.user, n.ID, func(_ *models.Notification, to *models.Target) {
+		to.PreviousUntil = s.time() // as if the day were over
+	})
+	require.NoError(t, err)
+	rotated := send()
+	require.Len(t, strings.Fields(both.header.Get("webhook-signature")), 2)
+	require.Len(t, strings.Fields(rotated.header.Get("webhook-signature")), 1)
+
+	type check struct {
+		Secret  string            `json:"secret"`
+		Body    string            `json:"body"`
+		Headers map[string]string `json:"headers"`
+	}
+	var checks []check
+	var want []bool
+	add := func(secret string, a arrival, body string, good bool) {
+		headers := map[string]string{}
+		for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+			headers[name] = a.header.Get(name)
+		}
+		checks, want = append(checks, check{secret, body, headers}), append(want, good)
+	}
+	add(before, plain, string(plain.body), true)
+	add(target.Secret, plain, string(plain.body), false)
+	add(before, plain, strings.Replace(string(plain.body), "ACTIVE", "REVOKED", 1), false)
+	add(before, both, string(both.body), true)
+	add(target.Secret, both, string(both.body), true)
+	add(before, rotated, string(rotated.body), false)
+	add(target.Secret, rotated, string(rotated.body), true)
+	stolen := rotated
+	stolen.header = plain.header
+	add(before, stolen, string(rotated.body), false)
+
+	input, err := json.Marshal(checks)
+	require.NoError(t, err)
+	verify := exec.CommandContext(t.Context(), "node", "verify.js")
+	verify.Dir, verify.Stdin, verify.Stderr = dir, strings.NewReader(string(input)), os.Stderr
+	output, err := verify.Output()
+	require.NoError(t, err)
+	var said []string
+	require.NoError(t, json.Unmarshal(output, &said))
+	require.Len(t, said, len(want))
+	for i, good := range want {
+		require.Equal(t, good, said[i] == "", "check %d: %s", i, said[i])
+	}
+}
