@@ -29,6 +29,8 @@ type AuthorizeInput struct {
 type AuthorizeOutcome struct {
 	Status    providers.StepStatus // Ready, Challenged
 	Challenge ChallengeRef         `json:",omitzero"` // with Challenged
+	// Open says that something is open at the bank until Finish ends it.
+	Open bool `json:",omitempty"`
 	// Superseded is the access that is to be upgraded before anything else: the bank was not asked, Status is empty.
 	Superseded uuid.UUID `json:",omitzero"`
 }
@@ -187,7 +189,8 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 				return err
 			}
 		}
-		out = AuthorizeOutcome{Status: step.Status}
+		_, open := provider.(providers.HangUpper)
+		out = AuthorizeOutcome{Status: step.Status, Open: open}
 		if step.Status == providers.Challenged {
 			challenge, err := session.Ask(tx, step.Challenge, time.Now().Add(a.ChallengeTimeout))
 			if err != nil {

@@ -13,7 +13,8 @@ import (
 // FinishInput says how a synchronization ends. Code 0: nothing failed as a whole.
 type FinishInput struct {
 	SyncID uuid.UUID
-	Code   int `json:",omitempty"`
+	Code   int  `json:",omitempty"`
+	Open   bool `json:",omitempty"` // something may be open at the bank
 }
 
 // FinishOutcome is how it ended, in counts.
@@ -28,7 +29,9 @@ type FinishOutcome struct {
 
 // Finish ends a synchronization: COMPLETED, or FAILED with the code.
 func (a *Activities) Finish(ctx context.Context, in FinishInput) (FinishOutcome, error) {
-	a.hangUp(ctx, in.SyncID)
+	if in.Open {
+		a.hangUp(ctx, in.SyncID)
+	}
 	y, err := a.Store.End(ctx, in.SyncID, in.Code)
 	if err != nil {
 		return FinishOutcome{}, failure(err)
@@ -41,22 +44,18 @@ func (a *Activities) Finish(ctx context.Context, in FinishInput) (FinishOutcome,
 	return out, nil
 }
 
-// hangUp ends what is open at the bank, where the protocol keeps something open. That it does not work out is no failure.
+// hangUp ends what is open at the bank. That it does not work out is no failure: the bank does so by itself, some time later.
 func (a *Activities) hangUp(ctx context.Context, sync uuid.UUID) {
-	protocol, err := a.Store.RunningProtocol(ctx, sync)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	session, err := a.Store.OpenLastSession(ctx, sync)
 	if err != nil {
 		return
 	}
-	provider, ok := a.Providers[protocol].(providers.HangUpper)
+	provider, ok := a.Providers[session.Conversation.Connection.Protocol].(providers.HangUpper)
 	if !ok {
 		return
 	}
-	session, err := a.Store.OpenSession(ctx, sync)
-	if err != nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
 	if err := provider.HangUp(ctx, &session.Conversation); err != nil {
 		a.Log.DebugContext(ctx, "what is open at the bank could not be ended", "sync_id", sync, "error", err.Error())
 	}

@@ -186,11 +186,8 @@ func fitRedirect(uri string) bool {
 		return false
 	}
 	switch u.Scheme {
-	case "https":
-		return u.Hostname() != ""
-	case "http":
-		address, err := netip.ParseAddr(u.Hostname())
-		return u.Hostname() == "localhost" || err == nil && address.IsLoopback()
+	case "https", "http":
+		return providers.SafeAddress(u)
 	}
 	return !slices.Contains(browserSchemes, u.Scheme)
 }

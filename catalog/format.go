@@ -8,7 +8,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"strings"
 
@@ -180,15 +179,9 @@ func checkAddress(problems openapi.Problems, at, address string) {
 		problems.Add(at, "must not carry credentials")
 	case u.Fragment != "":
 		problems.Add(at, "must not have a fragment")
-	case u.Scheme == "https", u.Scheme == "http" && loopback(u.Hostname()):
-	default:
+	case !providers.SafeAddress(u):
 		problems.Add(at, "must be https, or http on a loopback address")
 	}
-}
-
-func loopback(host string) bool {
-	address, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && address.IsLoopback()
 }
 
 func checkKeyPair(problems openapi.Problems, at string, pair *providers.KeyPair) {

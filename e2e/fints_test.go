@@ -3,6 +3,7 @@ package e2e_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -82,6 +83,36 @@ func TestFinTSPersonas(t *testing.T) {
 			again := c.sync(access)
 			require.Equal(t, "COMPLETED", again["status"], "%v", again)
 			c.requireLedger(login, false) // over FinTS the bank writes texts otherwise
+		})
+	}
+}
+
+// TestFinTSHangsUp: a synchronization that ends while the customer is asked ends the dialog with the bank, too.
+func TestFinTSHangsUp(t *testing.T) {
+	t.Parallel()
+	s, hasty := newStack(t, withBankClock()), newStack(t, withBankClock(), withChallengeTimeout(2*time.Second))
+	pin := object{"credentials": object{"pin": password}}
+	for name, test := range map[string]struct {
+		at    *stack
+		login string
+		then  func(c *customer, sync string)
+		code  int
+	}{
+		"cancelled":                           {s, "demo", func(c *customer, sync string) { c.post(sync+"/cancel", nil, 200, nil) }, 30007},
+		"cancelled while we wait for the app": {s, "app", func(c *customer, sync string) { c.post(sync+"/cancel", nil, 200, nil) }, 30007},
+		"expired":                             {hasty, "demo", func(*customer, string) {}, 30005},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := test.at.in(t).newCustomer()
+			login := test.login + "+" + strings.ReplaceAll(name, " ", "-")
+			sync := c.start(c.access("fints", login), pin)
+			challenge := c.until(sync, "")["challenge"].(object)
+			test.then(c, sync)
+			require.Equal(t, test.code, codeOf(c.until(sync, challenge["id"].(string))))
+			calls := c.bank.Counters().ByLogin[login]
+			require.Positive(t, calls["login"])
+			require.Equal(t, calls["login"], calls["end"], "%v", calls)
 		})
 	}
 }

@@ -32,6 +32,8 @@ type BankSession struct {
 	Outcome      json.RawMessage // of the last finished step
 
 	store   *Store
+	method  AccessMethod
+	sealed  []byte // column `dialog`
 	version int
 	state   dialogState
 	lasting []byte // as stored, to tell whether it changed; sealed it is Access.BankState
@@ -47,33 +49,51 @@ type dialogState struct {
 // call moves QUEUED to RUNNING. ErrEdge: the synchronization has ended. ErrCancelled: it is to end.
 func (s *Store) OpenSession(ctx context.Context, sync uuid.UUID) (*BankSession, error) {
 	b := &BankSession{store: s}
-	var method AccessMethod
-	var dialog []byte
-	err := s.loadSession(ctx, sync, b, &method, &dialog)
-	for err == nil && b.Sync.Status == Queued {
-		if err = s.beginSession(ctx, b, &dialog); errors.Is(err, ErrEdge) { // a copy of this attempt was faster, or a cancel
-			err = s.loadSession(ctx, sync, b, &method, &dialog)
+	err := s.loadSession(ctx, sync, b)
+	for err == nil && b.Sync.Status == Queued && b.Sync.CancelRequestedAt == nil {
+		if err = s.beginSession(ctx, b); errors.Is(err, ErrEdge) { // a copy of this attempt was faster, or a cancel
+			err = s.loadSession(ctx, sync, b)
 		}
 	}
-	if err != nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case b.Sync.CancelRequestedAt != nil:
+		return nil, ErrCancelled
+	}
+	return b, b.unseal(ctx)
+}
+
+// OpenLastSession is OpenSession for the end of a synchronization, be it cancelled or not. ErrEdge: it has ended, or never begun.
+func (s *Store) OpenLastSession(ctx context.Context, sync uuid.UUID) (*BankSession, error) {
+	b := &BankSession{store: s}
+	if err := s.loadSession(ctx, sync, b); err != nil {
 		return nil, err
 	}
+	if b.Sync.Status == Queued {
+		return nil, ErrEdge
+	}
+	return b, b.unseal(ctx)
+}
 
-	if err := open(s.Vault, dialog, dialogPlace(sync), &b.state); err != nil {
-		return nil, err
+// unseal opens what was loaded.
+func (b *BankSession) unseal(ctx context.Context) (err error) {
+	s, sync := b.store, b.Sync.ID
+	if err := open(s.Vault, b.sealed, dialogPlace(sync), &b.state); err != nil {
+		return err
 	}
 	c := &b.Conversation
-	if c.Connection, err = s.OpenConnection(&method); err != nil {
-		return nil, err
+	if c.Connection, err = s.OpenConnection(&b.method); err != nil {
+		return err
 	}
 	if c.Credentials, err = s.openCredentials(ctx, b.Access.ID, &sync); err != nil {
-		return nil, err
+		return err
 	}
 	if err := open(s.Vault, b.Sync.PSU, psuPlace(sync), &c.PSU); err != nil {
-		return nil, err
+		return err
 	}
 	if err := open(s.Vault, b.Access.BankState, bankStatePlace(b.Access.ID), &c.Lasting); err != nil {
-		return nil, err
+		return err
 	}
 	b.lasting = c.Lasting
 	c.Dialog = b.state.Adapter
@@ -81,11 +101,11 @@ func (s *Store) OpenSession(ctx context.Context, sync uuid.UUID) (*BankSession, 
 	c.Interactive = b.Sync.Trigger == Manual
 	c.Resumed = true
 	c.Consent = b.Access.consent()
-	return b, nil
+	return nil
 }
 
 // loadSession reads everything that a step starts from in one query: every activity begins here.
-func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession, method *AccessMethod, dialog *[]byte) error {
+func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession) error {
 	y, a := &b.Sync, &b.Access
 	err := s.Pool.QueryRow(ctx, `
 		SELECT y.id, y.access_id, y.status, y.trigger, y.scope, y.psu, y.cancel_requested_at,
@@ -97,21 +117,19 @@ func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession,
 		LEFT JOIN bank_sessions b ON b.sync_id = y.id
 		WHERE y.id = $1`, sync).
 		Scan(&y.ID, &y.AccessID, &y.Status, &y.Trigger, (*[]string)(&y.Scope), &y.PSU, &y.CancelRequestedAt,
-			&a.ID, &a.UserID, &a.BankID, &a.AccessMethodID, &a.Consent, &a.BankState, &method.ID, &method.Connection,
-			&b.Superseded, dialog, &b.version, &b.Steps, (*[]byte)(&b.Outcome))
+			&a.ID, &a.UserID, &a.BankID, &a.AccessMethodID, &a.Consent, &a.BankState, &b.method.ID, &b.method.Connection,
+			&b.Superseded, &b.sealed, &b.version, &b.Steps, (*[]byte)(&b.Outcome))
 	switch {
 	case err != nil:
 		return found(err, "the bank session")
 	case y.Status.Ended():
 		return ErrEdge
-	case y.CancelRequestedAt != nil:
-		return ErrCancelled
 	}
 	return nil
 }
 
 // beginSession moves QUEUED to RUNNING, with a dialog that has nothing in it yet.
-func (s *Store) beginSession(ctx context.Context, b *BankSession, dialog *[]byte) error {
+func (s *Store) beginSession(ctx context.Context, b *BankSession) error {
 	sealed, err := seal(s.Vault, dialogState{RedirectState: NewSecret("")}, dialogPlace(b.Sync.ID))
 	if err != nil {
 		return err
@@ -123,19 +141,9 @@ func (s *Store) beginSession(ctx context.Context, b *BankSession, dialog *[]byte
 		if err := tx.Exec(`INSERT INTO bank_sessions (sync_id, dialog) VALUES (?, ?)`, b.Sync.ID, sealed).Error; err != nil {
 			return fmt.Errorf("begin the bank session: %w", err)
 		}
-		b.Sync.Status, *dialog = Running, sealed
+		b.Sync.Status, b.sealed = Running, sealed
 		return nil
 	})
-}
-
-// RunningProtocol is the protocol that a synchronization speaks with its bank; "" where it is not RUNNING.
-func (s *Store) RunningProtocol(ctx context.Context, sync uuid.UUID) (protocol string, err error) {
-	err = s.DB.WithContext(ctx).Raw(`SELECT m.protocol FROM synchronizations y JOIN accesses a ON a.id = y.access_id
-		JOIN access_methods m ON m.id = a.access_method_id WHERE y.id = ? AND y.status = ?`, sync, Running).Scan(&protocol).Error
-	if err != nil {
-		return "", fmt.Errorf("read the synchronization's protocol: %w", err)
-	}
-	return protocol, nil
 }
 
 // openCredentials opens what the customer gave for the access, where values given for this synchronization win.

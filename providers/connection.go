@@ -1,5 +1,10 @@
 package providers
 
+import (
+	"net/netip"
+	"net/url"
+)
+
 // Connection says where a bank is and how it speaks. It comes from the catalog (docs/catalog.md describes the
 // same fields for operators); the parts marked secret are sealed at rest.
 type Connection struct {
@@ -32,6 +37,21 @@ func (c *Connection) AccountsAtOnce() int {
 		return c.Parallel
 	}
 	return 3
+}
+
+// SafeAddress reports whether a bank may be reached at u: over https, or over http on loopback, which is for sandboxes.
+func SafeAddress(u *url.URL) bool {
+	if u.Hostname() == "" || u.User != nil {
+		return false
+	}
+	switch u.Scheme {
+	case "https":
+		return true
+	case "http":
+		address, err := netip.ParseAddr(u.Hostname())
+		return u.Hostname() == "localhost" || err == nil && address.IsLoopback()
+	}
+	return false
 }
 
 // Consents reports whether the bank grants consents, which stay with it until they are revoked or end. Over FinTS there

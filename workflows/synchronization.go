@@ -43,6 +43,7 @@ type synchronization struct {
 	step     int                // of authorization; a rerun of an activity recognises its step by the number
 	answered map[uuid.UUID]bool // challenges whose answers are stored
 	upgraded *models.Upgrade    // what the upgrade did that ran instead of a reading
+	open     bool               // something may be open at the bank
 }
 
 // run goes the way of a synchronization to its end.
@@ -61,12 +62,14 @@ func (s *synchronization) run(ctx workflow.Context) error {
 func (s *synchronization) connect(ctx workflow.Context) error {
 	detail(ctx, "RUNNING: authorizing with the bank")
 	s.step++
+	s.open = true // until the bank's adapter says that it keeps nothing open
 	var outcome activities.AuthorizeOutcome
 	in := activities.AuthorizeInput{SyncID: s.id, Step: s.step}
 	err := workflow.ExecuteActivity(withBank.options(ctx, "authorize with the bank"), a.Connect, in).Get(ctx, &outcome)
 	for err == nil && outcome.Status == providers.Challenged {
 		outcome, err = s.ask(ctx, outcome.Challenge)
 	}
+	s.open = err != nil || outcome.Open
 	if err == nil && outcome.Superseded != uuid.Nil {
 		return s.upgrade(ctx, outcome.Superseded)
 	}
@@ -196,7 +199,7 @@ func (s *synchronization) finish(ctx workflow.Context, failed error) (out activi
 	detail(ctx, "finishing")
 	disconnected, _ := workflow.NewDisconnectedContext(ctx)
 	options := finishing.options(disconnected, "store how it ended")
-	err = workflow.ExecuteActivity(options, a.Finish, activities.FinishInput{SyncID: s.id, Code: code}).Get(disconnected, &out)
+	err = workflow.ExecuteActivity(options, a.Finish, activities.FinishInput{SyncID: s.id, Code: code, Open: s.open}).Get(disconnected, &out)
 	if err != nil {
 		if typeOf(err) == activities.Ended { // deleted meanwhile, with its access
 			return out, domainError(providers.CodeCancelled)

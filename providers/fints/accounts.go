@@ -1,6 +1,7 @@
 package fints
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -98,7 +99,7 @@ func (t *talk) accounts(ctx context.Context) ([]providers.Account, error) {
 	for i := range t.lasting.User.Accounts {
 		a := &t.lasting.User.Accounts[i]
 		account := providers.Account{ResourceID: a.handle(), IBAN: a.IBAN, Number: a.Number, BankCode: a.BankCode, BIC: a.BIC,
-			Currency: orElse(a.Currency, "EUR"), Name: a.Product, Owner: a.Owner, Type: a.kind()}
+			Currency: cmp.Or(a.Currency, "EUR"), Name: a.Product, Owner: a.Owner, Type: a.kind()}
 		if a.allows("HKSAL") {
 			balances, err := t.balances(ctx, a)
 			if err != nil && !skippable(err) {
@@ -219,13 +220,13 @@ func (t *talk) balances(ctx context.Context, a *userAccount) ([]providers.Balanc
 		if s.Version < 5 || len(all) > 10 {
 			continue
 		}
-		currency := orElse(lenient.Currency(s.Get(2, 0)), orElse(a.Currency, "EUR"))
+		currency := cmp.Or(lenient.Currency(s.Get(2, 0)), a.Currency, "EUR")
 		if b, ok := readBalance(s.At(3), currency); ok {
 			b.Type = "closingBooked"
 			all = append(all, b)
 		}
 		if amount, ok := lenient.Amount(s.Get(6, 0)); ok { // Verfügbarer Betrag: unsigned
-			all = append(all, providers.Balance{Type: "interimAvailable", Amount: amount, Currency: orElse(lenient.Currency(s.Get(6, 1)), currency)})
+			all = append(all, providers.Balance{Type: "interimAvailable", Amount: amount, Currency: cmp.Or(lenient.Currency(s.Get(6, 1)), currency)})
 		}
 	}
 	return all, nil
@@ -237,7 +238,7 @@ func readBalance(e syntax.Element, currency string) (providers.Balance, bool) {
 	if !ok {
 		return providers.Balance{}, false
 	}
-	return providers.Balance{Amount: amount, Currency: orElse(lenient.Currency(e.Get(2)), currency), Date: dayOf(e.Get(3))}, true
+	return providers.Balance{Amount: amount, Currency: cmp.Or(lenient.Currency(e.Get(2)), currency), Date: dayOf(e.Get(3))}, true
 }
 
 func amountOf(sign, value string) (decimal.Decimal, bool) {

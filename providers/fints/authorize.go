@@ -1,6 +1,7 @@
 package fints
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"kontoflow/plain"
 	"kontoflow/providers"
 	"kontoflow/providers/fints/syntax"
+	"kontoflow/providers/lenient"
 )
 
 // maxRestarts bounds how often a synchronization begins the authorization afresh, after answers were lost.
@@ -113,13 +115,13 @@ func (t *talk) prepare() syntax.Segment {
 		bank = t.lasting.Bank.Version
 	}
 	return syntax.New("HKVVB", 3, syntax.Number(bank), syntax.Number(t.lasting.User.Version), syntax.Text("0"),
-		syntax.Text(orElse(t.conv.Connection.ProductID, "Kontoflow")), syntax.Text("1.0"))
+		syntax.Text(cmp.Or(t.conv.Connection.ProductID, "Kontoflow")), syntax.Text("1.0"))
 }
 
 func (t *talk) identify() syntax.Segment {
-	customer := orElse(t.conv.Credentials[providers.CredentialCorporateID], t.conv.Credentials[providers.CredentialLogin])
+	customer := cmp.Or(t.conv.Credentials[providers.CredentialCorporateID], t.conv.Credentials[providers.CredentialLogin])
 	return syntax.New("HKIDN", 2, syntax.Text(country, t.conv.Connection.BankCode), syntax.Text(customer),
-		syntax.Text(orElse(t.lasting.SystemID, noSystem)), syntax.Text("1"))
+		syntax.Text(cmp.Or(t.lasting.SystemID, noSystem)), syntax.Text("1"))
 }
 
 // logIn sends an announced login, if it may be sent.
@@ -271,7 +273,7 @@ func readMedia(s *syntax.Segment, m *method) (all []medium) {
 	// Class, status, [function,] card, its sequence number, its kind, account (ktv: four elements), valid from, until, number
 	// of the list, name, phone ("Sicherheitsverfahren PIN/TAN", data dictionary, "TAN-Medium-Liste").
 	for _, e := range s.Elements[min(1, len(s.Elements)):] {
-		one := medium{Class: e.Get(0), Name: plainText(e.Get(12+shift), 64), Phone: plainText(e.Get(13+shift), 64), Card: masked(e.Get(2 + shift))}
+		one := medium{Class: e.Get(0), Name: lenient.PlainText(e.Get(12+shift), 64), Phone: lenient.PlainText(e.Get(13+shift), 64), Card: masked(e.Get(2 + shift))}
 		if status := e.Get(1); status != "1" && status != "" || len(all) == 99 || one.Name == "" {
 			continue
 		}
@@ -291,7 +293,7 @@ func masked(card string) string {
 	if len(card) <= 4 {
 		return card
 	}
-	return "…" + plainText(card[len(card)-4:], 16)
+	return "…" + lenient.PlainText(card[len(card)-4:], 16)
 }
 
 // entered takes the dialog that a login opened.

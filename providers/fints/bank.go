@@ -2,115 +2,39 @@ package fints
 
 import (
 	"bytes"
-	"container/list"
 	"context"
-	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/netip"
 	"net/url"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"kontoflow/providers"
 	"kontoflow/providers/fints/syntax"
+	"kontoflow/providers/internal/transport"
 )
 
 // A bank is one address of the catalog with its open connections. Nothing that a bank sends changes the address: what
 // HIKOM names ("Formals", section D.5) is not looked at.
 type bank struct {
-	url    string
-	client *http.Client
+	url string
+	*http.Client
 }
 
-// banks keeps the connections of the banks used last.
-type banks struct {
-	options Options
-	mu      sync.Mutex
-	byKey   map[[32]byte]*list.Element // of *kindred
-	recent  *list.List                 // most recently used first
-}
-
-type kindred struct {
-	key  [32]byte
-	bank *bank
-}
-
-func newBanks(options Options) *banks {
-	return &banks{options: options, byKey: map[[32]byte]*list.Element{}, recent: list.New()}
-}
-
-// of returns the bank that c leads to.
-func (b *banks) of(c *providers.Connection) (*bank, error) {
-	key := sha256.Sum256([]byte(c.URL + "\x00" + c.CAPEM))
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if e, ok := b.byKey[key]; ok {
-		b.recent.MoveToFront(e)
-		return e.Value.(*kindred).bank, nil
+func (p *provider) dial(c *providers.Connection) (*bank, error) {
+	u, err := url.Parse(c.URL)
+	if err != nil || !providers.SafeAddress(u) {
+		return nil, errors.New("connection URL is neither https, nor http on loopback")
 	}
-	made, err := b.dial(c)
+	client, err := transport.Client(c, transport.Settings{Connect: p.options.ConnectTimeout, Answer: p.options.AnswerTimeout})
 	if err != nil {
 		return nil, err
 	}
-	b.byKey[key] = b.recent.PushFront(&kindred{key, made})
-	if b.recent.Len() > b.options.MaxBanks {
-		oldest := b.recent.Remove(b.recent.Back()).(*kindred)
-		delete(b.byKey, oldest.key)
-		oldest.bank.client.CloseIdleConnections()
-	}
-	return made, nil
-}
-
-func (b *banks) dial(c *providers.Connection) (*bank, error) {
-	u, err := url.Parse(c.URL)
-	if err != nil || !safeAddress(u) {
-		return nil, errors.New("connection URL is neither https, nor http on loopback")
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CAPEM != "" {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM([]byte(c.CAPEM)) {
-			return nil, errors.New("no certificate in ca_pem")
-		}
-	}
-	return &bank{url: u.String(), client: &http.Client{
-		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: b.options.ConnectTimeout}).DialContext,
-			TLSClientConfig:        config,
-			TLSHandshakeTimeout:    b.options.ConnectTimeout,
-			ResponseHeaderTimeout:  b.options.AnswerTimeout,
-			MaxResponseHeaderBytes: 64 << 10,
-			MaxIdleConnsPerHost:    16,
-			IdleConnTimeout:        90 * time.Second,
-		},
-		// A redirect would carry the PIN to where the answer says.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
-}
-
-// safeAddress reports whether u is https, or http on loopback, which is for sandboxes.
-func safeAddress(u *url.URL) bool {
-	if u.Hostname() == "" || u.User != nil {
-		return false
-	}
-	switch u.Scheme {
-	case "https":
-		return true
-	case "http":
-		address, err := netip.ParseAddr(u.Hostname())
-		return u.Hostname() == "localhost" || err == nil && address.IsLoopback()
-	}
-	return false
+	return &bank{url: u.String(), Client: client}, nil
 }
 
 // post carries a message to the bank and its answer back, both as base64 ("Sicherheitsverfahren PIN/TAN", chapter B.1,
@@ -132,9 +56,9 @@ func (t *talk) post(ctx context.Context, doing string, wire []byte) ([]byte, err
 		request.Header.Set(name, value)
 	}
 	started := time.Now()
-	response, err := t.bank.client.Do(request)
+	response, err := t.bank.Do(request)
 	if err != nil {
-		err = unreachable(doing, err)
+		err = transport.Unreachable(doing, err)
 		if connected.Load() {
 			return nil, &lost{err}
 		}
@@ -149,7 +73,7 @@ func (t *talk) post(ctx context.Context, doing string, wire []byte) ([]byte, err
 	encoded, err := io.ReadAll(io.LimitReader(response.Body, int64(maxEncoded)+1))
 	switch {
 	case err != nil:
-		return nil, &lost{unreachable(doing, err)}
+		return nil, &lost{transport.Unreachable(doing, err)}
 	case len(encoded) > maxEncoded:
 		return nil, &lost{nonsense(doing, "the answer is too large")}
 	}
@@ -182,11 +106,4 @@ func (l *lost) Unwrap() error { return l.err }
 func isLost(err error) bool {
 	var l *lost
 	return errors.As(err, &l)
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }

@@ -2,6 +2,7 @@ package fints
 
 import (
 	"bytes"
+	"cmp"
 	"image"
 	_ "image/gif" // formats of photoTAN pictures
 	_ "image/jpeg"
@@ -112,7 +113,7 @@ func (m *method) kind() string {
 			return k.kind
 		}
 	}
-	return orElse(m.Kind, orElse(m.ID, m.Function))
+	return cmp.Or(m.Kind, m.ID, m.Function)
 }
 
 // mediumClass is the class of the media that the method is used with (HITAB); "" any.
@@ -139,9 +140,9 @@ func (t *talk) askTAN() (providers.Step, error) {
 	if w.Decoupled {
 		first := m.pace(m.FirstPoll)
 		return t.ask(question{PollAfter: first, NotBefore: t.options.Now().Add(first),
-			Challenge: providers.Challenge{Type: providers.Decoupled, Message: orElse(plainText(text, maxMessage), "Please confirm in your bank's app.")}})
+			Challenge: providers.Challenge{Type: providers.Decoupled, Message: cmp.Or(lenient.PlainText(text, maxMessage), "Please confirm in your bank's app.")}})
 	}
-	challenge := providers.Challenge{Type: providers.Embedded, Label: orElse(m.Name, "TAN")}
+	challenge := providers.Challenge{Type: providers.Embedded, Label: cmp.Or(m.Name, "TAN")}
 	if m.MaxLength > 0 && m.MaxLength <= 99 {
 		challenge.MaxLength = m.MaxLength
 	}
@@ -158,7 +159,7 @@ func (t *talk) askTAN() (providers.Step, error) {
 		}
 	}
 	if format == providers.FormatHHD || format == providers.FormatPhoto {
-		challenge.AdditionalInfo = plainText(rest, maxMessage)
+		challenge.AdditionalInfo = lenient.PlainText(rest, maxMessage)
 	}
 	return t.ask(question{Challenge: challenge})
 }
@@ -230,7 +231,7 @@ func words(s string, structured bool) (format, clean string) {
 		return providers.FormatHTML, structure.Sanitize(lenient.Cut(s, maxMessage))
 	}
 	if anyTag.MatchString(s) {
-		return providers.FormatText, plainText(s, maxMessage)
+		return providers.FormatText, lenient.PlainText(s, maxMessage)
 	}
 	return providers.FormatText, lenient.Text(s, maxMessage)
 }

@@ -1,22 +1,15 @@
 package fints
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"html"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/microcosm-cc/bluemonday"
-
 	"kontoflow/providers"
+	"kontoflow/providers/internal/transport"
 	"kontoflow/providers/lenient"
 )
 
@@ -144,7 +137,7 @@ func judge(doing string, said []feedback) error {
 	if worst == nil {
 		return nil
 	}
-	words := plainText(worst.text, maxText)
+	words := lenient.PlainText(worst.text, maxText)
 	lower := strings.ToLower(words)
 	for _, rule := range byWords {
 		for _, w := range rule.words {
@@ -177,20 +170,17 @@ func joined(codes []int) string {
 	return strings.Join(all, " ")
 }
 
-// outage is from which Retry-After on a 503 is no hiccup any more.
-const outage = 5 * time.Minute
-
 // refusedByHTTP classifies an answer that is not 200. A FinTS server refuses inside FinTS; what answers otherwise stands
 // before it, and has not processed the message: except a gateway that lost the server's answer.
 func refusedByHTTP(doing string, r *http.Response, now time.Time) error {
-	e := &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot, RetryAfter: retryAfter(r.Header, now),
+	e := &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot, RetryAfter: transport.RetryAfter(r.Header, now),
 		Err: fmt.Errorf("%s: the bank answered HTTP %d", doing, r.StatusCode)}
 	switch {
 	case r.StatusCode/100 == 3:
 		e.Err = fmt.Errorf("%s: the bank answered with a redirect (%d), which is not followed", doing, r.StatusCode)
 	case r.StatusCode == http.StatusTooManyRequests:
 		e.Kind, e.Code = providers.LimitExceeded, providers.CodeTemporary
-	case r.StatusCode == http.StatusServiceUnavailable && e.RetryAfter >= outage:
+	case r.StatusCode == http.StatusServiceUnavailable && e.RetryAfter >= transport.Outage:
 		e.Kind, e.Code = providers.BankDown, providers.CodeMaintenance
 	case r.StatusCode >= 500 || r.StatusCode == http.StatusRequestTimeout:
 		e.Kind, e.Code = providers.Transient, providers.CodeTemporary
@@ -199,48 +189,6 @@ func refusedByHTTP(doing string, r *http.Response, now time.Time) error {
 		return &lost{e}
 	}
 	return e
-}
-
-// retryAfter reads the header in both of its forms (RFC 9110, 10.2.3), and at most a day.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(h.Get("Retry-After"))
-	var d time.Duration
-	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
-		d = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
-		d = at.Sub(now)
-	}
-	return min(max(d, 0), 24*time.Hour)
-}
-
-// unreachable classifies a request that got no answer.
-func unreachable(doing string, err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err // its text has the URL
-	}
-	var network net.Error
-	var operation *net.OpError
-	var name *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	kind := providers.Transient
-	switch {
-	case errors.Is(err, context.Canceled):
-		err = context.Canceled
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		err = errors.New("no answer in time")
-	case errors.As(err, &certificate):
-		err, kind = errors.New("the bank's certificate is not trusted"), providers.Rejected
-	case errors.As(err, &name):
-		err = errors.New("the bank's host name is not known")
-	case errors.As(err, &operation):
-		err = fmt.Errorf("%s: %w", operation.Op, operation.Err)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = io.ErrUnexpectedEOF
-	default: // what the bank sent is no HTTP; the error quotes it
-		err = fmt.Errorf("no HTTP (%T)", err)
-	}
-	return &providers.Error{Kind: kind, Code: providers.CodeTemporary, Err: fmt.Errorf("%s: %w", doing, err)}
 }
 
 // misconfigured is our own fault, or the operator's.
@@ -288,14 +236,3 @@ const (
 	maxText    = 1024
 	maxMessage = 4096
 )
-
-var noTags = bluemonday.StrictPolicy()
-
-// plainText is a bank's text without markup.
-func plainText(s string, max int) string {
-	s = lenient.Cut(s, 4*max) // before it costs anything; tags and entities are longer than what they stand for
-	if strings.ContainsAny(s, "<&") {
-		s = html.UnescapeString(noTags.Sanitize(s))
-	}
-	return lenient.Text(s, max)
-}

@@ -1,6 +1,7 @@
 package fints
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -63,7 +64,7 @@ func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments 
 		if err != nil {
 			return nil, misconfigured(fmt.Errorf("%s: no randomness", doing))
 		}
-		m.Security = &syntax.Security{Function: e.function, SystemID: orElse(t.lasting.SystemID, noSystem), Country: country,
+		m.Security = &syntax.Security{Function: e.function, SystemID: cmp.Or(t.lasting.SystemID, noSystem), Country: country,
 			BankCode: t.conv.Connection.BankCode, UserID: t.conv.Credentials[providers.CredentialLogin],
 			At: t.options.Now().In(germany), Reference: strconv.FormatInt(1_000_000+reference.Int64(), 10), Signed: true,
 			PIN: t.conv.Credentials[providers.CredentialPIN], TAN: e.tan}

@@ -207,7 +207,7 @@ func readMethod(e syntax.Element, version int) (m method) {
 	if !startsMethod(e, 0) || e.Get(1) != "2" { // process variant 1 wants hashes of orders; no bank uses it for reading
 		return m
 	}
-	text := func(i, max int) string { return plainText(e.Get(i), max) }
+	text := func(i, max int) string { return lenient.PlainText(e.Get(i), max) }
 	m = method{Function: e.Get(0), Version: version, ID: text(2, 64), Kind: text(3, 64), Of: text(4, 16), Name: text(5, 64),
 		Label: text(8, 64), Structured: e.Get(16) == "J", Medium: e.Get(18) == "2"}
 	m.MaxLength, _ = e.Int(6)
@@ -222,10 +222,10 @@ func readMethod(e syntax.Element, version int) (m method) {
 
 func readAccount(s *syntax.Segment) (a userAccount, ok bool) {
 	a = userAccount{Number: lenient.Text(s.Get(0, 0), 64), Sub: lenient.Text(s.Get(0, 1), 64), BankCode: lenient.Text(s.Get(0, 3), 64),
-		Currency: lenient.Currency(s.Get(4, 0)), Product: plainText(s.Get(7, 0), 256)}
+		Currency: lenient.Currency(s.Get(4, 0)), Product: lenient.PlainText(s.Get(7, 0), 256)}
 	a.IBAN, _ = lenient.IBAN(s.Get(1, 0))
 	a.Kind, _ = s.Int(3, 0)
-	a.Owner = plainText(strings.TrimSpace(s.Get(5, 0)+" "+s.Get(6, 0)), 256)
+	a.Owner = lenient.PlainText(strings.TrimSpace(s.Get(5, 0)+" "+s.Get(6, 0)), 256)
 	a.Unlisted = true
 	for i := 9; i < len(s.Elements) && len(a.Orders) < 999; i++ {
 		order := s.Get(i, 0)

@@ -2,6 +2,7 @@ package fints
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/base64"
@@ -202,7 +203,7 @@ func (t *talk) fetch(ctx context.Context, a *userAccount, at cursor) (page provi
 	if next.Touchdown != "" && (next.Touchdown == at.Touchdown || next.Page > maxPages || len(next.Touchdown) > 1024) {
 		return page, at, nonsense(doing, "the pages never end")
 	}
-	page, next.Rest, err = readStatements(r, at.Rest, next.Touchdown != "", orElse(a.Currency, "EUR"))
+	page, next.Rest, err = readStatements(r, at.Rest, next.Touchdown != "", cmp.Or(a.Currency, "EUR"))
 	if err != nil {
 		return page, at, &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot, Err: fmt.Errorf("%s: %w", doing, err)}
 	}

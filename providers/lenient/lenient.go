@@ -3,11 +3,13 @@
 package lenient
 
 import (
+	"html"
 	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/microcosm-cc/bluemonday"
 	"github.com/shopspring/decimal"
 
 	"kontoflow/plain"
@@ -38,6 +40,17 @@ func scrub(s string, max int) string {
 	}, s)
 	return Cut(strings.TrimSpace(s), max)
 }
+
+// PlainText is Text without markup.
+func PlainText(s string, max int) string {
+	s = Cut(s, 4*max) // before it costs anything; tags and entities are longer than what they stand for
+	if strings.ContainsAny(s, "<&") {
+		s = html.UnescapeString(noTags.Sanitize(s))
+	}
+	return Text(s, max)
+}
+
+var noTags = bluemonday.StrictPolicy()
 
 // Cut is s or the beginning of it, at most max bytes, and no broken character at the end.
 func Cut(s string, max int) string {

@@ -1,6 +1,7 @@
 package xs2a
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -158,10 +159,10 @@ func (t *talk) balances(ctx context.Context, f found) ([]providers.Balance, erro
 func (f *found) account() providers.Account {
 	a := providers.Account{
 		ResourceID: lenient.Cut(string(f.ResourceID), maxID),
-		Number:     lenient.Cut(orElse(string(f.BBAN), orElse(string(f.MaskedPAN), orElse(string(f.PAN), string(f.MSISDN)))), 64),
+		Number:     lenient.Cut(cmp.Or(string(f.BBAN), string(f.MaskedPAN), string(f.PAN), string(f.MSISDN)), 64),
 		BIC:        lenient.Cut(strings.ToUpper(string(f.BIC)), 11),
 		Currency:   lenient.Currency(string(f.Currency)),
-		Name:       lenient.Cut(orElse(string(f.DisplayName), orElse(string(f.Name), string(f.Product))), 256),
+		Name:       lenient.Cut(cmp.Or(string(f.DisplayName), string(f.Name), string(f.Product)), 256),
 		Owner:      lenient.Cut(string(f.OwnerName), 256),
 		Card:       f.list == "card-accounts",
 		Balances:   balancesOf(f.Balances, f.DebitAccounting == "true"),
@@ -227,7 +228,7 @@ func (f *found) kind() providers.AccountType {
 func balancesOf(all many[balance], debitPositive bool) []providers.Balance {
 	var list []providers.Balance
 	for _, b := range all {
-		amount, ok := lenient.Amount(orElse(string(b.Amount.Amount), string(b.Amount.Content)))
+		amount, ok := lenient.Amount(cmp.Or(string(b.Amount.Amount), string(b.Amount.Content)))
 		if !ok || len(list) == 20 {
 			continue
 		}

@@ -218,16 +218,16 @@ func (c *complaint) code() string {
 func (c *complaint) words() string {
 	for _, m := range c.Messages {
 		if m.Text != "" {
-			return plainText(string(m.Text), maxText)
+			return lenient.PlainText(string(m.Text), maxText)
 		}
 		if m.Detail != "" {
-			return plainText(string(m.Detail), maxText)
+			return lenient.PlainText(string(m.Detail), maxText)
 		}
 	}
 	if c.Detail != "" {
-		return plainText(string(c.Detail), maxText)
+		return lenient.PlainText(string(c.Detail), maxText)
 	}
-	return plainText(string(c.Title), maxText)
+	return lenient.PlainText(string(c.Title), maxText)
 }
 
 // errorCode lets only codes through, so that they may be logged: a bank could put anything there.

@@ -1,6 +1,7 @@
 package xs2a
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"kontoflow/providers"
+	"kontoflow/providers/internal/transport"
+	"kontoflow/providers/lenient"
 )
 
 // Bounds against a bank that leads in circles.
@@ -92,7 +95,7 @@ func (t *talk) poll(ctx context.Context) (providers.Step, error) {
 		t.dialog.Ask = nil
 		return t.advance(ctx, providers.Answer{})
 	}
-	ask.PollAfter = max(pollEvery, retryAfter(header, now))
+	ask.PollAfter = max(pollEvery, transport.RetryAfter(header, now))
 	ask.NotBefore = now.Add(ask.PollAfter)
 	return providers.Step{Status: providers.Pending, PollAfter: ask.PollAfter}, nil
 }
@@ -277,7 +280,7 @@ func (t *talk) failed() error {
 	if t.dialog.Position.Approach == "DECOUPLED" {
 		code = providers.CodeTANInvalid // he refused in the app, or let it lapse
 	}
-	return &providers.Error{Kind: kind, Code: code, Message: plainText(t.dialog.Position.Message, maxText),
+	return &providers.Error{Kind: kind, Code: code, Message: lenient.PlainText(t.dialog.Position.Message, maxText),
 		Err: errors.New("the bank calls the authorisation failed")}
 }
 
@@ -535,7 +538,7 @@ func (t *talk) sendConfirmation(ctx context.Context, requestID string, query map
 	if !ok {
 		href = t.dialog.Position.Authorisation
 	}
-	code := orElse(query["confirmationCode"], query["code"])
+	code := cmp.Or(query["confirmationCode"], query["code"])
 	return t.update(ctx, call{doing: "confirm the authorisation", method: http.MethodPut, secret: confirm, requestID: requestID,
 		body: map[string]string{"confirmationCode": code}}, href)
 }
@@ -651,7 +654,7 @@ func (t *talk) identity() map[string]string {
 	h := map[string]string{}
 	if login := t.conv.Credentials[providers.CredentialLogin]; login != "" {
 		h["PSU-ID"] = headerValue(login)
-		h["PSU-ID-Type"] = orElse(t.conv.Connection.PSUIDType, t.dialect.psuIDType)
+		h["PSU-ID-Type"] = cmp.Or(t.conv.Connection.PSUIDType, t.dialect.psuIDType)
 	}
 	if corporate := t.conv.Credentials[providers.CredentialCorporateID]; corporate != "" {
 		h["PSU-Corporate-ID"] = headerValue(corporate)
@@ -686,7 +689,7 @@ func (t *talk) returned(ctx context.Context, query map[string]string) (providers
 	t.dialog.State, t.dirty = "", true // the next redirect gets its own
 	if query["error"] != "" {
 		return providers.Step{}, &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeLoginNotPossible,
-			Message: plainText(query["error_description"], maxText), Err: errors.New("the customer came back from the bank without having authorised")}
+			Message: lenient.PlainText(query["error_description"], maxText), Err: errors.New("the customer came back from the bank without having authorised")}
 	}
 	if t.dialog.OAuth != nil {
 		if query["code"] == "" {

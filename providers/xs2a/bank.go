@@ -1,83 +1,33 @@
 package xs2a
 
 import (
-	"container/list"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
-	"sync"
-	"time"
 
 	"kontoflow/providers"
+	"kontoflow/providers/internal/transport"
 )
 
 // A bank is one address of the catalog with its open connections.
 type bank struct {
 	base   *url.URL // ends without a slash
 	hosts  []string // that requests may go to: the catalog's, and those of its OAuth addresses
-	client *http.Client
-	signer *signer // nil: requests are not signed
+	signer *signer  // nil: requests are not signed
+	*http.Client
 }
 
-// banks keeps the connections of the banks used last.
-type banks struct {
-	options Options
-	mu      sync.Mutex
-	byKey   map[[32]byte]*list.Element // of *kept
-	recent  *list.List                 // most recently used first
-}
-
-type kept struct {
-	key  [32]byte
-	bank *bank
-}
-
-func newBanks(options Options) *banks {
-	return &banks{options: options, byKey: map[[32]byte]*list.Element{}, recent: list.New()}
-}
-
-// of returns the bank that c leads to. Connections are shared by everything that makes them what they are.
-func (b *banks) of(c *providers.Connection) (*bank, error) {
-	identity, err := json.Marshal([]any{c.URL, c.OAuth, c.TLS, c.Signing, c.CAPEM})
-	if err != nil {
-		return nil, fmt.Errorf("read connection: %w", err)
-	}
-	key := sha256.Sum256(identity)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if e, ok := b.byKey[key]; ok {
-		b.recent.MoveToFront(e)
-		return e.Value.(*kept).bank, nil
-	}
-	made, err := b.dial(c)
-	if err != nil {
-		return nil, err
-	}
-	b.byKey[key] = b.recent.PushFront(&kept{key, made})
-	if b.recent.Len() > b.options.MaxBanks {
-		oldest := b.recent.Remove(b.recent.Back()).(*kept)
-		delete(b.byKey, oldest.key)
-		oldest.bank.client.CloseIdleConnections()
-	}
-	return made, nil
-}
-
-func (b *banks) dial(c *providers.Connection) (*bank, error) {
+func (p *provider) dial(c *providers.Connection) (*bank, error) {
 	base, err := url.Parse(strings.TrimRight(c.URL, "/"))
 	if err != nil {
 		return nil, errors.New("connection URL cannot be read")
 	}
-	if !safeAddress(base) {
+	if !providers.SafeAddress(base) {
 		return nil, errors.New("connection URL is neither https, nor http on loopback")
 	}
 	made := &bank{base: base, hosts: []string{base.Host}}
@@ -87,47 +37,19 @@ func (b *banks) dial(c *providers.Connection) (*bank, error) {
 			if address == "" {
 				continue
 			}
-			if err != nil || !safeAddress(u) {
+			if err != nil || !providers.SafeAddress(u) {
 				return nil, errors.New("OAuth URL is neither https, nor http on loopback")
 			}
 			made.hosts = append(made.hosts, u.Host)
 		}
-	}
-	config := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CAPEM != "" {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM([]byte(c.CAPEM)) {
-			return nil, errors.New("no certificate in ca_pem")
-		}
-	}
-	if c.TLS != nil {
-		pair, err := tls.X509KeyPair([]byte(c.TLS.CertificatePEM), []byte(c.TLS.KeyPEM))
-		if err != nil {
-			return nil, fmt.Errorf("read TLS client certificate: %w", err)
-		}
-		config.Certificates = []tls.Certificate{pair}
 	}
 	if c.Signing != nil {
 		if made.signer, err = newSigner(c.Signing); err != nil {
 			return nil, fmt.Errorf("read signing certificate: %w", err)
 		}
 	}
-	made.client = &http.Client{
-		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: b.options.ConnectTimeout}).DialContext,
-			TLSClientConfig:        config,
-			TLSHandshakeTimeout:    b.options.ConnectTimeout,
-			ResponseHeaderTimeout:  b.options.AnswerTimeout,
-			MaxResponseHeaderBytes: 64 << 10,
-			MaxIdleConnsPerHost:    16,
-			IdleConnTimeout:        90 * time.Second,
-			ForceAttemptHTTP2:      true,
-		},
-		// A redirect would carry the consent, the PIN or a token to where the bank's answer says.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	return made, nil
+	made.Client, err = transport.Client(c, transport.Settings{Connect: p.options.ConnectTimeout, Answer: p.options.AnswerTimeout, HTTP2: true})
+	return made, err
 }
 
 // resolve turns a link of the bank into an address. Paths count from the host, not from the base path
@@ -155,28 +77,13 @@ func (b *bank) path(segments ...string) *url.URL { return b.base.JoinPath(segmen
 
 // known reports whether u may be asked by us: one of the catalog's hosts.
 func (b *bank) known(u *url.URL) bool {
-	if !safeAddress(u) {
+	if !providers.SafeAddress(u) {
 		return false
 	}
 	for _, host := range b.hosts {
 		if u.Host == host {
 			return true
 		}
-	}
-	return false
-}
-
-// safeAddress reports whether u is https, or http on loopback, which is for sandboxes.
-func safeAddress(u *url.URL) bool {
-	if u.Hostname() == "" || u.User != nil {
-		return false
-	}
-	switch u.Scheme {
-	case "https":
-		return true
-	case "http":
-		address, err := netip.ParseAddr(u.Hostname())
-		return u.Hostname() == "localhost" || err == nil && address.IsLoopback()
 	}
 	return false
 }

@@ -2,6 +2,7 @@ package xs2a
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -17,12 +18,12 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"kontoflow/providers/internal/transport"
 	"kontoflow/providers/lenient"
 )
 
@@ -64,10 +65,10 @@ func (t *talk) send(ctx context.Context, c call) (*reply, error) {
 		return nil, misconfigured(fmt.Errorf("%s: %w", c.doing, err))
 	}
 	started := time.Now()
-	response, err := t.bank.client.Do(request)
+	response, err := t.bank.Do(request)
 	if err != nil {
 		cancel()
-		return nil, unreachable(c.doing, err)
+		return nil, transport.Unreachable(c.doing, err)
 	}
 	t.options.Logger.DebugContext(ctx, "bank answered", "doing", c.doing, "status", response.StatusCode,
 		"request_id", request.Header.Get("X-Request-ID"), "took", time.Since(started))
@@ -118,7 +119,7 @@ func (t *talk) request(ctx context.Context, c *call) (*http.Request, error) {
 	}
 	set("X-Request-ID", c.requestID)
 	set("User-Agent", t.options.UserAgent)
-	set("Accept", orElse(c.accept, acceptJSON))
+	set("Accept", cmp.Or(c.accept, acceptJSON))
 	if body != nil {
 		set("Content-Type", "application/json")
 	}
@@ -264,18 +265,6 @@ func (s *signer) sign(r *http.Request, body []byte, now time.Time) error {
 	return nil
 }
 
-// retryAfter reads the header in both of its forms (RFC 9110, 10.2.3), and at most a day.
-func retryAfter(h http.Header, now time.Time) time.Duration {
-	value := strings.TrimSpace(h.Get("Retry-After"))
-	var d time.Duration
-	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
-		d = time.Duration(seconds) * time.Second
-	} else if at, err := http.ParseTime(value); err == nil {
-		d = at.Sub(now)
-	}
-	return min(max(d, 0), 24*time.Hour)
-}
-
 func newID() string {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -294,11 +283,4 @@ func headerValue(s string) string {
 		}
 		return r
 	}, s), maxText)
-}
-
-func orElse(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
 }

@@ -2,10 +2,10 @@ package xs2a
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
-	"html"
 	"image"
 	_ "image/gif" // formats of photoTAN pictures
 	_ "image/jpeg"
@@ -61,13 +61,13 @@ func (t *talk) askMethod(ctx context.Context) (providers.Step, error) {
 	for _, m := range all {
 		info := map[string]string{}
 		if m.Explanation != "" {
-			info["explanation"] = plainText(string(m.Explanation), maxText)
+			info["explanation"] = lenient.PlainText(string(m.Explanation), maxText)
 		}
 		if m.Version != "" {
 			info["version"] = lenient.Cut(string(m.Version), 32)
 		}
 		challenge.AuthMethods = append(challenge.AuthMethods, providers.AuthMethod{ID: string(m.ID), Type: lenient.Cut(string(m.Type), 64),
-			MediumName: plainText(string(m.Name), 256), AdditionalInfo: info})
+			MediumName: lenient.PlainText(string(m.Name), 256), AdditionalInfo: info})
 	}
 	return t.ask(question{Challenge: challenge}), nil
 }
@@ -91,8 +91,8 @@ func (t *talk) askTAN(ctx context.Context) (providers.Step, error) {
 	}
 	said := providers.Challenge{
 		Type:           providers.Embedded,
-		Label:          orElse(plainText(string(chosen.Name), 256), "TAN"),
-		AdditionalInfo: plainText(string(c.Additional), maxMessage),
+		Label:          cmp.Or(lenient.PlainText(string(chosen.Name), 256), "TAN"),
+		AdditionalInfo: lenient.PlainText(string(c.Additional), maxMessage),
 	}
 	if c.Format == "integer" || c.Format == "characters" {
 		said.InputFormat = string(c.Format)
@@ -111,7 +111,7 @@ func (t *talk) askTAN(ctx context.Context) (providers.Step, error) {
 		said.Format, said.Data = providers.FormatHHD, string(c.Data[0])
 		said.Version = hhdVersion(string(chosen.Version), said.Data)
 	default:
-		said.Format, said.Data = words(orElse(joined(c.Data), orElse(string(c.Additional), orElse(p.Message, string(chosen.Explanation)))))
+		said.Format, said.Data = words(cmp.Or(joined(c.Data), string(c.Additional), p.Message, string(chosen.Explanation)))
 		if said.Data == "" {
 			said.Data = "TAN"
 		}
@@ -125,7 +125,7 @@ func (t *talk) askRedirect(location string) (providers.Step, error) {
 	if err == nil && !u.IsAbs() {
 		u = t.bank.base.ResolveReference(u)
 	}
-	if err != nil || len(location) > 4096 || !safeAddress(u) {
+	if err != nil || len(location) > 4096 || !providers.SafeAddress(u) {
 		return providers.Step{}, nonsense("send the customer to the bank", "its address is neither https, nor http on loopback")
 	}
 	return t.ask(question{Challenge: providers.Challenge{Type: providers.RedirectTo, Location: u.String()}}), nil
@@ -135,14 +135,14 @@ func (t *talk) askDecoupled() providers.Step {
 	p := &t.dialog.Position
 	said := p.Message
 	if p.Challenge != nil && p.Challenge.Additional != "" {
-		said = orElse(said, string(p.Challenge.Additional))
+		said = cmp.Or(said, string(p.Challenge.Additional))
 	}
 	if p.Chosen != nil {
-		said = orElse(said, string(p.Chosen.Explanation))
+		said = cmp.Or(said, string(p.Chosen.Explanation))
 	}
 	return t.ask(question{
 		Challenge: providers.Challenge{Type: providers.Decoupled,
-			Message: orElse(plainText(said, maxMessage), "Please confirm in your bank's app.")},
+			Message: cmp.Or(lenient.PlainText(said, maxMessage), "Please confirm in your bank's app.")},
 		PollAfter: pollEvery, NotBefore: t.options.Now().Add(pollEvery),
 	})
 }
@@ -227,7 +227,6 @@ func joined(lines many[text]) string {
 
 var (
 	looksLikeHTML = regexp.MustCompile(`<[a-zA-Z/!][^>]*>`)
-	noTags        = bluemonday.StrictPolicy()
 	fewTags       = func() *bluemonday.Policy {
 		p := bluemonday.NewPolicy()
 		p.AllowElements("p", "br", "b", "strong", "i", "em", "u", "ul", "ol", "li", "table", "thead", "tbody", "tr", "th", "td", "div", "span", "h3", "h4")
@@ -238,15 +237,7 @@ var (
 // words decides whether a bank's text is HTML, and makes either of them harmless.
 func words(s string) (format, clean string) {
 	if looksLikeHTML.MatchString(s) {
-		return providers.FormatHTML, lenient.Cut(fewTags.Sanitize(s), maxMessage)
+		return providers.FormatHTML, fewTags.Sanitize(lenient.Cut(s, maxMessage))
 	}
-	return providers.FormatText, plainText(s, maxMessage)
-}
-
-// plainText is a bank's text without markup.
-func plainText(s string, max int) string {
-	if strings.ContainsAny(s, "<&") {
-		s = html.UnescapeString(noTags.Sanitize(s))
-	}
-	return lenient.Text(s, max)
+	return providers.FormatText, lenient.PlainText(s, maxMessage)
 }

@@ -2,17 +2,15 @@ package xs2a
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 
 	"kontoflow/providers"
+	"kontoflow/providers/internal/transport"
 )
 
 // subject is what a call is about; it decides what "unknown" and "expired" mean.
@@ -117,9 +115,6 @@ var byWords = []struct {
 		verdict{providers.BankDown, providers.CodeMigration}},
 }
 
-// outage is from which Retry-After on a 503 is no hiccup any more.
-const outage = 5 * time.Minute
-
 // refusal is a classified refusal with what the adapter needs to go on from it.
 type refusal struct {
 	fault  *providers.Error
@@ -140,8 +135,8 @@ func (t *talk) refused(c *call, r *reply) error {
 	}
 	code, words := said.code(), said.words()
 	v := judge(r.status, code, words, c.secret, c.of)
-	wait := retryAfter(r.header, t.options.Now())
-	if r.status == http.StatusServiceUnavailable && wait >= outage {
+	wait := transport.RetryAfter(r.header, t.options.Now())
+	if r.status == http.StatusServiceUnavailable && wait >= transport.Outage {
 		v = verdict{providers.BankDown, providers.CodeMaintenance}
 	}
 	what := fmt.Errorf("%s: the bank answered %d %s", c.doing, r.status, code)
@@ -209,42 +204,12 @@ func judge(status int, code, words string, secret step, of subject) verdict {
 // refusedSecret is the code for whatever secret was sent.
 const refusedSecret = "PSU_CREDENTIALS_INVALID"
 
-// unreachable classifies a request that got no answer. Whether the bank received it is not known.
-func unreachable(doing string, err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err // its text has the URL
-	}
-	var network net.Error
-	var operation *net.OpError
-	var name *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	kind := providers.Transient
-	switch {
-	case errors.Is(err, context.Canceled):
-		err = context.Canceled
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		err = errors.New("no answer in time")
-	case errors.As(err, &certificate):
-		err, kind = errors.New("the bank's certificate is not trusted"), providers.Rejected
-	case errors.As(err, &name):
-		err = errors.New("the bank's host name is not known")
-	case errors.As(err, &operation):
-		err = fmt.Errorf("%s: %w", operation.Op, operation.Err)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = io.ErrUnexpectedEOF
-	default: // what the bank sent is no HTTP; the error quotes it
-		err = fmt.Errorf("no HTTP (%T)", err)
-	}
-	return &providers.Error{Kind: kind, Code: providers.CodeTemporary, Err: fmt.Errorf("%s: %w", doing, err)}
-}
-
 // unreadable classifies an answer that makes no sense. One that breaks off may be whole the next time.
 func unreadable(doing string, err error) error {
 	var network net.Error
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
 		errors.As(err, &network) {
-		return unreachable(doing, err)
+		return transport.Unreachable(doing, err)
 	}
 	return &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot,
 		Err: fmt.Errorf("%s: the answer cannot be read: %w", doing, withoutContent(err))}

@@ -1,6 +1,7 @@
 package xs2a
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"golang.org/x/oauth2"
 
 	"kontoflow/providers"
+	"kontoflow/providers/internal/transport"
+	"kontoflow/providers/lenient"
 )
 
 // Flows of Connection.OAuth.
@@ -87,7 +90,7 @@ func (t *talk) authorizationServer(ctx context.Context, link string) (s authoriz
 		if _, err := t.json(ctx, call{doing: doing, method: http.MethodGet, url: metadata}, &said); err != nil {
 			return s, err
 		}
-		s = authorizationServer{orElse(s.authorize, string(said.Authorize)), orElse(s.token, string(said.Token))}
+		s = authorizationServer{cmp.Or(s.authorize, string(said.Authorize)), cmp.Or(s.token, string(said.Token))}
 	}
 	if token, err := t.bank.base.Parse(s.token); err != nil || !t.bank.known(token) {
 		return s, nonsense(doing, "the token endpoint is not on one of the catalog's hosts")
@@ -174,7 +177,7 @@ func (t *talk) oauthConfig(tokenURL string) *oauth2.Config {
 
 // oauthContext lets the oauth2 package use the bank's connections, with the headers of the catalog.
 func (t *talk) oauthContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	client := *t.bank.client
+	client := *t.bank.Client
 	client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		for name, value := range t.conv.Connection.Headers {
@@ -183,7 +186,7 @@ func (t *talk) oauthContext(ctx context.Context) (context.Context, context.Cance
 		r.Header.Set("X-Request-ID", newID())
 		r.Header.Set("User-Agent", t.options.UserAgent)
 		r.Header.Set("Accept", acceptJSON)
-		return t.bank.client.Transport.RoundTrip(r)
+		return t.bank.Transport.RoundTrip(r)
 	})
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, &client)
 	return context.WithTimeout(ctx, t.options.WholeTimeout)
@@ -199,7 +202,7 @@ func (t *talk) oauthError(doing string, err error) error {
 	if !errors.As(err, &said) || said.Response == nil {
 		var reached *url.Error
 		if errors.As(err, &reached) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-			return unreachable(doing, err)
+			return transport.Unreachable(doing, err)
 		}
 		return nonsense(doing, "the token endpoint's answer cannot be read")
 	}
@@ -209,6 +212,6 @@ func (t *talk) oauthError(doing string, err error) error {
 		v = verdict{providers.NeedsUser, providers.CodeLoginNotPossible}
 	}
 	return &refusal{status: status, code: code, fault: &providers.Error{Kind: v.kind, Code: v.code,
-		Message: plainText(said.ErrorDescription, maxText), RetryAfter: retryAfter(said.Response.Header, t.options.Now()),
+		Message: lenient.PlainText(said.ErrorDescription, maxText), RetryAfter: transport.RetryAfter(said.Response.Header, t.options.Now()),
 		Err: fmt.Errorf("%s: the bank answered %d %s", doing, status, code)}}
 }

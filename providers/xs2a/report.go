@@ -2,6 +2,7 @@ package xs2a
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 	"strings"
@@ -356,7 +357,7 @@ func (e *rawEntry) entry(currency string) (providers.Entry, bool) {
 		BookingDate:    lenient.Date(e.booking),
 		ValueDate:      lenient.Date(e.value),
 		Amount:         amount,
-		Currency:       orElse(lenient.Currency(e.currency), currency),
+		Currency:       cmp.Or(lenient.Currency(e.currency), currency),
 		EndToEndID:     e.endToEnd,
 		MandateID:      e.mandate,
 		CreditorID:     e.creditorID,

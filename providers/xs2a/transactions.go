@@ -2,6 +2,7 @@ package xs2a
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -153,7 +154,7 @@ func (t *talk) firstPage(account providers.Account, at cursor) *url.URL {
 	if at.Closed {
 		query.Set("dateTo", at.To.String())
 	}
-	query.Set("bookingStatus", orElse(t.dialect.bookingStatus, "booked"))
+	query.Set("bookingStatus", cmp.Or(t.dialect.bookingStatus, "booked"))
 	if at.Both {
 		query.Set("bookingStatus", "both")
 	}
@@ -164,7 +165,7 @@ func (t *talk) firstPage(account providers.Account, at cursor) *url.URL {
 // page reads the page at u.
 func (t *talk) page(ctx context.Context, account providers.Account, at cursor, u *url.URL) (providers.Page, error) {
 	const doing = "read the transactions"
-	c := call{doing: doing, url: u, of: aboutAccount, accept: orElse(t.dialect.accept, acceptBoth), limit: maxReport}
+	c := call{doing: doing, url: u, of: aboutAccount, accept: cmp.Or(t.dialect.accept, acceptBoth), limit: maxReport}
 	if account.Card {
 		c.accept = acceptJSON
 	}

@@ -10,6 +10,7 @@ import (
 
 	"kontoflow/plain"
 	"kontoflow/providers"
+	"kontoflow/providers/internal/transport"
 )
 
 // Options of the adapter; the zero value is good for production.
@@ -50,12 +51,14 @@ func New(options Options) providers.Provider {
 	if options.Logger == nil {
 		options.Logger = slog.Default()
 	}
-	return &provider{options: options, banks: newBanks(options)}
+	p := &provider{options: options}
+	p.banks = transport.NewBanks(options.MaxBanks, p.dial)
+	return p
 }
 
 type provider struct {
 	options Options
-	banks   *banks
+	banks   *transport.Banks[*bank]
 }
 
 func (p *provider) Authorize(ctx context.Context, conv *providers.Conversation) (providers.Step, error) {
@@ -128,7 +131,7 @@ func (p *provider) open(conv *providers.Conversation) (*talk, error) {
 	if !known {
 		return nil, misconfigured(fmt.Errorf("unknown dialect %q", conv.Connection.Dialect))
 	}
-	bank, err := p.banks.of(&conv.Connection)
+	bank, err := p.banks.Of(&conv.Connection)
 	if err != nil {
 		return nil, misconfigured(err)
 	}

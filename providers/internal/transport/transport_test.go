@@ -1,0 +1,110 @@
+package transport_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/providers"
+	"kontoflow/providers/internal/transport"
+)
+
+// bank is what an adapter makes of a connection.
+type bank struct{ closed bool }
+
+func (b *bank) CloseIdleConnections() { b.closed = true }
+
+func TestBanks(t *testing.T) {
+	t.Parallel()
+	made := 0
+	banks := transport.NewBanks(2, func(c *providers.Connection) (*bank, error) {
+		if c.URL == "" {
+			return nil, errors.New("no address")
+		}
+		made++
+		return &bank{}, nil
+	})
+	of := func(c providers.Connection) *bank {
+		b, err := banks.Of(&c)
+		require.NoError(t, err)
+		return b
+	}
+	first := of(providers.Connection{URL: "1"})
+	require.Same(t, first, of(providers.Connection{URL: "1", HistoryDays: 90}), "that makes no other connections")
+	roots := of(providers.Connection{URL: "1", CAPEM: "roots"})
+	require.NotSame(t, first, roots, "another trust")
+	require.Same(t, first, of(providers.Connection{URL: "1"}))
+	of(providers.Connection{URL: "2"})
+	require.True(t, roots.closed, "used longest ago")
+	require.False(t, first.closed)
+	require.Same(t, first, of(providers.Connection{URL: "1"}))
+	require.Equal(t, 3, made)
+	_, err := banks.Of(&providers.Connection{})
+	require.Error(t, err)
+	require.Same(t, first, of(providers.Connection{URL: "1"}))
+}
+
+func TestRedirectsAreNotFollowed(t *testing.T) {
+	t.Parallel()
+	bank := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			t.Error("the redirect was followed")
+		}
+		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+	}))
+	t.Cleanup(bank.Close)
+	client, err := transport.Client(&providers.Connection{URL: bank.URL}, transport.Settings{Connect: time.Minute, Answer: time.Minute})
+	require.NoError(t, err)
+	response, err := client.Get(bank.URL)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	require.Equal(t, http.StatusTemporaryRedirect, response.StatusCode)
+}
+
+func TestUnreachable(t *testing.T) {
+	t.Parallel()
+	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
+	t.Cleanup(untrusted.Close)
+	client, err := transport.Client(&providers.Connection{URL: untrusted.URL}, transport.Settings{Connect: time.Minute, Answer: time.Minute})
+	require.NoError(t, err)
+	_, certificate := client.Get(untrusted.URL)
+	require.Error(t, certificate)
+	for name, test := range map[string]struct {
+		err  error
+		kind providers.Kind
+		says string
+	}{
+		"cancelled":    {context.Canceled, providers.Transient, "context canceled"},
+		"too late":     {context.DeadlineExceeded, providers.Transient, "no answer in time"},
+		"refused":      {&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1)}, Err: errors.New("connection refused")}, providers.Transient, "dial: connection refused"},
+		"no such host": {&net.DNSError{Err: "no such host", Name: "canary.example", IsNotFound: true}, providers.Transient, "the bank's host name is not known"},
+		"broken off":   {io.EOF, providers.Transient, "unexpected EOF"},
+		"no HTTP":      {errors.New(`malformed HTTP response "canary"`), providers.Transient, "no HTTP (*errors.errorString)"},
+		"certificate":  {certificate, providers.Rejected, "the bank's certificate is not trusted"},
+	} {
+		e := transport.Unreachable("read", &url.Error{Op: "Post", URL: "https://canary.example/v1?iban=DE", Err: test.err})
+		require.Equal(t, test.kind, e.Kind, name)
+		require.ErrorContains(t, e, "read: "+test.says, name)
+		require.NotContains(t, e.Error(), "canary", name)
+		require.NotContains(t, e.Error(), "192.0.2.1", name)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"": 0, "120": 2 * time.Minute, "Mon, 02 Mar 2026 12:05:00 GMT": 5 * time.Minute, "Mon, 02 Mar 2026 11:00:00 GMT": 0,
+		"-5": 0, "soon": 0, "99999999": 24 * time.Hour, "99999999999999": 0,
+	} {
+		require.Equal(t, want, transport.RetryAfter(http.Header{"Retry-After": {value}}, now), value)
+	}
+}
