@@ -28,6 +28,10 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
+// What waits is served by priority, and within a priority in turn by fairness key. The order holds within a partition of
+// a task queue, so there is one: spreading a queue over several is for clusters of matching hosts.
+const partitions = 1
+
 // Polling limits protect a shared cluster. Here they would only delay every hop of a workflow by up to 50 ms.
 const pollRPS = 2000
 
@@ -36,7 +40,10 @@ var dynamicConfig = dynamicconfig.StaticClient{
 	dynamicconfig.TimerProcessorMaxPollRPS.Key():                pollRPS,
 	dynamicconfig.VisibilityProcessorMaxPollRPS.Key():           pollRPS,
 	dynamicconfig.ForceSearchAttributesCacheRefreshOnRead.Key(): true,
+	dynamicconfig.MatchingUseNewMatcher.Key():                   true, // priorities; the server's default
 	dynamicconfig.MatchingEnableFairness.Key():                  true,
+	dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():      partitions,
+	dynamicconfig.MatchingNumTaskqueueWritePartitions.Key():     partitions,
 }
 
 // startServer starts frontend, history, matching and the system worker in this process. Who is where is said up

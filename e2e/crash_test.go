@@ -26,7 +26,6 @@ import (
 
 	"kontoflow/internal/child"
 	"kontoflow/internal/temporalclient"
-	"kontoflow/internal/testground"
 	"kontoflow/models"
 	"kontoflow/vault"
 	"kontoflow/worker"
@@ -94,14 +93,15 @@ type workerSettings struct {
 	Database, Keys, Temporal, Queue, PublicURL string
 	Ahead                                      time.Duration // the bank's clock
 	ChallengeTimeout                           time.Duration
+	AutoSync                                   worker.AutoSync
 	Stickyless                                 bool // every workflow task replays the whole history
 }
 
 const workerEnvironment = "KONTOFLOW_TEST_WORKER"
 
 func (w *workerProcess) of(s *stack, stickyless bool) {
-	encoded, err := json.Marshal(workerSettings{s.database, s.keys, testground.Temporal(s.t), s.queue, s.api.URL,
-		time.Until(s.bank.Now()), s.workerOptions.ChallengeTimeout, stickyless})
+	encoded, err := json.Marshal(workerSettings{s.database, s.keys, s.address, s.queue, s.api.URL,
+		time.Until(s.bank.Now()), s.workerOptions.ChallengeTimeout, s.workerOptions.AutoSync, stickyless})
 	require.NoError(s.t, err)
 	w.stack, w.environment = s, workerEnvironment+"="+string(encoded)
 }
@@ -154,7 +154,7 @@ func workUntilKilled(settings string) error {
 		return err
 	}
 	w, err := worker.Start(ctx, worker.Options{Client: temporal, Store: store, TaskQueue: o.Queue, PublicURL: o.PublicURL, Logger: logger,
-		ChallengeTimeout: o.ChallengeTimeout, SweepAfter: time.Second})
+		ChallengeTimeout: o.ChallengeTimeout, AutoSync: o.AutoSync, SweepAfter: time.Second})
 	if err != nil {
 		return err
 	}

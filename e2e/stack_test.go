@@ -47,7 +47,8 @@ type stack struct {
 	t        *testing.T
 	bank     *sandbox.Bank
 	bankURL  string
-	database string
+	database string // "": a fresh one of the ground
+	address  string // of Temporal; "": the ground's
 	store    *models.Store
 	temporal client.Client
 	queue    string
@@ -127,7 +128,12 @@ func newStack(t *testing.T, options ...option) *stack {
 	require.NoError(t, err)
 	secrets, err := vault.Open(s.keys)
 	require.NoError(t, err)
-	s.database = testground.Database(t)
+	if s.database == "" {
+		s.database = testground.Database(t)
+	}
+	if s.address == "" {
+		s.address = testground.Temporal(t)
+	}
 	var clocks []models.Option
 	if s.clock != nil {
 		clocks = append(clocks, models.WithClock(s.clock))
@@ -144,7 +150,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	s.canaries.add("the TAN", tan)
 	s.canaries.add("the client's secret", secret)
 
-	s.temporal, err = temporalclient.Dial(temporalclient.Options{Address: testground.Temporal(t), Logger: logger, Meter: s.meter})
+	s.temporal, err = temporalclient.Dial(temporalclient.Options{Address: s.address, Logger: logger, Meter: s.meter})
 	require.NoError(t, err)
 	t.Cleanup(s.temporal.Close)
 

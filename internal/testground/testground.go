@@ -34,6 +34,16 @@ func Temporal(t testing.TB) string {
 	return address
 }
 
+// DevServer is the path of the kontoflow-devserver binary, for tests that need a Temporal server of their own.
+func DevServer(t testing.TB) string {
+	t.Helper()
+	path := os.Getenv("KONTOFLOW_DEVSERVER")
+	if path == "" {
+		t.Fatalf(missing, "KONTOFLOW_DEVSERVER")
+	}
+	return path
+}
+
 // Database is the URL of a migrated, empty database of the test's own. It is dropped after the test, together with
 // whatever is still connected to it.
 func Database(t testing.TB) string {
