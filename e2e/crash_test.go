@@ -36,19 +36,70 @@ import (
 // what it answers, and starts another one. In the end everything is as if nothing had happened.
 func TestWorkerKilled(t *testing.T) {
 	t.Parallel()
-	undisturbed, requests := killed(t, 0)
+	goes := func(c *customer) {
+		require.Equal(c.t, "COMPLETED", c.sync(c.access("demo", "demo"))["status"], c.logs)
+	}
+	undisturbed, requests := killed(t, 0, goes)
 	require.Greater(t, requests, 5)
 	for n := 1; n <= requests; n++ {
 		t.Run(fmt.Sprintf("at request %d", n), func(t *testing.T) {
 			t.Parallel()
-			disturbed, _ := killed(t, n)
+			disturbed, _ := killed(t, n, goes)
 			undisturbed.requireSame(t, disturbed)
 		})
 	}
 }
 
-// killed runs a synchronization whose worker dies at the n-th request to the bank, and says how many requests there were.
-func killed(t *testing.T, n int) (*outcome, int) {
+// TestFinTSWorkerKilled does the same over FinTS, where a bank cannot be asked whether a message arrived. What is stored is
+// the same. A login whose fate nobody knows is not repeated: where it was the first one of an access, the customer is told
+// so, and tries again.
+func TestFinTSWorkerKilled(t *testing.T) {
+	t.Parallel()
+	login := "again"
+	goes := func(c *customer) {
+		access := c.access("fints", login)
+		y := c.sync(access)
+		if codeOf(y) == 10001 {
+			require.Equal(c.t, 1, c.bank.Counters().Logins[login], "the PIN was sent again")
+			y = c.sync(access)
+		}
+		require.Equal(c.t, "COMPLETED", y["status"], "%v\n%s", y, c.logs)
+		c.requireLedger(login, false)
+	}
+	undisturbed, requests := killed(t, 0, goes)
+	require.Greater(t, requests, 10)
+	require.Equal(t, 2, undisturbed.bank.Logins[login])
+	for n := 1; n <= requests; n++ {
+		t.Run(fmt.Sprintf("at request %d", n), func(t *testing.T) {
+			t.Parallel()
+			o, _ := killed(t, n, goes)
+			require.Len(t, o.tables["transactions"], len(undisturbed.tables["transactions"]))
+			require.Equal(t, undisturbed.bank.TANs, o.bank.TANs, "a TAN is asked for once, and taken once")
+			require.Empty(t, o.bank.WrongTANs)
+			require.LessOrEqual(t, o.bank.Logins[login], undisturbed.bank.Logins[login]+1)
+		})
+	}
+}
+
+// TestFinTSWorkerKilledWrongPIN kills it at every request of a login that the bank refuses: three wrong PINs lock the
+// customer out, and no machine sends a second one.
+func TestFinTSWorkerKilledWrongPIN(t *testing.T) {
+	t.Parallel()
+	goes := func(c *customer) { require.Equal(c.t, 10001, codeOf(c.sync(c.access("fints", "wrongpin")))) }
+	_, requests := killed(t, 0, goes)
+	require.Positive(t, requests)
+	for n := 1; n <= requests; n++ {
+		t.Run(fmt.Sprintf("at request %d", n), func(t *testing.T) {
+			t.Parallel()
+			o, _ := killed(t, n, goes)
+			require.Equal(t, 1, o.bank.Logins["wrongpin"])
+			require.Equal(t, 1, o.bank.WrongPINs["wrongpin"])
+		})
+	}
+}
+
+// killed runs what goes on while a worker dies at the n-th request to the bank, and says how many requests there were.
+func killed(t *testing.T, n int, goes func(c *customer)) (*outcome, int) {
 	t.Helper()
 	var requests atomic.Int32
 	var w workerProcess
@@ -69,8 +120,7 @@ func killed(t *testing.T, n int) (*outcome, int) {
 	w.of(s, n%2 == 1)
 	w.start()
 	defer w.kill()
-	c := s.newCustomer()
-	require.Equal(t, "COMPLETED", c.sync(c.access("demo", "demo"))["status"], s.logs)
+	goes(s.newCustomer())
 	w.kill()
 	require.Equal(t, n > 0, w.started == 2, "the worker was not killed")
 	counters := s.bank.Counters()
