@@ -69,26 +69,11 @@ func (s *Server) UpdateAccount(c echo.Context, accountID AccountID) error {
 // DeleteAccount deletes what is stored of an account, and keeps in mind not to read it again
 // (DELETE /rest/accounts/{id}).
 func (s *Server) DeleteAccount(c echo.Context, accountID AccountID) error {
-	ctx := c.Request().Context()
 	id, err := parseID(accountID)
 	if err != nil {
 		return errNotFound
 	}
-	err = pgx.BeginFunc(ctx, s.store.Pool, func(tx pgx.Tx) error {
-		result, err := tx.Exec(ctx, `UPDATE accounts SET deleted_at = now(), name = NULL, owner = NULL
-			WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL`, id, callerOf(c).user)
-		if err != nil {
-			return fmt.Errorf("delete the account: %w", err)
-		}
-		if result.RowsAffected() == 0 {
-			return errNotFound
-		}
-		var batch pgx.Batch
-		batch.Queue(`DELETE FROM transactions WHERE account_id = $1`, id)
-		batch.Queue(`DELETE FROM balances WHERE account_id = $1`, id)
-		return tx.SendBatch(ctx, &batch).Close()
-	})
-	if err != nil {
+	if err := s.store.DeleteAccount(c.Request().Context(), callerOf(c).user, id); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, Done{})

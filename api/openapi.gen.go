@@ -1220,6 +1220,22 @@ type Transaction struct {
 	Type            string `json:"type,omitempty,omitzero"`
 }
 
+// TransactionChanges defines model for TransactionChanges.
+type TransactionChanges struct {
+	// Added Transactions that were not told of before, or were removed and are back.
+	Added []Transaction `json:"added"`
+
+	// Cursor For the next call.
+	Cursor string `json:"cursor"`
+
+	// HasMore There are further changes already.
+	HasMore  bool          `json:"has_more"`
+	Modified []Transaction `json:"modified"`
+
+	// Removed Ids of transactions that are gone, at the bank or with their account or access.
+	Removed []ID `json:"removed"`
+}
+
 // Transactions defines model for Transactions.
 type Transactions struct {
 	// Deleted Ids of transactions that were removed, since `since` where that is given.
@@ -1598,6 +1614,18 @@ type ListTransactionsParamsSort string
 // ListTransactionsParamsSinceType defines parameters for ListTransactions.
 type ListTransactionsParamsSinceType string
 
+// ListTransactionChangesParams defines parameters for ListTransactionChanges.
+type ListTransactionChangesParams struct {
+	// Cursor From the last answer.
+	Cursor string `form:"cursor,omitempty" json:"cursor,omitempty,omitzero"`
+
+	// Count How many changes to look at. The answer has fewer transactions where several concern the same one.
+	Count int `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Cents Amounts as integers in the currency's smallest unit.
+	Cents Cents `form:"cents,omitempty" json:"cents,omitempty,omitzero"`
+}
+
 // RevokeTokenJSONRequestBody defines body for RevokeToken for application/json ContentType.
 type RevokeTokenJSONRequestBody = RevokeRequest
 
@@ -1750,6 +1778,9 @@ type ServerInterface interface {
 	// ListTransactions Transactions of all accounts
 	// (GET /rest/transactions)
 	ListTransactions(ctx echo.Context, params ListTransactionsParams) error
+	// ListTransactionChanges What changed since the last call
+	// (GET /rest/transactions/changes)
+	ListTransactionChanges(ctx echo.Context, params ListTransactionChangesParams) error
 	// DeleteUser Delete the user
 	// (DELETE /rest/user)
 	DeleteUser(ctx echo.Context) error
@@ -2997,6 +3028,38 @@ func (w *ServerInterfaceWrapper) ListTransactions(ctx echo.Context) error {
 	return err
 }
 
+// ListTransactionChanges converts echo context to params.
+func (w *ServerInterfaceWrapper) ListTransactionChanges(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTransactionChangesParams
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "count" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "count", ctx.QueryParams(), &params.Count, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter count: %s", err))
+	}
+
+	// ------------- Optional query parameter "cents" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cents", ctx.QueryParams(), &params.Cents, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cents: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListTransactionChanges(ctx, params)
+	return err
+}
+
 // DeleteUser converts echo context to params.
 func (w *ServerInterfaceWrapper) DeleteUser(ctx echo.Context) error {
 	var err error
@@ -3104,6 +3167,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.PUT(options.BaseURL+"/rest/accounts/:account_id", wrapper.UpdateAccount, options.OperationMiddlewares["UpdateAccount"]...)
 	router.GET(options.BaseURL+"/rest/accounts/:account_id/balance", wrapper.GetBalance, options.OperationMiddlewares["GetBalance"]...)
 	router.GET(options.BaseURL+"/rest/transactions", wrapper.ListTransactions, options.OperationMiddlewares["ListTransactions"]...)
+	router.GET(options.BaseURL+"/rest/transactions/changes", wrapper.ListTransactionChanges, options.OperationMiddlewares["ListTransactionChanges"]...)
 	router.GET(options.BaseURL+"/rest/accounts/:account_id/transactions", wrapper.ListAccountTransactions, options.OperationMiddlewares["ListAccountTransactions"]...)
 	router.GET(options.BaseURL+"/rest/accounts/:account_id/transactions/:transaction_id", wrapper.GetTransaction, options.OperationMiddlewares["GetTransaction"]...)
 	router.GET(options.BaseURL+"/rest/notifications", wrapper.ListNotifications, options.OperationMiddlewares["ListNotifications"]...)

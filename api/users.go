@@ -155,7 +155,7 @@ func (s *Server) DeleteUser(c echo.Context) error {
 			return err
 		}
 		var ids []uuid.UUID
-		if err := tx.Raw(`SELECT id FROM accesses WHERE user_id = ? AND deleted_at IS NULL ORDER BY id FOR UPDATE`, who.user).Scan(&ids).Error; err != nil {
+		if err := tx.Raw(`SELECT id FROM accesses WHERE user_id = ? AND deleted_at IS NULL ORDER BY id FOR NO KEY UPDATE`, who.user).Scan(&ids).Error; err != nil {
 			return err
 		}
 		for _, id := range ids {

@@ -66,6 +66,7 @@ type follower struct {
 	user    *customer
 	access  string
 	known   map[string]object // transactions of the last time, by id
+	cursor  string            // of the changes feed
 	settled int               // how many were pending before, and are booked under the same id
 	times   int               // followed so far
 }
@@ -107,7 +108,8 @@ func (f *follower) follow(t *testing.T, s *stack) (asked bool) {
 	require.Equal(t, progress["accounts_total"], progress["accounts_done"])
 	added, removed := int(progress["transactions_added"].(float64)), int(progress["transactions_removed"].(float64))
 	require.Equal(t, len(f.known)+added-removed, len(now), "%v", progress)
-	f.known = now
+	f.applyChanges(&c, progress)
+	require.Equal(t, now, f.known)
 
 	if f.times++; f.times%3 != 1 {
 		return asked
@@ -118,7 +120,32 @@ func (f *follower) follow(t *testing.T, s *stack) (asked bool) {
 	for _, what := range []string{"transactions_added", "transactions_modified", "transactions_removed"} {
 		require.EqualValues(t, 0, y["progress"].(object)[what], "%s although nothing happened", what)
 	}
+	f.applyChanges(&c, y["progress"].(object))
 	return asked
+}
+
+// applyChanges brings what is known up to date by the changes feed, which tells what the progress has counted.
+func (f *follower) applyChanges(c *customer, progress object) {
+	c.t.Helper()
+	added, modified, removed := c.changes(&f.cursor)
+	require.EqualValues(c.t, progress["transactions_added"], len(added))
+	require.EqualValues(c.t, progress["transactions_modified"], len(modified))
+	require.EqualValues(c.t, progress["transactions_removed"], len(removed))
+	if f.known == nil {
+		f.known = make(map[string]object)
+	}
+	for id, x := range added {
+		require.NotContains(c.t, f.known, id)
+		f.known[id] = x
+	}
+	for id, x := range modified {
+		require.Contains(c.t, f.known, id)
+		f.known[id] = x
+	}
+	for _, id := range removed {
+		require.Contains(c.t, f.known, id)
+		delete(f.known, id)
+	}
 }
 
 // compare holds what is stored against what the bank shows now. What it shows no longer is still stored: the last week

@@ -420,3 +420,31 @@ func (c *customer) transactions() []object {
 	}
 	return all
 }
+
+// changes reads the customer's changes feed to its end, and moves the cursor. An id stands in one list at most.
+func (c *customer) changes(cursor *string) (added, modified map[string]object, removed []string) {
+	c.t.Helper()
+	added, modified = make(map[string]object), make(map[string]object)
+	for more := true; more; {
+		var page struct {
+			Added, Modified []object
+			Removed         []string
+			Cursor          string
+			HasMore         bool `json:"has_more"`
+		}
+		path := "/rest/transactions/changes?count=10000"
+		if *cursor != "" {
+			path += "&cursor=" + *cursor
+		}
+		c.get(path, &page)
+		for _, x := range page.Added {
+			added[x["transaction_id"].(string)] = x
+		}
+		for _, x := range page.Modified {
+			modified[x["transaction_id"].(string)] = x
+		}
+		removed = append(removed, page.Removed...)
+		*cursor, more = page.Cursor, page.HasMore
+	}
+	return added, modified, removed
+}

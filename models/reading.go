@@ -103,10 +103,14 @@ func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Ti
 			return ErrOvertaken
 		}
 		if page.Next == "" {
-			window := r.window(page.Covered, page.PendingCovered, w)
-			return r.end(tx, window)
+			err = r.end(tx, r.window(page.Covered, page.PendingCovered, w))
+		} else {
+			err = countAccounts(tx, r.sync)
 		}
-		return countAccounts(tx, r.sync)
+		if err != nil {
+			return err
+		}
+		return logChanges(tx, r.Account.UserID, w.changes)
 	}, func() { r.Pages, r.Cursor = r.Pages+1, page.Next })
 }
 
@@ -171,7 +175,10 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 		if err != nil {
 			return fmt.Errorf("store what changed: %w", err)
 		}
-		return r.end(tx, window)
+		if err := r.end(tx, window); err != nil {
+			return err
+		}
+		return logChanges(tx, r.Account.UserID, w.changes)
 	}, nil)
 }
 
@@ -218,6 +225,11 @@ func (w *rowWriter) apply(ctx context.Context, c *pgx.Conn, plan *reconcile.Plan
 			kept[factsColumn] = append([]byte(nil), w.facts...)
 			batch.Queue(updateTransaction, kept...)
 			batch.Queue(insertObservation, append([]any(nil), w.observation(id, "MODIFIED", sent[i])...)...)
+			kind := changeModified
+			if stored[o.Stored].State == reconcile.Removed { // it is back
+				kind = changeAdded
+			}
+			w.changes = append(w.changes, change{id, kind})
 		case o.Change == reconcile.Relabelled:
 			encoded, err := facts[i].MarshalBinary()
 			if err != nil {
@@ -235,6 +247,7 @@ func (w *rowWriter) apply(ctx context.Context, c *pgx.Conn, plan *reconcile.Plan
 	for _, s := range plan.Removed {
 		batch.Queue(`UPDATE transactions SET removed_at = $3, modified_at = $3, modified_by = $2 WHERE id = $1`, stored[s].ID, w.sync, w.now)
 		batch.Queue(observeStored, stored[s].ID, w.sync, "REMOVED", w.now)
+		w.changes = append(w.changes, change{stored[s].ID, changeRemoved})
 	}
 	if err := w.insert(ctx, c, ids, entries, fresh); err != nil {
 		return err
@@ -295,7 +308,9 @@ func (r *Reading) transact(ctx context.Context, f func(tx *gorm.DB, c *pgx.Conn)
 		if !open {
 			return ErrOvertaken
 		}
-		err = tx.Raw(`SELECT deleted_at IS NOT NULL FROM accounts WHERE id = ? FOR NO KEY UPDATE`, r.Account.ID).Scan(&deleted).Error
+		// An access that was hidden while the bank listed its accounts may have a new one that is not.
+		err = tx.Raw(`SELECT k.deleted_at IS NOT NULL OR a.deleted_at IS NOT NULL FROM accounts k JOIN accesses a ON a.id = k.access_id
+			WHERE k.id = ? FOR NO KEY UPDATE OF k`, r.Account.ID).Scan(&deleted).Error
 		if err != nil {
 			return fmt.Errorf("lock the account: %w", err)
 		}

@@ -26,11 +26,58 @@ func (s *Store) HideAccess(tx *gorm.DB, access uuid.UUID) (ended Ended, err erro
 	if err := ForgetSecrets(tx, access); err != nil {
 		return ended, fmt.Errorf("forget the secrets: %w", err)
 	}
-	if err := tx.Model(&Account{}).Where("access_id = ? AND deleted_at IS NULL", access).Update("deleted_at", now).Error; err != nil {
+	var accounts []uuid.UUID
+	err = tx.Raw(`UPDATE accounts SET deleted_at = ? WHERE access_id = ? AND deleted_at IS NULL RETURNING id`, now, access).Scan(&accounts).Error
+	if err != nil {
 		return ended, fmt.Errorf("hide the accounts: %w", err)
 	}
-	ended.Running, err = CancelRunning(tx, access)
-	return ended, err
+	if ended.Running, err = CancelRunning(tx, access); err != nil || len(accounts) == 0 {
+		return ended, err
+	}
+	return ended, logHidden(tx, access, accounts)
+}
+
+// logHidden tells the user's changes feed that the transactions of an access are gone. Where the user goes with all his
+// accesses, nobody is left to read it.
+func logHidden(tx *gorm.DB, access uuid.UUID, accounts []uuid.UUID) error {
+	var user string
+	err := tx.Raw(`SELECT u.id FROM users u JOIN accesses a ON a.user_id = u.id WHERE a.id = ? AND u.deleted_at IS NULL`, access).Scan(&user).Error
+	if err != nil {
+		return fmt.Errorf("read the user: %w", err)
+	}
+	if user == "" {
+		return nil
+	}
+	var transactions []uuid.UUID
+	err = tx.Raw(`SELECT id FROM transactions WHERE account_id IN ? AND removed_at IS NULL ORDER BY id`, accounts).Scan(&transactions).Error
+	if err != nil {
+		return fmt.Errorf("read the hidden transactions: %w", err)
+	}
+	return logChanges(tx, user, removed(transactions))
+}
+
+// DeleteAccount deletes what is stored of an account of the user's, and keeps in mind not to read it again. ErrNotFound.
+func (s *Store) DeleteAccount(ctx context.Context, user string, account uuid.UUID) error {
+	return s.Transact(ctx, func(tx *gorm.DB) error {
+		result := tx.Exec(`UPDATE accounts SET deleted_at = ?, name = NULL, owner = NULL
+			WHERE id = ? AND user_id = ? AND deleted_at IS NULL`, tx.NowFunc(), account, user)
+		if result.Error != nil {
+			return fmt.Errorf("delete the account: %w", result.Error)
+		}
+		if result.RowsAffected == 0 {
+			return ErrNotFound
+		}
+		if err := tx.Where("account_id = ?", account).Delete(&Balance{}).Error; err != nil {
+			return fmt.Errorf("delete the balances: %w", err)
+		}
+		var transactions []uuid.UUID
+		err := tx.Raw(`WITH gone AS (DELETE FROM transactions WHERE account_id = ? RETURNING id, removed_at)
+			SELECT id FROM gone WHERE removed_at IS NULL ORDER BY id`, account).Scan(&transactions).Error
+		if err != nil {
+			return fmt.Errorf("delete the transactions: %w", err)
+		}
+		return logChanges(tx, user, removed(transactions))
+	})
 }
 
 // CancelRunning asks an access's running synchronization to end. It answers its id, or the nil UUID where none runs.

@@ -72,6 +72,7 @@ type rowWriter struct {
 	account, sync uuid.UUID
 	today         plain.Date
 	now           time.Time
+	changes       []change // what was written, for the changes feed
 	row           []any
 	facts         []byte
 }
@@ -167,6 +168,9 @@ func (w *rowWriter) insert(ctx context.Context, c *pgx.Conn, ids []uuid.UUID, en
 	}))
 	if err != nil {
 		return fmt.Errorf("store observations: %w", err)
+	}
+	for _, id := range ids {
+		w.changes = append(w.changes, change{id, changeAdded})
 	}
 	return nil
 }

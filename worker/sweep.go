@@ -5,13 +5,17 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"kontoflow/models"
 	"kontoflow/workflows"
 )
 
-// sweep repairs what an API process stored but could not tell Temporal, because one of them died in between, and
-// deletes the rows of accesses that were deleted. The rows are the outbox, and every call is harmless when made twice, so
-// several workers may sweep at once.
-type sweep struct{ Options }
+// sweep repairs what an API process stored but could not tell Temporal, because one of them died in between, deletes the
+// rows of accesses that were deleted, and compacts the changes feed. The rows are the outbox, and every call is harmless
+// when made twice, so several workers may sweep at once.
+type sweep struct {
+	Options
+	compact time.Time // when the feed is compacted next
+}
 
 // batch bounds one look into the database.
 const batch = 200
@@ -55,6 +59,14 @@ func (s *sweep) once(ctx context.Context, before time.Time) {
 	s.report(ctx, "look for deleted accesses", err)
 	for _, id := range deleted {
 		s.report(ctx, "delete an access", s.Store.DeleteAccess(ctx, id))
+	}
+	if now := s.Store.Now(); !now.Before(s.compact) {
+		const limit = 10 * batch
+		n, err := s.Store.CompactChanges(ctx, now.Add(-models.ChangesKept), limit)
+		s.report(ctx, "compact the changes feed", err)
+		if n < limit {
+			s.compact = now.Add(time.Hour)
+		}
 	}
 	if n := len(starts) + len(answers) + len(cancels); n > 0 {
 		s.Logger.InfoContext(ctx, "sweep repaired what was lost", "starts", len(starts), "answers", len(answers), "cancels", len(cancels))
