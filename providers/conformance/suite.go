@@ -2,10 +2,14 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -447,6 +451,31 @@ func Run(t *testing.T, adapter Adapter) {
 				requireKind(t, err, providers.NeedsUser)
 			})
 		}
+	})
+
+	t.Run("a bank is not asked oftener than it declares", func(t *testing.T) {
+		t.Parallel()
+		const pace = 10 // a second
+		g := newGround(t, adapter)
+		var asked atomic.Int32
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			g.bank.Handler().ServeHTTP(w, r)
+		}))
+		t.Cleanup(front.Close)
+		g.server = front
+		begun := time.Now()
+		var group sync.WaitGroup
+		failed := make([]error, 3) // synchronizations at once
+		for i := range failed {
+			w := g.newWorker(adapter.Bank, fmt.Sprintf("exempt+%d", i))
+			w.conv.Connection.RequestsPerSecond = pace
+			group.Go(func() { _, failed[i] = w.synchronize() })
+		}
+		group.Wait()
+		require.NoError(t, errors.Join(failed...))
+		require.Greater(t, int(asked.Load()), pace)
+		require.GreaterOrEqual(t, time.Since(begun), time.Duration(asked.Load()-1)*time.Second/pace)
 	})
 
 	t.Run("a bank is not polled sooner than it likes", func(t *testing.T) {

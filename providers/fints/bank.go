@@ -22,7 +22,7 @@ import (
 // HIKOM names ("Formals", section D.5) is not looked at.
 type bank struct {
 	url string
-	*http.Client
+	*transport.Client
 }
 
 func (p *provider) dial(c *providers.Connection) (*bank, error) {
@@ -30,7 +30,7 @@ func (p *provider) dial(c *providers.Connection) (*bank, error) {
 	if err != nil || !providers.SafeAddress(u) {
 		return nil, errors.New("connection URL is neither https, nor http on loopback")
 	}
-	client, err := transport.Client(c, transport.Settings{Connect: p.options.ConnectTimeout, Answer: p.options.AnswerTimeout})
+	client, err := transport.NewClient(c, transport.Settings{Connect: p.options.ConnectTimeout, Answer: p.options.AnswerTimeout})
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +40,9 @@ func (p *provider) dial(c *providers.Connection) (*bank, error) {
 // post carries a message to the bank and its answer back, both as base64 ("Sicherheitsverfahren PIN/TAN", chapter B.1,
 // and the HTTPS profile of "Formals"). An error that leaves open whether the bank processed the message is a *lost.
 func (t *talk) post(ctx context.Context, doing string, wire []byte) ([]byte, error) {
+	if err := t.bank.Turn(ctx, doing); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.options.WholeTimeout)
 	defer cancel()
 	var connected atomic.Bool // from then on the bank may have read the message

@@ -6,7 +6,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 
@@ -19,7 +18,7 @@ type bank struct {
 	base   *url.URL // ends without a slash
 	hosts  []string // that requests may go to: the catalog's, and those of its OAuth addresses
 	signer *signer  // nil: requests are not signed
-	*http.Client
+	*transport.Client
 }
 
 func (p *provider) dial(c *providers.Connection) (*bank, error) {
@@ -48,7 +47,7 @@ func (p *provider) dial(c *providers.Connection) (*bank, error) {
 			return nil, fmt.Errorf("read signing certificate: %w", err)
 		}
 	}
-	made.Client, err = transport.Client(c, transport.Settings{Connect: p.options.ConnectTimeout, Answer: p.options.AnswerTimeout, HTTP2: true})
+	made.Client, err = transport.NewClient(c, transport.Settings{Connect: p.options.ConnectTimeout, Answer: p.options.AnswerTimeout, HTTP2: true})
 	return made, err
 }
 

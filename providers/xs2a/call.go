@@ -58,6 +58,9 @@ type reply struct {
 
 // send makes the request, and turns everything but a 2xx answer into a classified error.
 func (t *talk) send(ctx context.Context, c call) (*reply, error) {
+	if err := t.bank.Turn(ctx, c.doing); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, t.options.WholeTimeout)
 	request, err := t.request(ctx, &c)
 	if err != nil {

@@ -107,6 +107,9 @@ func (t *talk) exchangeCode(ctx context.Context, code string, repeated bool) err
 	}
 	config := t.oauthConfig(g.TokenURL)
 	config.RedirectURL = g.Redirect
+	if err := t.bank.Turn(ctx, "exchange the code"); err != nil {
+		return err
+	}
 	ctx, cancel := t.oauthContext(ctx)
 	defer cancel()
 	got, err := config.Exchange(ctx, code, oauth2.VerifierOption(g.Verifier))
@@ -136,6 +139,9 @@ func (t *talk) refreshToken(ctx context.Context) error {
 	old := t.lasting.Token
 	if old == nil {
 		return nil
+	}
+	if err := t.bank.Turn(ctx, "refresh the token"); err != nil {
+		return err
 	}
 	ctx, cancel := t.oauthContext(ctx)
 	defer cancel()
@@ -177,7 +183,7 @@ func (t *talk) oauthConfig(tokenURL string) *oauth2.Config {
 
 // oauthContext lets the oauth2 package use the bank's connections, with the headers of the catalog.
 func (t *talk) oauthContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	client := *t.bank.Client
+	client := *t.bank.Client.Client
 	client.Transport = roundTripper(func(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		for name, value := range t.conv.Connection.Headers {

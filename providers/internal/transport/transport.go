@@ -20,6 +20,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"kontoflow/providers"
 )
 
@@ -30,9 +32,31 @@ type Settings struct {
 	HTTP2   bool
 }
 
-// Client makes the HTTP client for a bank: it trusts the connection's roots, shows its certificate, and follows no redirect,
+// A Client reaches one bank.
+type Client struct {
+	*http.Client
+	turns *rate.Limiter // nil: the bank declares no limit
+}
+
+// Turn waits until the bank may be asked again; call it before each request. All synchronizations of this process that use
+// the connection are in the same queue.
+func (c *Client) Turn(ctx context.Context, doing string) error {
+	if c.turns == nil {
+		return nil
+	}
+	if err := c.turns.Wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return Unreachable(doing, ctx.Err())
+		}
+		return &providers.Error{Kind: providers.Transient, Code: providers.CodeTemporary,
+			Err: fmt.Errorf("%s: too many requests wait for the bank", doing)}
+	}
+	return nil
+}
+
+// NewClient makes the HTTP client for a bank: it trusts the connection's roots, shows its certificate, and follows no redirect,
 // which would carry the PIN, the consent or a token to where the bank's answer says.
-func Client(c *providers.Connection, s Settings) (*http.Client, error) {
+func NewClient(c *providers.Connection, s Settings) (*Client, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if c.CAPEM != "" {
 		config.RootCAs = x509.NewCertPool()
@@ -47,7 +71,7 @@ func Client(c *providers.Connection, s Settings) (*http.Client, error) {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	return &http.Client{
+	client := &Client{Client: &http.Client{
 		Transport: &http.Transport{
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: s.Connect}).DialContext,
@@ -60,7 +84,11 @@ func Client(c *providers.Connection, s Settings) (*http.Client, error) {
 			ForceAttemptHTTP2:      s.HTTP2,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}, nil
+	}}
+	if c.RequestsPerSecond > 0 { // evenly, so that no second has more
+		client.turns = rate.NewLimiter(rate.Limit(c.RequestsPerSecond), 1)
+	}
+	return client, nil
 }
 
 // Banks keeps the banks used last, with their open connections. It is safe for concurrent use.
@@ -85,7 +113,7 @@ func NewBanks[B interface{ CloseIdleConnections() }](most int, dial func(*provid
 
 // Of is the bank that c leads to. It is shared by all connections that do not differ in what makes it.
 func (b *Banks[B]) Of(c *providers.Connection) (bank B, err error) {
-	identity, err := json.Marshal([]any{c.URL, c.OAuth, c.TLS, c.Signing, c.CAPEM})
+	identity, err := json.Marshal([]any{c.URL, c.OAuth, c.TLS, c.Signing, c.CAPEM, c.RequestsPerSecond})
 	if err != nil {
 		return bank, fmt.Errorf("read connection: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,6 +48,7 @@ func TestBanks(t *testing.T) {
 	require.False(t, first.closed)
 	require.Same(t, first, of(providers.Connection{URL: "1"}))
 	require.Equal(t, 3, made)
+	require.NotSame(t, first, of(providers.Connection{URL: "1", RequestsPerSecond: 5}), "another pace")
 	_, err := banks.Of(&providers.Connection{})
 	require.Error(t, err)
 	require.Same(t, first, of(providers.Connection{URL: "1"}))
@@ -61,7 +63,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
 	}))
 	t.Cleanup(bank.Close)
-	client, err := transport.Client(&providers.Connection{URL: bank.URL}, transport.Settings{Connect: time.Minute, Answer: time.Minute})
+	client, err := transport.NewClient(&providers.Connection{URL: bank.URL}, transport.Settings{Connect: time.Minute, Answer: time.Minute})
 	require.NoError(t, err)
 	response, err := client.Get(bank.URL)
 	require.NoError(t, err)
@@ -73,7 +75,7 @@ func TestUnreachable(t *testing.T) {
 	t.Parallel()
 	untrusted := httptest.NewTLSServer(http.NotFoundHandler())
 	t.Cleanup(untrusted.Close)
-	client, err := transport.Client(&providers.Connection{URL: untrusted.URL}, transport.Settings{Connect: time.Minute, Answer: time.Minute})
+	client, err := transport.NewClient(&providers.Connection{URL: untrusted.URL}, transport.Settings{Connect: time.Minute, Answer: time.Minute})
 	require.NoError(t, err)
 	_, certificate := client.Get(untrusted.URL)
 	require.Error(t, certificate)
@@ -106,5 +108,37 @@ func TestRetryAfter(t *testing.T) {
 		"-5": 0, "soon": 0, "99999999": 24 * time.Hour, "99999999999999": 0,
 	} {
 		require.Equal(t, want, transport.RetryAfter(http.Header{"Retry-After": {value}}, now), value)
+	}
+}
+
+// TestTurns: all who use a connection share what its bank lets be asked in a second, and nobody waits for longer than he has.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	client, err := transport.NewClient(&providers.Connection{RequestsPerSecond: 20}, transport.Settings{})
+	require.NoError(t, err)
+	begun := time.Now()
+	failed := make([]error, 11)
+	var group sync.WaitGroup
+	for i := range failed {
+		group.Go(func() { failed[i] = client.Turn(t.Context(), "ask") })
+	}
+	group.Wait()
+	require.NoError(t, errors.Join(failed...))
+	require.GreaterOrEqual(t, time.Since(begun), 500*time.Millisecond, "ten intervals of a twentieth of a second")
+
+	rare, err := transport.NewClient(&providers.Connection{RequestsPerSecond: 1}, transport.Settings{})
+	require.NoError(t, err)
+	soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	require.NoError(t, rare.Turn(soon, "ask"))
+	err = rare.Turn(soon, "ask")
+	require.Equal(t, providers.Transient, providers.AsError(err).Kind)
+	cancel()
+	require.ErrorIs(t, rare.Turn(soon, "ask"), context.Canceled)
+
+	free, err := transport.NewClient(&providers.Connection{}, transport.Settings{})
+	require.NoError(t, err)
+	for range 1000 {
+		require.NoError(t, free.Turn(soon, "ask"))
 	}
 }
