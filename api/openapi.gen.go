@@ -892,10 +892,10 @@ type Error struct {
 	// Code Example: 1002
 	Code int `json:"code"`
 
-	// Data What there is to say beside the code. With 1000 and 1011, field → messages. The rest is named below; 40001, 40002 and 40003 tell for every account of the access the access and the access method that it has now.
-	Data        map[string]any `json:"data,omitempty,omitzero"`
-	Description string         `json:"description"`
-	Group       ErrorGroup     `json:"group"`
+	// Data With 1000 and 1011, field → messages; with 1008, `sync_id` of the synchronization that runs; with 1020, `retry_at`.
+	Data        map[string]interface{} `json:"data,omitempty,omitzero"`
+	Description string                 `json:"description"`
+	Group       ErrorGroup             `json:"group"`
 
 	// Message The bank's own words, on synchronizations only.
 	Message string `json:"message,omitempty,omitzero"`
@@ -1088,7 +1088,9 @@ type Sync struct {
 
 	// EndedAt Example: 2026-01-31T08:15:00.000Z
 	EndedAt Timestamp `json:"ended_at,omitempty,omitzero"`
-	Error   Error     `json:"error,omitempty,omitzero"`
+
+	// Error Why a synchronization, or the reading of one account, failed.
+	Error SyncError `json:"error,omitempty,omitzero"`
 
 	// ExpiresAt Example: 2026-01-31T08:15:00.000Z
 	ExpiresAt Timestamp   `json:"expires_at,omitempty,omitzero"`
@@ -1107,13 +1109,18 @@ type SyncTrigger string
 
 // SyncAccount defines model for SyncAccount.
 type SyncAccount struct {
-	AccountID ID                `json:"account_id"`
-	Error     Error             `json:"error,omitempty,omitzero"`
-	Status    SyncAccountStatus `json:"status"`
+	AccountID ID `json:"account_id"`
+
+	// Error Why a synchronization, or the reading of one account, failed.
+	Error  SyncError         `json:"error,omitempty,omitzero"`
+	Status SyncAccountStatus `json:"status"`
 }
 
 // SyncAccountStatus defines model for SyncAccount.Status.
 type SyncAccountStatus string
+
+// SyncError Why a synchronization, or the reading of one account, failed.
+type SyncError = Error
 
 // SyncEvent The data of a server-sent event. A challenge or an error is there with the event of the present state only.
 type SyncEvent struct {
@@ -1122,11 +1129,13 @@ type SyncEvent struct {
 	Challenge Challenge `json:"challenge,omitempty,omitzero"`
 
 	// CreatedAt Example: 2026-01-31T08:15:00.000Z
-	CreatedAt Timestamp  `json:"created_at"`
-	Error     Error      `json:"error,omitempty,omitzero"`
-	Progress  Progress   `json:"progress"`
-	Status    SyncStatus `json:"status"`
-	SyncID    ID         `json:"sync_id"`
+	CreatedAt Timestamp `json:"created_at"`
+
+	// Error Why a synchronization, or the reading of one account, failed.
+	Error    SyncError  `json:"error,omitempty,omitzero"`
+	Progress Progress   `json:"progress"`
+	Status   SyncStatus `json:"status"`
+	SyncID   ID         `json:"sync_id"`
 }
 
 // SyncScope defines model for SyncScope.

@@ -71,14 +71,21 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 		return err
 	}
 	err = s.store.Transact(ctx, func(tx *gorm.DB) error {
-		// A deletion of the access at the same moment comes before or after, not in between.
-		var there bool
-		err := tx.Raw(`SELECT true FROM accesses WHERE id = ? AND deleted_at IS NULL FOR SHARE`, access.ID).Scan(&there).Error
-		if err == nil && !there {
-			err = errNotFound
+		// A deletion of the access at the same moment, or of its secrets, or an upgrade, comes before or after, not in between.
+		var now struct {
+			AccessMethodID  uuid.UUID
+			SaveCredentials bool
 		}
-		if err != nil {
-			return err
+		result := tx.Raw(`SELECT access_method_id, save_credentials FROM accesses WHERE id = ? AND deleted_at IS NULL FOR SHARE`, access.ID).Scan(&now)
+		switch {
+		case result.Error != nil:
+			return fmt.Errorf("lock the access: %w", result.Error)
+		case result.RowsAffected == 0:
+			return errNotFound
+		case now.AccessMethodID != access.AccessMethodID:
+			return errState
+		case sync.SaveSecrets == nil && now.SaveCredentials:
+			sync.SaveSecrets = &now.SaveCredentials
 		}
 		if sync.Unattended && len(upgrades) == 0 {
 			if err := checkBudget(tx, access.ID); err != nil {
@@ -129,9 +136,6 @@ func (s *Server) newSynchronization(access models.Access, body NewSync, params C
 		SaveSecrets: body.SaveSecrets, DisableNotifications: body.DisableNotifications,
 		RedirectURI: optional(body.RedirectURI), State: optional(body.State), IdempotencyKey: optional(params.IdempotencyKey),
 		CreatedAt: s.store.Now(),
-	}
-	if sync.SaveSecrets == nil && access.SaveCredentials {
-		sync.SaveSecrets = &access.SaveCredentials
 	}
 	for _, scope := range body.Scope {
 		if !slices.Contains(sync.Scope, string(scope)) {

@@ -388,3 +388,23 @@ func TestRedirectURI(t *testing.T) {
 		}
 	}
 }
+
+// What an upgrade did is data of the synchronization's error, as the contract describes it.
+func TestUpgradedSync(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.tenant().user()
+	access := u.access()
+	account := u.accounts(access, "DE67900900424711951500")[0]
+	sync := u.sync(access)
+	id := uuid.MustParse(idOf(sync))
+	_, err := w.store.OpenSession(t.Context(), id)
+	require.NoError(t, err)
+	data := map[string]any{"access_id": access, "access_method_id": methodID, "accesses_created": []any{}, "accounts": []any{
+		map[string]any{"account_id": account, "access_id": access, "access_method_id": methodID, "supported": true}}}
+	failure := map[string]any{"code": 40001, "data": data}
+	require.NoError(t, w.store.DB.Exec(`UPDATE bank_sessions SET failure = ?::jsonb WHERE sync_id = ?`, string(mustJSON(t, failure)), id).Error)
+	_, err = w.store.End(t.Context(), id, 40001)
+	require.NoError(t, err)
+	require.Equal(t, data, u.do("GET", sync, nil).expect(http.StatusOK).at("error", "data"))
+}

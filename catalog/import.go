@@ -134,7 +134,7 @@ func supersede(tx *gorm.DB, methods []models.AccessMethod, superseded map[uuid.U
 		err := models.Supersede(tx, m.ID, s.By, s.From, !s.Ends)
 		switch {
 		case errors.Is(err, models.ErrSupersession), errors.Is(err, models.ErrNotFound):
-			problems.Add(strings.TrimSuffix(at[m.ID], "id")+"superseded.by", "must be another access method of the same bank, and not be superseded by this one")
+			problems.Add(strings.TrimSuffix(at[m.ID], "id")+"superseded.by", "must be another access method of the same bank that is supported, and not be superseded by this one")
 		case err != nil:
 			return err
 		}

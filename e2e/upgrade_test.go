@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
 
@@ -91,6 +92,61 @@ func TestUpgradePartial(t *testing.T) {
 	c.retry(added)
 	require.Equal(t, accounts, c.accounts())
 	c.requireKept() // Savings stays readable
+}
+
+// From one method of XS2A to another: a consent of the old one that no account needs any more ends at the bank, and one
+// that is needed stays. Here the customer has it in force when the access leaves the old method.
+func TestUpgradeEndsTheConsent(t *testing.T) {
+	t.Parallel()
+	// newAPI lets another method of XS2A supersede the demo bank's own.
+	newAPI := func(s *stack, types ...string) (id string) {
+		var file catalog.File
+		require.NoError(s.t, json.Unmarshal(s.bank.Catalog(s.bankURL), &file))
+		bank := func(name string) *catalog.Bank {
+			return &file.Banks[slices.IndexFunc(file.Banks, func(b catalog.Bank) bool { return b.Name == name })]
+		}
+		demo, method := bank("Demobank"), bank("Demo-Direktbank").AccessMethods[0]
+		method.ID, method.SupportedAccountTypes = uuid.New(), types
+		demo.AccessMethods = append(demo.AccessMethods, method)
+		demo.AccessMethods[0].Superseded = &catalog.Superseded{By: method.ID, From: plain.Day(2026, 1, 1)}
+		changed, err := json.Marshal(file)
+		require.NoError(s.t, err)
+		_, err = catalog.Import(s.t.Context(), s.store, bytes.NewReader(changed))
+		require.NoError(s.t, err)
+		return method.ID.String()
+	}
+	t.Run("it is needed no more", func(t *testing.T) {
+		t.Parallel()
+		c := newStack(t).newCustomer()
+		access := c.access("demo", "demo")
+		require.Equal(t, "COMPLETED", c.sync(access)["status"])
+		known := c.accountIDs()
+		method := newAPI(c.stack)
+		require.Equal(t, 40001, codeOf(c.finish(c.start(access, object{}))))
+		require.Equal(t, method, c.at("/rest/accesses/" + access)["access_method_id"])
+		require.Equal(t, "REVOKED", c.consent(access)[0]["status"])
+		c.revoked(access)
+		require.Zero(t, c.bank.RevokeConsents("demo"), "it is over at the bank, too")
+
+		require.Equal(t, "COMPLETED", c.finish(c.start(access, object{}))["status"])
+		require.Equal(t, known, c.accountIDs())
+		c.requireLedger("demo", true)
+		require.Equal(t, 1, c.bank.RevokeConsents("demo"))
+	})
+	t.Run("the rest needs it", func(t *testing.T) {
+		t.Parallel()
+		c := newStack(t).newCustomer()
+		access := c.access("demo", "savings")
+		require.Equal(t, "COMPLETED", c.sync(access)["status"])
+		newAPI(c.stack, "Giro account")
+		y := c.finish(c.start(access, object{}))
+		require.Equal(t, 40002, codeOf(y))
+		added := y["error"].(object)["data"].(object)["accesses_created"].([]any)[0].(string)
+		require.Equal(t, "COMPLETED", c.finish(c.start(added, object{}))["status"])
+		require.Equal(t, "COMPLETED", c.finish(c.start(access, object{}))["status"], "nobody is asked")
+		c.revoked(access)
+		require.Equal(t, 2, c.bank.RevokeConsents("savings"), "the old one, and the new one")
+	})
 }
 
 // upgraded is a customer with an access over FinTS that is read for months, and then upgraded.

@@ -15,23 +15,25 @@ import (
 	"kontoflow/providers"
 )
 
-// ErrSupersession says that one access method cannot supersede another: it is of another bank, or itself superseded by it.
-var ErrSupersession = errors.New("an access method is superseded by another one of the same bank, and not in a circle")
+// ErrSupersession says that one access method cannot supersede another: it is of another bank, not supported, or itself
+// superseded by it.
+var ErrSupersession = errors.New("an access method is superseded by another one of the same bank that is supported, and not in a circle")
 
 // Supersede marks an access method: from a day on, another one of the same bank takes its accesses over. carriesRest
 // says that the old one goes on reading the accounts that the new one does not. Marked again, the last mark counts.
 // ErrNotFound, ErrSupersession.
 func Supersede(tx *gorm.DB, old, by uuid.UUID, from plain.Date, carriesRest bool) error {
 	// One at a time: two marks at once could make a circle that neither of them sees.
-	var banks []AccessMethod
-	err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Select("id", "bank_id").Where("id IN ?", []uuid.UUID{old, by}).Order("id").Find(&banks).Error
+	var both []AccessMethod
+	err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Select("id", "bank_id", "type").Where("id IN ?", []uuid.UUID{old, by}).Order("id").Find(&both).Error
 	if err != nil {
 		return fmt.Errorf("read the access methods: %w", err)
 	}
+	scraping := slices.ContainsFunc(both, func(m AccessMethod) bool { return m.ID == by && m.Type == "SCRAPING" })
 	switch {
-	case old == by, len(banks) == 2 && banks[0].BankID != banks[1].BankID:
+	case old == by, scraping, len(both) == 2 && both[0].BankID != both[1].BankID:
 		return ErrSupersession
-	case len(banks) < 2:
+	case len(both) < 2:
 		return ErrNotFound
 	}
 	var circle bool

@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"encoding/json"
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -208,6 +209,62 @@ func requireLogins(t *testing.T, s *models.Store, access uuid.UUID, want []strin
 	require.ElementsMatch(t, want, keys)
 }
 
+// An upgrade meets what clients do at that moment: all of it comes before or after, nothing waits for another in circles,
+// and an access that is added belongs to a user who is there.
+func TestUpgradeMeetsDeletions(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for n := range 30 {
+		a, running, _ := superseded(t, s, n%2 == 0, providers.Giro, providers.Savings)
+		var all sync.WaitGroup
+		failed := make(chan error, 4)
+		together := func(f func() error) { all.Go(func() { failed <- f() }) }
+		together(func() error {
+			_, err := s.Upgrade(t.Context(), running)
+			if errors.Is(err, models.ErrNotFound) || errors.Is(err, models.ErrEdge) { // deleted, or cancelled
+				return nil
+			}
+			return err
+		})
+		together(func() error {
+			if n%3 == 0 {
+				return s.RequestCancel(t.Context(), running)
+			}
+			_, err := s.End(t.Context(), running, providers.CodeCancelled)
+			return err
+		})
+		together(func() error {
+			return s.DB.Exec(`UPDATE accounts SET name = 'renamed', deleted_at = now() WHERE access_id = ? AND type = ?`, a.ID, providers.Savings).Error
+		})
+		together(func() error { // as DELETE /rest/user does
+			return s.Transact(t.Context(), func(tx *gorm.DB) error {
+				if err := tx.Exec(`UPDATE users SET deleted_at = now() WHERE id = ?`, a.UserID).Error; err != nil {
+					return err
+				}
+				var ids []uuid.UUID
+				err := tx.Raw(`SELECT id FROM accesses WHERE user_id = ? AND deleted_at IS NULL ORDER BY id FOR UPDATE`, a.UserID).Scan(&ids).Error
+				for _, id := range ids {
+					if err == nil {
+						_, err = s.HideAccess(tx, id)
+					}
+				}
+				return err
+			})
+		})
+		all.Wait()
+		close(failed)
+		for err := range failed {
+			if !errors.Is(err, models.ErrEdge) {
+				require.NoError(t, err)
+			}
+		}
+		var left int64
+		require.NoError(t, s.DB.Model(&models.Access{}).Where("user_id = ? AND deleted_at IS NULL", a.UserID).Count(&left).Error)
+		require.Zero(t, left)
+		require.Len(t, owed(t, s, a.ID), 1, "the old method's consent, once")
+	}
+}
+
 // What an upgrade has left nothing to read stays as it is, whatever becomes of its accounts.
 func TestNothingUpgradesTwice(t *testing.T) {
 	t.Parallel()
@@ -310,6 +367,9 @@ func TestSupersedeRefuses(t *testing.T) {
 	require.ErrorIs(t, mark(by.ID, a.AccessMethodID), models.ErrSupersession, "a circle")
 	require.ErrorIs(t, mark(by.ID, other.AccessMethodID), models.ErrSupersession, "another bank")
 	require.ErrorIs(t, mark(by.ID, uuid.New()), models.ErrNotFound)
+	scraping := models.AccessMethod{ID: models.NewID(), BankID: a.BankID, Type: "SCRAPING", Connection: []byte{}}
+	require.NoError(t, s.DB.Create(&scraping).Error)
+	require.ErrorIs(t, mark(by.ID, scraping.ID), models.ErrSupersession, "nothing reads it")
 }
 
 // Accounts keep their ids when another protocol says other things about them.

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/internal/testground"
+	"kontoflow/models"
+	"kontoflow/plain"
+	"kontoflow/sandbox"
+	"kontoflow/vault"
+)
+
+// An operator imports a catalog, and marks an access method of it as superseded; then another day counts, and an import
+// that says nothing about it changes nothing.
+func TestCatalogSupersede(t *testing.T) {
+	t.Parallel()
+	database := testground.Database(t)
+	keys, err := vault.NewKeyset()
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "catalog.json")
+	require.NoError(t, os.WriteFile(file, sandbox.New(sandbox.Options{}).Catalog("http://127.0.0.1:1"), 0o600))
+	store, err := models.Open(t.Context(), database, nil)
+	require.NoError(t, err)
+	t.Cleanup(store.Close)
+	old, by := sandbox.AccessMethodID("fints"), sandbox.AccessMethodID("demo")
+	mark := func() (m struct {
+		SupersededBy   *uuid.UUID
+		SupersededFrom plain.Date
+		CarriesRest    bool
+	}) {
+		t.Helper()
+		require.NoError(t, store.DB.Raw(`SELECT superseded_by, superseded_from, carries_rest FROM access_methods WHERE id = ?`, old).Scan(&m).Error)
+		return m
+	}
+	importing := []string{"catalog", "import", file, "--database-url", database, "--vault-keys", keys}
+	superseding := []string{"catalog", "supersede", old.String(), by.String(), "--database-url", database}
+
+	require.NoError(t, run(t, importing...))
+	require.Nil(t, mark().SupersededBy)
+	require.NoError(t, run(t, append(superseding, "--from", "2026-12-01")...))
+	require.Equal(t, &by, mark().SupersededBy)
+	require.Equal(t, plain.Day(2026, 12, 1), mark().SupersededFrom)
+	require.True(t, mark().CarriesRest)
+	require.NoError(t, run(t, append(superseding, "--from", "2027-01-01", "--old-ends")...))
+	require.NoError(t, run(t, importing...))
+	require.Equal(t, &by, mark().SupersededBy)
+	require.Equal(t, plain.Day(2027, 1, 1), mark().SupersededFrom)
+	require.False(t, mark().CarriesRest)
+
+	require.ErrorContains(t, run(t, superseding...), "--from")
+	require.EqualError(t, run(t, "catalog", "supersede", old.String(), uuid.NewString(), "--from", "2026-12-01", "--database-url", database),
+		"the catalog has no such access method")
+	require.ErrorIs(t, run(t, "catalog", "supersede", by.String(), old.String(), "--from", "2026-12-01", "--database-url", database), models.ErrSupersession)
+}
+
+// run is the command line.
+func run(t *testing.T, arguments ...string) error {
+	t.Helper()
+	parser, err := kong.New(&commands{}, kong.Name("kontoflow"))
+	require.NoError(t, err)
+	parsed, err := parser.Parse(arguments)
+	if err != nil {
+		return err
+	}
+	parsed.BindTo(t.Context(), (*context.Context)(nil))
+	return parsed.Run()
+}
