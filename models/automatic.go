@@ -108,7 +108,8 @@ type Due struct {
 // duePage bounds the accesses that one transaction of StartDue holds.
 const duePage = 200
 
-// StartDue stores synchronizations for accesses that are due, the longest due first. Each access that was due has
+// StartDue stores synchronizations for accesses that are due: of a bank the longest due first, and of the banks those of
+// which the fewest run. Each access that was due has
 // another next_sync_at after it: no access is examined twice for the same time, however often StartDue is interrupted.
 func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
@@ -157,7 +158,8 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 }
 
 // dueAccesses finds due accesses of every bank, within the limits, and locks them. Every bank is asked for its own with
-// one look at an index, so that those of a bank that is at its limit cost nothing and stand in nobody's way.
+// one look at an index, so that those of a bank that is at its limit cost nothing and stand in nobody's way. Banks share
+// what the limits leave evenly: many slow ones, each below its limit, do not keep the others out.
 func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool, err error) {
 	var found []struct {
 		ID      uuid.UUID
@@ -180,7 +182,7 @@ func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool,
 			SELECT a.id, a.next_sync_at, row_number() OVER (ORDER BY a.next_sync_at) AS place FROM accesses a
 			WHERE a.bank_id = bank.id AND a.deleted_at IS NULL AND a.next_sync_at <= @now
 			ORDER BY a.next_sync_at LIMIT greatest(0, @perBank - coalesce(r.n, 0)) + 1) d
-		WHERE bank.id IS NOT NULL ORDER BY beyond, d.next_sync_at LIMIT @page`,
+		WHERE bank.id IS NOT NULL ORDER BY beyond, coalesce(r.n, 0) + d.place, d.next_sync_at LIMIT @page`,
 		map[string]any{"now": tx.NowFunc(), "perBank": limits.PerBank, "page": duePage + 1}).Scan(&found).Error
 	if err != nil {
 		return nil, false, fmt.Errorf("look for due accesses: %w", err)

@@ -107,6 +107,55 @@ func TestBanksAtTheirLimitHideNobody(t *testing.T) {
 	require.Equal(t, 1, found.Examined, "251 of 252 run")
 }
 
+// TestBanksShareEvenly: of banks with much and for long due, none keeps another one waiting.
+func TestBanksShareEvenly(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	busy, quiet := access(t, s), access(t, s)
+	due(t, s, busy, 30)
+	late := due(t, s, quiet, 2)
+	require.NoError(t, s.DB.Exec(`UPDATE accesses SET next_sync_at = next_sync_at - interval '1 day' WHERE bank_id = ?`, busy.BankID).Error)
+	limits := models.AutoLimits{PerBank: 10, Whole: 6}
+	found, err := s.StartDue(t.Context(), limits)
+	require.NoError(t, err)
+	var banks []uuid.UUID
+	for _, y := range found.Started {
+		banks = append(banks, y.BankID)
+	}
+	require.ElementsMatch(t, []uuid.UUID{busy.BankID, busy.BankID, busy.BankID, busy.BankID, quiet.BankID, quiet.BankID}, banks)
+
+	// With all of the limit used by the busy bank, what becomes free goes to the other one.
+	require.NoError(t, s.DB.Exec(`UPDATE accesses SET next_sync_at = ? WHERE id = ?`, s.Now(), late[0]).Error)
+	for _, y := range found.Started {
+		if y.BankID == quiet.BankID {
+			_, err := s.End(t.Context(), y.ID, 30007)
+			require.NoError(t, err)
+		}
+	}
+	limits.Whole = 5
+	found, err = s.StartDue(t.Context(), limits)
+	require.NoError(t, err)
+	require.Len(t, found.Started, 1)
+	require.Equal(t, late[0], found.Started[0].AccessID)
+}
+
+// TestQueuesHideNoLostStart: a manual synchronization whose start was lost is found behind any number of automatic ones
+// that wait for a worker.
+func TestQueuesHideNoLostStart(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	like := access(t, s)
+	ids := due(t, s, like, 20)
+	_, err := s.StartDue(t.Context(), plenty)
+	require.NoError(t, err)
+	manual, err := queue(s, like.ID)
+	require.NoError(t, err)
+	lost, err := s.LostStarts(t.Context(), time.Now().Add(time.Minute), len(ids))
+	require.NoError(t, err)
+	require.Len(t, lost, len(ids))
+	require.Equal(t, manual, lost[0].ID)
+}
+
 // TestLockedAccessesAreWaitedFor: what somebody else works on when it is due is not left until the Schedule looks again.
 func TestLockedAccessesAreWaitedFor(t *testing.T) {
 	t.Parallel()

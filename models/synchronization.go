@@ -166,12 +166,13 @@ type SyncRef struct {
 	Scope    Strings
 }
 
-// LostStarts lists synchronizations that are QUEUED since before: the API stored them and then could not start them.
+// LostStarts lists synchronizations that are QUEUED since before: they were stored, and then could not be started. Among
+// them are those that wait for a worker: automatic ones come last, so that however many wait, they hide no other.
 func (s *Store) LostStarts(ctx context.Context, before time.Time, limit int) (refs []SyncRef, err error) {
 	return refs, s.DB.WithContext(ctx).Raw(`
 		SELECT y.id, y.access_id, a.bank_id, y.trigger, y.scope
 		FROM synchronizations y JOIN accesses a ON a.id = y.access_id
-		WHERE y.status = 'QUEUED' AND y.created_at < ? ORDER BY y.created_at LIMIT ?`, before, limit).Scan(&refs).Error
+		WHERE y.status = 'QUEUED' AND y.created_at < ? ORDER BY y.trigger = ?, y.created_at LIMIT ?`, before, Auto, limit).Scan(&refs).Error
 }
 
 // AnswerRef is an answer that was stored and may not have reached its workflow.
