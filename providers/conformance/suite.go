@@ -163,6 +163,46 @@ func Run(t *testing.T, adapter Adapter) {
 		}
 	})
 
+	t.Run("a PIN that became wrong is sent once without the customer", func(t *testing.T) {
+		t.Parallel()
+		// Whichever answer is lost, and whichever move: what follows day after day may not send it again.
+		disturbances := map[string]func(w *worker, login string){}
+		for _, endpoint := range []string{"login", "transactions", "nothing"} {
+			disturbances["lost answer of "+endpoint] = func(w *worker, login string) {
+				require.NoError(w.t, w.bank.Inject(sandbox.Fault{Login: login, Endpoint: endpoint, Times: 1, Action: sandbox.ActLose}))
+			}
+		}
+		for lost := 1; lost <= 3; lost++ {
+			disturbances[fmt.Sprintf("lost move %d", lost)] = func(w *worker, _ string) { w.lose = lost }
+		}
+		for name, disturb := range disturbances {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				login := "exempt+" + strings.ReplaceAll(name, " ", "-")
+				w := newGround(t, adapter).newWorker(adapter.Bank, login)
+				_, err := w.synchronize()
+				require.NoError(t, err)
+				require.NoError(t, w.bank.ChangePassword(login, "another-"+pin))
+				for day := range 4 {
+					w.bank.Advance(24 * time.Hour)
+					w = w.unattended()
+					if day == 0 {
+						disturb(w, login)
+					}
+					_, _ = w.synchronize()
+					require.LessOrEqual(t, w.bank.Counters().WrongPINs[login], 1, "day %d", day)
+				}
+				w = w.attended()
+				w.conv.Credentials[providers.CredentialPIN] = "another-" + pin
+				_, err = w.synchronize()
+				require.NoError(t, err)
+				w.bank.Advance(24 * time.Hour)
+				_, err = w.unattended().synchronize()
+				require.NoError(t, err, "the customer was there, and all is well again")
+			})
+		}
+	})
+
 	t.Run("a wrong TAN is sent once", func(t *testing.T) {
 		t.Parallel()
 		g := newGround(t, adapter)

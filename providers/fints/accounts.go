@@ -30,7 +30,7 @@ func (t *talk) ready(ctx context.Context) error {
 	step, err := t.openDialog(ctx)
 	switch {
 	case err != nil:
-		if _, refused := asRefusal(err); refused {
+		if _, refused := asRefusal(err); refused || isLost(err) { // the next login is Authorize's, announced
 			t.forgetDialog()
 			d.LoggedIn = false
 		}

@@ -67,6 +67,8 @@ func (t *talk) mayTrouble() error {
 		return nil
 	case !l.Authorized:
 		return needsUser(providers.CodeActivationNeeded, "the bank has to be asked for the first time, and the customer is not there")
+	case l.Unclear:
+		return t.doubtful()
 	case l.Owed:
 		return needsUser(providers.CodeActivationNeeded, "the bank wanted the customer the last time, and he is not there")
 	case l.outdated(t.today()):
@@ -149,7 +151,7 @@ func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
 		d.About = nil
 	case isRefusal:
 		d.About = nil
-		t.forgetDialog()
+		t.hangUp(ctx)
 		switch refused.fault.Kind {
 		case providers.WrongCredentials:
 			t.lasting.Authorized = false
@@ -300,7 +302,7 @@ func masked(card string) string {
 func (t *talk) entered(r *reply, function string) {
 	d := &t.dialog
 	d.ID, d.Next, d.Method, d.LoggedIn = r.DialogID, 2, function, true
-	t.dirty = true
+	t.lasting.Unclear, t.dirty = false, true
 }
 
 // tanFor is HKTAN with process 4 ("Sicherheitsverfahren PIN/TAN", section B.5): it goes along with what may need a TAN.

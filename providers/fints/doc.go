@@ -41,8 +41,10 @@
 //     is announced and sent again.
 //   - A login whose answer is lost, or that is found announced by another worker, is sent once more if the bank accepted
 //     the PIN before in this conversation. Else it is over, for the PIN may be wrong and counted: as WrongCredentials on
-//     an access that never worked; as BankDown on one that did, since its customer need not look at the PIN, and the next
+//     an access that never worked; as BankDown on one that did, since its customer need not look at the PIN, and his next
 //     synchronization logs in afresh.
+//   - Without the customer, the first such login ends in NeedsUser, and there is no other before one with him: his PIN may
+//     have been changed, and the next day's would be the second wrong one.
 //   - No trace of a PIN is kept to recognise it by, neither in clear nor as a hash.
 //
 // # Trust

@@ -211,15 +211,25 @@ func needsAuthorization(what string) error {
 	return &providers.Error{Kind: providers.NeedsAuthorization, Code: providers.CodeNotAuthorized, Err: errors.New(what)}
 }
 
-// unclear ends what was sent once and must not be sent twice: the bank may have counted a wrong PIN.
+// unclear ends what was sent once and must not be sent twice: the bank may have counted a wrong PIN. Only the customer can
+// say that it is to be sent again.
 func (t *talk) unclear() error {
-	if t.lasting.Authorized {
-		// This login has worked before. Nobody has to look at the PIN; the next synchronization logs in afresh.
+	l := &t.lasting
+	l.Unclear, t.dirty = true, true
+	switch {
+	case !t.conv.Interactive:
+		return t.doubtful()
+	case l.Authorized: // this login has worked before, so that nobody has to look at the PIN: the customer's next synchronization sends it
 		return &providers.Error{Kind: providers.BankDown, Code: providers.CodeTemporary,
 			Err: errors.New("log in: the bank's answer is lost; a PIN is not sent twice")}
 	}
 	return &providers.Error{Kind: providers.WrongCredentials, Code: providers.CodePINInvalid,
 		Err: errors.New("log in: the bank's answer is lost; a PIN that may be wrong is not sent twice")}
+}
+
+// doubtful is the end without the customer, once a login's answer was lost.
+func (t *talk) doubtful() error {
+	return needsUser(providers.CodeLoginNotPossible, "log in: the bank's answer is lost, or was the last time; a PIN that may be wrong is not sent again without the customer")
 }
 
 // classified makes sure that a caller only ever sees *providers.Error.

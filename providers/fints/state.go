@@ -20,6 +20,8 @@ type lasting struct {
 	Medium   string          `json:"medium,omitempty"` // name of the TAN medium, where the method needs one
 	// Authorized says that a login with the method was completed: what the bank asked for, it got.
 	Authorized bool `json:"authorized,omitempty"`
+	// Unclear says that the answer to the last login is lost, and with it whether the PIN is still right.
+	Unclear bool `json:"unclear,omitempty"`
 	// Owed says that the bank demanded strong customer authentication, and did not get it.
 	Owed bool `json:"owed,omitempty"`
 	// Proven is the day of the last strong customer authentication at a login; zero: the bank never wanted any.
