@@ -324,6 +324,23 @@ func (m *mute) CancelWorkflow(context.Context, string, string) error {
 	return errMute
 }
 
+// TestTerminatedRun: what an operator terminates in Temporal instead of cancelling it leaves the synchronization open, until
+// the client cancels it.
+func TestTerminatedRun(t *testing.T) {
+	t.Parallel()
+	c := newStack(t).newCustomer()
+	access := c.access("demo", "demo")
+	sync := c.start(access, object{"credentials": object{"pin": password}})
+	c.until(sync, "")
+	require.NoError(t, c.temporal.TerminateWorkflow(t.Context(), idOf(sync), "", "by an operator"))
+	require.Equal(t, "AWAIT_AUTH", c.at(sync)["status"])
+	c.refuse("POST", "/rest/accesses/"+access+"/syncs", object{"credentials": object{"pin": password}}, 409, 1008)
+	c.post(sync+"/cancel", nil, 200, nil)
+	c.eventually(func() bool { return c.at(sync)["status"] == "FAILED" }, "the sweep ends it")
+	require.Equal(t, 30007, codeOf(c.at(sync)))
+	require.Equal(t, "COMPLETED", c.sync(access)["status"])
+}
+
 // requireGone waits until nothing is left of an access.
 func (c *customer) requireGone(access string) {
 	c.t.Helper()

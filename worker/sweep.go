@@ -5,7 +5,10 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/google/uuid"
+
 	"kontoflow/models"
+	"kontoflow/providers"
 	"kontoflow/workflows"
 )
 
@@ -48,7 +51,7 @@ func (s *sweep) once(ctx context.Context, before time.Time) {
 	cancels, err := s.Store.LostCancels(ctx, before, batch)
 	s.report(ctx, "look for lost cancels", err)
 	for _, id := range cancels {
-		s.report(ctx, "cancel a synchronization", workflows.Cancel(ctx, s.Client, id))
+		s.report(ctx, "cancel a synchronization", s.cancel(ctx, id))
 	}
 	owed, err := s.Store.LostRevocations(ctx, before, batch)
 	s.report(ctx, "look for lost revocations", err)
@@ -71,6 +74,19 @@ func (s *sweep) once(ctx context.Context, before time.Time) {
 	if n := len(starts) + len(answers) + len(cancels); n > 0 {
 		s.Logger.InfoContext(ctx, "sweep repaired what was lost", "starts", len(starts), "answers", len(answers), "cancels", len(cancels))
 	}
+}
+
+// cancel asks a synchronization's workflow to end. One that an operator has terminated cannot: it is ended in its place.
+func (s *sweep) cancel(ctx context.Context, sync uuid.UUID) error {
+	if err := workflows.Cancel(ctx, s.Client, sync); err != nil {
+		return err
+	}
+	runs, err := workflows.Runs(ctx, s.Client, sync)
+	if err != nil || runs {
+		return err
+	}
+	_, err = s.Store.End(ctx, sync, providers.CodeCancelled)
+	return err
 }
 
 func (s *sweep) report(ctx context.Context, what string, err error) {

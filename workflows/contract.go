@@ -91,6 +91,15 @@ func Cancel(ctx context.Context, c client.Client, sync uuid.UUID) error {
 	return wrap(unlessGone(c.CancelWorkflow(ctx, sync.String(), "")), "cancel the synchronization's workflow")
 }
 
+// Runs reports whether the synchronization's workflow is there and has not ended.
+func Runs(ctx context.Context, c client.Client, sync uuid.UUID) (bool, error) {
+	d, err := c.DescribeWorkflowExecution(ctx, sync.String(), "")
+	if unlessGone(err) != nil {
+		return false, wrap(err, "look for the synchronization's workflow")
+	}
+	return d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+}
+
 // StartRevocation starts ending at its bank what is owed to it. Starting twice is harmless.
 func StartRevocation(ctx context.Context, c client.Client, taskQueue string, owed models.Revocation) error {
 	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
