@@ -63,6 +63,8 @@ var measurements = []measurement{
 	{[]string{"history_growth"}, history},
 	{[]string{"mt940_mb_per_s", "camt_mb_per_s", "fints_message_mb_per_s"}, formats},
 	{[]string{"fints_sync_vs_xs2a"}, finTS},
+	{[]string{"sweep_growth"}, sweepGrowth},
+	{[]string{"manual_start_p50", "manual_start_p99"}, manualStarts},
 	{[]string{"waiting_kib_per_sync"}, waiting},
 }
 

@@ -35,13 +35,14 @@ import (
 
 // A stack is one Kontoflow with the sandbox bank, each part a process, and one customer of one client.
 type stack struct {
-	dir      string // logs
-	server   string // URL of the database that DATABASE_URL names
-	database string // name of ours
-	env      []string
-	pool     *pgxpool.Pool
-	temporal client.Client
-	queue    string
+	dir    string // logs
+	server string // URL of the database that DATABASE_URL names
+	env    []string
+
+	databaseName string // of ours
+	pool         *pgxpool.Pool
+	temporal     client.Client
+	queue        string
 
 	bank, api *part
 	worker    *part
@@ -76,8 +77,8 @@ func newStack(ctx context.Context) (s *stack, err error) {
 	if s.dir, err = os.MkdirTemp("", "kontoflow-bench-"); err != nil {
 		return s, err
 	}
-	databaseURL, err := s.makeDatabase(ctx)
-	if err != nil {
+	var databaseURL string
+	if databaseURL, s.databaseName, s.pool, err = s.database(ctx); err != nil {
 		return s, err
 	}
 	keys, err := vault.NewKeyset()
@@ -90,7 +91,7 @@ func newStack(ctx context.Context) (s *stack, err error) {
 	bank, api := freeAddress(), freeAddress()
 	s.bankURL, s.apiURL = "http://"+bank, "http://"+api
 	s.env = append(os.Environ(), "DATABASE_URL="+databaseURL, "TASK_QUEUE="+s.queue, "VAULT_KEYS="+keys, "PUBLIC_URL="+s.apiURL,
-		"CHALLENGE_TIMEOUT=2h")
+		"CHALLENGE_TIMEOUT=2h", "AUTO_SYNC_EVERY=0") // nothing runs by itself but what is measured
 	s.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: time.Minute}
 
 	if s.bank, err = s.start(*binary, "bank", "--listen", bank); err != nil {
@@ -114,23 +115,22 @@ func newStack(ctx context.Context) (s *stack, err error) {
 	return s, s.newCustomer(ctx)
 }
 
-// makeDatabase makes a migrated database of our own beside the one of DATABASE_URL.
-func (s *stack) makeDatabase(ctx context.Context) (string, error) {
-	name := "bench_" + strings.ToLower(rand.Text())
+// database makes a migrated database beside the one of DATABASE_URL.
+func (s *stack) database(ctx context.Context) (address, name string, pool *pgxpool.Pool, err error) {
+	name = "bench_" + strings.ToLower(rand.Text())
 	if err := execute(ctx, s.server, "CREATE DATABASE "+name); err != nil {
-		return "", err
+		return "", "", nil, err
 	}
-	s.database = name
 	u, err := url.Parse(s.server)
 	if err != nil {
-		return "", errors.New("DATABASE_URL is not a URL")
+		return "", name, nil, errors.New("DATABASE_URL is not a URL")
 	}
 	u.Path = "/" + name
 	if err := models.Migrate(ctx, u.String()); err != nil {
-		return "", err
+		return "", name, nil, err
 	}
-	s.pool, err = pgxpool.New(ctx, u.String())
-	return u.String(), err
+	pool, err = pgxpool.New(ctx, u.String())
+	return u.String(), name, pool, err
 }
 
 func execute(ctx context.Context, server, statement string) error {
@@ -155,10 +155,10 @@ func (s *stack) stop() error {
 	if s.pool != nil {
 		s.pool.Close()
 	}
-	if s.database != "" {
+	if s.databaseName != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		errs = append(errs, execute(ctx, s.server, "DROP DATABASE "+s.database+" WITH (FORCE)"))
+		errs = append(errs, execute(ctx, s.server, "DROP DATABASE "+s.databaseName+" WITH (FORCE)"))
 	}
 	return errors.Join(append(errs, os.RemoveAll(s.dir))...)
 }
@@ -384,10 +384,14 @@ func (s *stack) finish(ctx context.Context, id uuid.UUID) error {
 
 // begin starts a synchronization.
 func (s *stack) begin(ctx context.Context, access uuid.UUID) (uuid.UUID, error) {
+	return s.beginWith(ctx, access, object{"credentials": object{"pin": "demo"}})
+}
+
+func (s *stack) beginWith(ctx context.Context, access uuid.UUID, body object) (uuid.UUID, error) {
 	var sync struct {
 		ID uuid.UUID `json:"id"`
 	}
-	err := s.call(ctx, "POST", s.apiURL+"/rest/accesses/"+access.String()+"/syncs", s.customer, object{"credentials": object{"pin": "demo"}}, &sync)
+	err := s.call(ctx, "POST", s.apiURL+"/rest/accesses/"+access.String()+"/syncs", s.customer, body, &sync)
 	return sync.ID, err
 }
 

@@ -54,8 +54,7 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 		       EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH')) AS running,
 		       coalesce(CASE
 		           WHEN p.access_id IS NOT NULL THEN 'UPGRADE_PENDING'
-		           WHEN EXISTS (SELECT FROM accounts k WHERE k.access_id = a.id)
-		                AND NOT EXISTS (SELECT FROM accounts k WHERE k.access_id = a.id AND k.deleted_at IS NULL AND k.supported AND k.auto_sync)
+		           WHEN NOT (SELECT coalesce(bool_or(k.deleted_at IS NULL AND k.supported AND k.auto_sync), true) FROM accounts k WHERE k.access_id = a.id)
 		                THEN 'DISABLED'
 		           WHEN a.stopped_by IS NOT NULL THEN a.stopped_by
 		           WHEN m.protocol = 'XS2A' AND a.status <> 'NEW' AND (c.id IS NULL OR c.valid_until <= @now OR a.consent ->> 'recurring' = 'false')
