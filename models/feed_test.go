@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -398,4 +400,37 @@ func TestFeedGoesWithItsUser(t *testing.T) {
 	require.Equal(t, 1, feeds)
 	require.Positive(t, changes)
 	require.Less(t, changes, all)
+}
+
+// A database from before the feed begins it with what is stored.
+func TestFeedBeginsWithWhatIsStored(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	random := rand.New(rand.NewPCG(1, 1))
+	a := access(t, s)
+	for _, access := range []uuid.UUID{a.ID, access(t, s).ID} {
+		b := teller{store: s, access: access, random: random}
+		for range 5 {
+			require.NoError(t, b.live(t.Context(), 20))
+		}
+	}
+	script, err := fs.ReadFile(models.Migrations(), "00004_changes.sql")
+	require.NoError(t, err)
+	up, down, _ := strings.Cut(string(script), "-- +goose Down")
+	conn, err := s.Pool.Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	for _, statements := range []string{down, up} {
+		_, err := conn.Conn().PgConn().Exec(t.Context(), statements).ReadAll()
+		require.NoError(t, err)
+	}
+	r := reader{store: s, user: a.UserID, known: map[uuid.UUID]time.Time{}}
+	require.NoError(t, r.catchUp(t.Context(), random, 10))
+	require.NotEmpty(t, r.known)
+	require.Equal(t, table(t, s, a.UserID), r.known)
+
+	b := teller{store: s, access: a.ID, random: random}
+	require.NoError(t, b.live(t.Context(), 20))
+	require.NoError(t, r.catchUp(t.Context(), random, 10))
+	require.Equal(t, table(t, s, a.UserID), r.known)
 }
