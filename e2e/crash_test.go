@@ -55,7 +55,7 @@ func TestWorkerKilled(t *testing.T) {
 // so, and tries again.
 func TestFinTSWorkerKilled(t *testing.T) {
 	t.Parallel()
-	login := "again"
+	login := "demo" // 400 days: several pages
 	goes := func(c *customer) {
 		access := c.access("fints", login)
 		y := c.sync(access)

@@ -279,8 +279,9 @@ func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdow
 		}
 	}
 	if point := s.Get(touchdown, 0); point != "" {
-		day, err := plain.Parse(strings.TrimPrefix(point, "AP-"))
-		if err != nil || day < w.from || day > w.to {
+		text, ours := strings.CutPrefix(point, c.touchdown(""))
+		day, err := plain.Parse(text)
+		if !ours || err != nil || day < w.from || day > w.to {
 			c.say(s.Number, "9210", "Aufsetzpunkt unbekannt")
 			return nil
 		}
@@ -313,14 +314,17 @@ func (c *fintsCall) bound(w *fintsWindow) {
 		list = w.account.posted(list[:0], day, c.now)
 		entries += len(list)
 		if (entries >= size || int(day-w.from)+1 >= fintsPageDays) && day < end {
-			w.to, w.next = day, "AP-"+(day+1).String()
+			w.to, w.next = day, c.touchdown((day + 1).String())
 			break
 		}
 	}
 	if c.loop {
-		w.next = "AP-" + w.from.String()
+		w.next = c.touchdown(w.from.String())
 	}
 }
+
+// touchdown is a touchdown point. It is good for the dialog that it was given in ("Formals", section B.6.3).
+func (c *fintsCall) touchdown(day string) string { return "AP-" + c.dialog.id[:8] + "-" + day }
 
 // unlocked lets work go on without the bank's lock: statements take time, and need nothing of it.
 func (c *fintsCall) unlocked(do func()) {

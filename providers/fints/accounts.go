@@ -84,7 +84,7 @@ func ofAccount(err error) error {
 	}
 	fault := *refused.fault
 	fault.Kind, fault.Code = providers.Gone, providers.CodeAccountBlocked
-	return &refusal{fault: &fault, codes: refused.codes}
+	return &refusal{fault: &fault, said: refused.said}
 }
 
 // accounts lists the accounts of the user parameters, with IBANs and BICs from HKSPA and balances from HKSAL.

@@ -31,7 +31,7 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 	case d.Open:
 		return providers.Step{Status: providers.Ready}, nil
 	}
-	if err := t.mayTrouble(); err != nil {
+	if err := t.unattended(); err != nil {
 		return providers.Step{}, err
 	}
 	if t.lasting.Bank == nil {
@@ -58,9 +58,9 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 	return t.announce(login, forReading), nil
 }
 
-// mayTrouble refuses a login that would send a TAN or a push message to a customer who is not there, as far as that is
+// unattended refuses a login that would send a TAN or a push message to a customer who is not there, as far as that is
 // known beforehand: the bank sends it as soon as it is asked.
-func (t *talk) mayTrouble() error {
+func (t *talk) unattended() error {
 	l := &t.lasting
 	switch {
 	case t.conv.Interactive:
@@ -158,13 +158,13 @@ func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
 		case providers.NeedsAuthorization: // the login itself was the authorization; the bank wants another procedure
 			refused.fault.Kind, refused.fault.Code = providers.NeedsUser, providers.CodeTANNotActivated
 		}
-		if t.methodIsGone(refused) && d.Restarts < maxRestarts && t.conv.Interactive {
-			d.Restarts++
-			if t.method() != nil { // the bank did not say which ones there are instead
-				t.lasting.Allowed = nil
+		if t.forget(refused) {
+			if !t.conv.Interactive {
+				return providers.Step{}, needsUser(providers.CodeActivationNeeded, "log in: the bank knows the method or the customer system no more, and the customer is not there")
 			}
-			t.lasting.Method, t.lasting.Medium, err = "", "", nil
-			step = providers.Step{Status: providers.Moving}
+			if d.Restarts++; d.Restarts <= maxRestarts {
+				step, err = providers.Step{Status: providers.Moving}, nil
+			}
 		}
 	case d.ID != "": // the bank let us in; what came then did not work out
 		d.About = nil
@@ -184,11 +184,27 @@ func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
 	return step, err
 }
 
-// methodIsGone reports whether the bank ended the login because of the method, and not because of the PIN
-// ("Sicherheitsverfahren PIN/TAN", section B.6.1, code 3920 with 9800).
-func (t *talk) methodIsGone(r *refusal) bool {
-	return t.lasting.Method != "" && r.fault.Kind != providers.WrongCredentials &&
-		(r.has(9380) || r.has(9955) || r.has(codeAborted) && t.method() == nil)
+// forget drops what the bank refused a login for, where that was not the PIN: a method that the customer does not have any
+// more ("Sicherheitsverfahren PIN/TAN", section B.6.1, code 3920 with 9800), or a customer-system id that is not known
+// any more ("Formals", section C.3.1.2). It reports whether there was anything.
+func (t *talk) forget(r *refusal) bool {
+	const identify = 3 // HKIDN, behind the heads of message and signature
+	l := &t.lasting
+	switch {
+	case r.fault.Kind == providers.WrongCredentials:
+		return false
+	case l.Method != "" && (r.has(9380) || r.has(9955) || r.has(codeAborted) && t.method() == nil):
+		if t.method() != nil { // the bank did not say which ones there are instead
+			l.Allowed = nil
+		}
+		l.Method, l.Medium = "", ""
+	case l.SystemID != "" && r.about(identify, 9210):
+		l.SystemID, l.Allowed = "", nil // a new one comes along with the methods
+	default:
+		return false
+	}
+	l.Owed, t.dirty = true, true // to a new method or system the bank wants the customer
+	return true
 }
 
 func (t *talk) logInFor(ctx context.Context, purpose step) (providers.Step, error) {

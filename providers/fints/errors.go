@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,19 +87,19 @@ var byWords = []struct {
 // refusal is a classified refusal with the bank's return codes.
 type refusal struct {
 	fault *providers.Error
-	codes []int
+	said  []feedback // that refuse
 }
 
 func (r *refusal) Error() string { return r.fault.Error() }
 func (r *refusal) Unwrap() error { return r.fault }
 
 func (r *refusal) has(code int) bool {
-	for _, c := range r.codes {
-		if c == code {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.said, func(f feedback) bool { return f.code == code })
+}
+
+// about reports whether the bank refused a segment of ours with the code.
+func (r *refusal) about(segment, code int) bool {
+	return slices.ContainsFunc(r.said, func(f feedback) bool { return f.segment == segment && f.code == code })
 }
 
 func asRefusal(err error) (*refusal, bool) {
@@ -112,7 +113,7 @@ func judge(doing string, said []feedback) error {
 	var worst *feedback
 	var v verdict
 	place := len(byCode) + 1
-	var codes []int
+	var refusing []feedback
 	for i := range said {
 		f := &said[i]
 		at, found := len(byCode), verdict{providers.Rejected, providers.CodeBankCannot}
@@ -125,7 +126,7 @@ func judge(doing string, said []feedback) error {
 		if f.code < 9000 && at == len(byCode) {
 			continue
 		}
-		codes = append(codes, f.code)
+		refusing = append(refusing, *f)
 		// A code that nobody knows says more than one that only says "no".
 		if at == len(byCode) {
 			at = unknownCode
@@ -148,8 +149,8 @@ func judge(doing string, said []feedback) error {
 			}
 		}
 	}
-	return &refusal{codes: codes, fault: &providers.Error{Kind: v.kind, Code: v.code, Message: words,
-		Err: fmt.Errorf("%s: the bank answered %s", doing, joined(codes))}}
+	return &refusal{said: refusing, fault: &providers.Error{Kind: v.kind, Code: v.code, Message: words,
+		Err: fmt.Errorf("%s: the bank answered %s", doing, joined(refusing))}}
 }
 
 // unknownCode is the place of unknown codes in the table: before those that only say "no".
@@ -162,10 +163,10 @@ var unknownCode = func() int {
 	return len(byCode)
 }()
 
-func joined(codes []int) string {
+func joined(said []feedback) string {
 	var all []string
-	for _, c := range codes {
-		all = append(all, strconv.Itoa(c))
+	for _, f := range said {
+		all = append(all, strconv.Itoa(f.code))
 	}
 	return strings.Join(all, " ")
 }

@@ -49,6 +49,7 @@ type script struct {
 	challenge func(order string) *challenge
 	orders    map[string]func(s *syntax.Segment) []syntax.Segment
 	door      string                           // code that refuses every login
+	system    string                           // the only customer-system id that is known
 	refuse    func(function string) [][]string // return codes that refuse a login with the function
 	orderable []string                         // by the user parameters; nil: everything
 	usage     string                           // UPD-Verwendung; "": 0
@@ -72,7 +73,7 @@ var smsTAN = []string{"942", "2", "mTAN", "mobileTAN", "", "mobileTAN", "6", "1"
 var appTAN = []string{"946", "2", "PUSH", "Decoupled", "", "pushTAN", "", "", "Freigabe", "4", "N", "2", "N", "0", "0", "N", "J", "00", "0", "N", "1", "5", "3", "2", "J", "J"}
 
 func newScript(t *testing.T) *script {
-	s := &script{t: t, now: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC), methods: [][]string{smsTAN}, version: 7, allowed: []string{"942"},
+	s := &script{t: t, system: "system-1", now: time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC), methods: [][]string{smsTAN}, version: 7, allowed: []string{"942"},
 		dialogs: map[string]int{}, orders: map[string]func(*syntax.Segment) []syntax.Segment{}, challenge: func(string) *challenge { return nil }}
 	s.server = httptest.NewServer(s)
 	t.Cleanup(s.server.Close)
@@ -132,6 +133,10 @@ func (s *script) reply(m, answer *syntax.Message) []syntax.Segment {
 				return []syntax.Segment{feedback("HIRMG", 0, []string{"9050", "Die Nachricht enthält Fehler."}, []string{"9800", "Dialog abgebrochen."}),
 					feedback("HIRMS", m.Segments[0].Number, []string{s.door, "Abgelehnt."})}
 			}
+			if id := m.Segments[0].Get(2, 0); id != "0" && id != s.system {
+				return []syntax.Segment{feedback("HIRMG", 0, []string{"9050", "Die Nachricht enthält Fehler."}, []string{"9800", "Dialog abgebrochen."}),
+					feedback("HIRMS", m.Segments[0].Number, []string{"9210", "Ungültige Kundensystem-ID"})}
+			}
 			if s.refuse != nil {
 				if codes := s.refuse(m.Security.Function); codes != nil {
 					return []syntax.Segment{feedback("HIRMG", 0, []string{"9050", "Die Nachricht enthält Fehler."}, []string{"9800", "Dialog abgebrochen."}),
@@ -164,7 +169,7 @@ func (s *script) reply(m, answer *syntax.Message) []syntax.Segment {
 				all = append(all, s.userParameters()...)
 			}
 		case "HKSYN":
-			all = append(all, syntax.New("HISYN", 4, syntax.Text("system-1")))
+			all = append(all, syntax.New("HISYN", 4, syntax.Text(s.system)))
 		case "HKTAN":
 			all = append(all, s.tan(m, segment)...)
 		default:
@@ -1104,4 +1109,25 @@ func TestTANWithForeignLetters(t *testing.T) {
 	_, err = c.answer(providers.Answer{Value: "１２３４５６"})
 	requireError(t, err, providers.WrongCredentials, providers.CodeTANInvalid)
 	require.Zero(t, s.tans.Load())
+}
+
+// A customer-system id that the bank does not know any more is replaced ("Formals", section C.3.1.2, code 9210); the bank
+// then takes us for a new system, so that it is the customer's turn.
+func TestSystemIsGone(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	c := s.customer()
+	require.NoError(t, c.connect())
+	s.system = "system-2"
+	logins := s.logins.Load()
+	for range 2 {
+		c.conv.Dialog, c.conv.Interactive = nil, false
+		c.reload()
+		requireError(t, c.connect(), providers.NeedsUser, providers.CodeActivationNeeded)
+		require.Equal(t, logins+1, s.logins.Load())
+	}
+	c.conv.Dialog, c.conv.Interactive = nil, true
+	c.reload()
+	require.NoError(t, c.connect())
+	require.Contains(t, string(c.conv.Lasting), `"system_id":"system-2"`)
 }
