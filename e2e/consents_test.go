@@ -233,6 +233,32 @@ func TestRevocationWaitsForTheBank(t *testing.T) {
 	require.Zero(t, s.bank.RevokeConsents("demo"))
 }
 
+// TestTokensOfConsents: a consent that came with tokens is given up with them when the bank no longer renews them, and is
+// not left at the bank; revoking one renews its token, once.
+func TestTokensOfConsents(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	c := s.newCustomer()
+	access := c.access("oauth", "demo")
+	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{}))["status"])
+
+	s.bank.Advance(2 * time.Hour)
+	require.NoError(t, s.bank.Inject(sandbox.Fault{Bank: "oauth", Endpoint: "token", Action: sandbox.ActStatus, Status: 400, Times: 1}))
+	sync := c.start(access, object{})
+	require.Equal(t, "AWAIT_AUTH", c.until(sync, "")["status"])
+	require.Equal(t, "COMPLETED", c.finish(sync)["status"])
+	c.revoked(access)
+	require.Equal(t, 2, s.bank.Counters().Consents["demo"])
+
+	s.bank.Advance(2 * time.Hour)
+	renewals := s.bank.Counters().Calls["oauth/token"]
+	require.NoError(t, s.bank.Inject(sandbox.Fault{Login: "demo", Endpoint: "consents.delete", Action: sandbox.ActStatus, Status: 503, Times: 1}))
+	c.revoke(access)
+	c.revoked(access)
+	require.Equal(t, renewals+1, s.bank.Counters().Calls["oauth/token"])
+	require.Zero(t, s.bank.RevokeConsents("demo"), "neither of the two is valid at the bank")
+}
+
 // TestCancelLeavesNoConsent: what a synchronization has begun at the bank ends with it when the client cancels, so that
 // the customer cannot authorize afterwards what nobody waits for; also where the bank was just about to answer.
 func TestCancelLeavesNoConsent(t *testing.T) {

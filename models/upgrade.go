@@ -232,15 +232,16 @@ func (u *upgrade) carried(a *Account) bool {
 // move changes what is stored.
 func (u *upgrade) move() error {
 	var moving, staying []uuid.UUID
-	stays := false // an account that is not deleted does not move
+	moves, stays := false, false // an account that is not deleted: the others follow
 	for i := range u.accounts {
 		a := &u.accounts[i]
 		if u.carried(a) {
 			moving = append(moving, a.ID)
-			continue
+			moves = moves || a.DeletedAt == nil
+		} else {
+			staying = append(staying, a.ID)
+			stays = stays || a.DeletedAt == nil
 		}
-		staying = append(staying, a.ID)
-		stays = stays || a.DeletedAt == nil
 	}
 	if err := u.tx.Model(&Account{}).Where("id IN ?", moving).Update("resource_id", "").Error; err != nil {
 		return fmt.Errorf("forget the old method's handles: %w", err)
@@ -248,7 +249,7 @@ func (u *upgrade) move() error {
 	if !stays {
 		return u.direct()
 	}
-	if len(moving) > 0 {
+	if moves {
 		if err := u.part(moving); err != nil {
 			return err
 		}

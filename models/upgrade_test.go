@@ -280,6 +280,20 @@ func TestNothingUpgradesTwice(t *testing.T) {
 	require.Empty(t, pending)
 }
 
+// No access is added for accounts that the client has deleted.
+func TestUpgradeOfDeletedAccounts(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a, running, _ := superseded(t, s, true, providers.Giro, providers.Savings)
+	require.NoError(t, s.DB.Exec(`UPDATE accounts SET deleted_at = now() WHERE access_id = ? AND type = ?`, a.ID, providers.Giro).Error)
+	done, err := s.Upgrade(t.Context(), running)
+	require.NoError(t, err)
+	require.Equal(t, 40003, done.Code)
+	require.Empty(t, done.Created)
+	require.Len(t, done.Accounts, 1)
+	require.False(t, done.Accounts[0].Supported)
+}
+
 // A customer who let the bank show one account, and whose access was never read, has not let it show all.
 func TestUpgradeAsksForNoMoreAccounts(t *testing.T) {
 	t.Parallel()
