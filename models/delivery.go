@@ -113,9 +113,9 @@ const leaseDue = `
 			SELECT notification_id, next_at FROM notification_queues WHERE receiver = r.receiver AND next_at <= $1
 			ORDER BY next_at LIMIT coalesce(($5::jsonb ->> r.receiver)::integer, $6) FOR UPDATE SKIP LOCKED) q
 	)
-	UPDATE notification_queues q SET lease = $3, next_at = $2
-	FROM (SELECT notification_id FROM due ORDER BY turn LIMIT $4) d WHERE q.notification_id = d.notification_id
-	RETURNING q.notification_id`
+	UPDATE notification_queues SET lease = $3, next_at = $2
+	WHERE notification_id = ANY (ARRAY(SELECT notification_id FROM due ORDER BY turn LIMIT $4))
+	RETURNING notification_id`
 
 // readLeased reads the first deliveries of the due lanes of leased notifications, for each at most $3.
 const readLeased = `

@@ -33,7 +33,7 @@ CREATE TABLE notification_events (
 );
 CREATE INDEX notification_events_fresh ON notification_events (number) WHERE NOT queued;
 CREATE INDEX notification_events_lane ON notification_events (notification_id, thing, number) WHERE parked_at IS NULL;
-CREATE INDEX notification_events_due ON notification_events (notification_id, next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX notification_events_due ON notification_events (notification_id, next_at, number) WHERE next_at IS NOT NULL;
 CREATE INDEX notification_events_expiry ON notification_events (expires_at) WHERE parked_at IS NULL;
 CREATE INDEX notification_events_parked ON notification_events (parked_at, number) WHERE parked_at IS NOT NULL;
 
