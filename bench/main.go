@@ -65,6 +65,7 @@ var measurements = []measurement{
 	{[]string{"fints_sync_vs_xs2a"}, finTS},
 	{[]string{"sweep_growth"}, sweepGrowth},
 	{[]string{"manual_start_p50", "manual_start_p99"}, manualStarts},
+	{[]string{"deliveries_vs_posts", "deliveries_beside_dead"}, deliveries},
 	{[]string{"waiting_kib_per_sync"}, waiting},
 }
 

@@ -48,28 +48,24 @@ type Result struct {
 // QueueAnnounced queues up to limit deliveries that were announced since it was called last, and tells how many. Where
 // another worker is at it, there is nothing to do.
 func (s *Store) QueueAnnounced(ctx context.Context, limit int) (queued int, err error) {
-	rows, err := s.Pool.Query(ctx, `SELECT number, notification_id FROM notification_events WHERE NOT queued ORDER BY number LIMIT $1`, limit)
-	if err != nil {
-		return 0, fmt.Errorf("read what was announced: %w", err)
-	}
-	var numbers []int64
-	var notifications []uuid.UUID
-	var number int64
-	var notification uuid.UUID
-	_, err = pgx.ForEachRow(rows, []any{&number, &notification}, func() error {
-		numbers, notifications = append(numbers, number), append(notifications, notification)
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("read what was announced: %w", err)
-	}
-	if len(numbers) == 0 {
-		return 0, nil
-	}
-	now := s.Now()
-	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+	err = s.byIndex(ctx, func(tx pgx.Tx) error {
 		var free bool
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock(hashtext('notification_events'))`).Scan(&free); err != nil || !free {
+			return err
+		}
+		rows, err := tx.Query(ctx, `SELECT number, notification_id FROM notification_events WHERE NOT queued ORDER BY number LIMIT $1`, limit)
+		if err != nil {
+			return err
+		}
+		var numbers []int64
+		var notifications []uuid.UUID
+		var number int64
+		var notification uuid.UUID
+		_, err = pgx.ForEachRow(rows, []any{&number, &notification}, func() error {
+			numbers, notifications = append(numbers, number), append(notifications, notification)
+			return nil
+		})
+		if err != nil || len(numbers) == 0 {
 			return err
 		}
 		queued = len(numbers)
@@ -77,18 +73,24 @@ func (s *Store) QueueAnnounced(ctx context.Context, limit int) (queued int, err 
 		batch.Queue(`INSERT INTO notification_queues AS q (notification_id, receiver, next_at)
 			SELECT id, receiver, $2 FROM notifications WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE
 			ON CONFLICT (notification_id) DO UPDATE SET receiver = excluded.receiver,
-				next_at = CASE WHEN q.lease IS NULL THEN least(q.next_at, excluded.next_at) ELSE q.next_at END`, notifications, now)
+				next_at = CASE WHEN q.lease IS NULL THEN least(q.next_at, excluded.next_at) ELSE q.next_at END`, notifications, s.Now())
 		// With the queues locked, nobody takes away the delivery that this one would have to wait for.
 		batch.Queue(`UPDATE notification_events e SET queued = true, next_at = CASE WHEN NOT EXISTS (
 				SELECT FROM notification_events b WHERE b.notification_id = e.notification_id AND b.thing = e.thing
 				AND b.number < e.number AND b.parked_at IS NULL) THEN $2::timestamptz END
-			WHERE number = ANY ($1) AND NOT queued`, numbers, now)
+			WHERE number = ANY ($1) AND NOT queued`, numbers, s.Now())
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil {
 		return 0, fmt.Errorf("queue what was announced: %w", err)
 	}
 	return queued, nil
+}
+
+// byIndex runs f in a transaction that reads no table from end to end. The outbox is empty at one moment and has a
+// hundred thousand rows at the next: plans that were made for the empty one would do that, and are kept.
+func (s *Store) byIndex(ctx context.Context, f func(tx pgx.Tx) error) error {
+	return pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL enable_seqscan = off"}, f)
 }
 
 // Limits are how much may be leased at once.
@@ -125,44 +127,43 @@ const readLeased = `
 	WHERE n.id = ANY ($1) ORDER BY n.id, e.number`
 
 // Lease takes what is due, until a time. A Round may be without deliveries, and is to be settled all the same.
-func (s *Store) Lease(ctx context.Context, until time.Time, limits Limits) ([]*Round, error) {
+func (s *Store) Lease(ctx context.Context, until time.Time, limits Limits) (rounds []*Round, err error) {
 	now, lease := s.Now(), NewID()
-	rows, err := s.Pool.Query(ctx, leaseDue, now, until, lease, limits.Rounds, limits.Receivers, limits.PerReceiver)
-	if err != nil {
-		return nil, fmt.Errorf("lease notifications: %w", err)
-	}
-	leased, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return nil, fmt.Errorf("lease notifications: %w", err)
-	}
-	if len(leased) == 0 {
-		return nil, nil
-	}
-	// A statement of its own, which sees what was settled by whoever had the lease before.
-	if rows, err = s.Pool.Query(ctx, readLeased, leased, now, limits.Lanes); err != nil {
-		return nil, fmt.Errorf("read deliveries: %w", err)
-	}
-	var rounds []*Round
-	var n Notification
-	var id, thing *uuid.UUID
-	var key *string
-	var created, expires *time.Time
-	var attempts *int
-	var d Delivery
-	_, err = pgx.ForEachRow(rows, []any{&n.ID, &n.Receiver, &n.State, &n.Target, &id, &thing, &key, &d.Data, &created, &expires, &attempts}, func() error {
-		if len(rounds) == 0 || rounds[len(rounds)-1].Notification.ID != n.ID {
-			rounds = append(rounds, &Round{Notification: n, lease: lease})
+	err = s.byIndex(ctx, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, leaseDue, now, until, lease, limits.Rounds, limits.Receivers, limits.PerReceiver)
+		if err != nil {
+			return err
 		}
-		if id != nil {
-			r := rounds[len(rounds)-1]
-			r.Deliveries = append(r.Deliveries, Delivery{ID: *id, Thing: *thing, ObserveKey: *key, Data: d.Data, CreatedAt: *created,
-				ExpiresAt: *expires, Attempts: *attempts})
+		leased, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil || len(leased) == 0 {
+			return err
 		}
-		n, d = Notification{}, Delivery{} // whose slices the round has
-		return nil
+		// A statement of its own, which sees what was settled by whoever had the lease before.
+		if rows, err = tx.Query(ctx, readLeased, leased, now, limits.Lanes); err != nil {
+			return err
+		}
+		var n Notification
+		var id, thing *uuid.UUID
+		var key *string
+		var created, expires *time.Time
+		var attempts *int
+		var d Delivery
+		_, err = pgx.ForEachRow(rows, []any{&n.ID, &n.Receiver, &n.State, &n.Target, &id, &thing, &key, &d.Data, &created, &expires, &attempts}, func() error {
+			if len(rounds) == 0 || rounds[len(rounds)-1].Notification.ID != n.ID {
+				rounds = append(rounds, &Round{Notification: n, lease: lease})
+			}
+			if id != nil {
+				r := rounds[len(rounds)-1]
+				r.Deliveries = append(r.Deliveries, Delivery{ID: *id, Thing: *thing, ObserveKey: *key, Data: d.Data, CreatedAt: *created,
+					ExpiresAt: *expires, Attempts: *attempts})
+			}
+			n, d = Notification{}, Delivery{} // whose slices the round has
+			return nil
+		})
+		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read deliveries: %w", err)
+		return nil, fmt.Errorf("lease deliveries: %w", err)
 	}
 	return rounds, nil
 }
@@ -207,7 +208,7 @@ func (s *Store) Settle(ctx context.Context, r *Round, results []Result) error {
 		}
 		notifications, things = append(notifications, notification), append(things, d.Thing)
 	}
-	err := pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+	err := s.byIndex(ctx, func(tx pgx.Tx) error {
 		lock, err := tx.Exec(ctx, `SELECT FROM notification_queues WHERE notification_id = $1 AND lease = $2 FOR UPDATE`, notification, r.lease)
 		if err != nil {
 			return err
@@ -239,7 +240,7 @@ func (s *Store) Settle(ctx context.Context, r *Round, results []Result) error {
 // slowly for all that waits for it. It tells how many.
 func (s *Store) ParkExpired(ctx context.Context, before time.Time) (parked int, err error) {
 	now := s.Now()
-	err = pgx.BeginFunc(ctx, s.Pool, func(tx pgx.Tx) error {
+	err = s.byIndex(ctx, func(tx pgx.Tx) error {
 		rows, err := tx.Query(ctx, `SELECT notification_id FROM notification_queues WHERE notification_id IN (
 				SELECT notification_id FROM notification_events WHERE parked_at IS NULL AND expires_at < $1 ORDER BY expires_at LIMIT 1000)
 			AND (lease IS NULL OR next_at < $2) ORDER BY notification_id FOR UPDATE SKIP LOCKED`, before, now)
