@@ -116,10 +116,11 @@ type workerCommand struct {
 	publicSettings
 	receiverSettings
 	metricsSettings
-	ChallengeTimeout time.Duration `env:"CHALLENGE_TIMEOUT" default:"5m" placeholder:"DURATION" help:"How long a customer may take over one challenge (${default})."`
-	AutoSyncEvery    time.Duration `env:"AUTO_SYNC_EVERY" default:"1m" placeholder:"DURATION" help:"How often to look for accesses that are due for their daily synchronization (${default}); 0: this worker does not set it up."`
-	AutoSyncPerBank  int           `env:"AUTO_SYNC_PER_BANK" default:"20" placeholder:"NUMBER" help:"How many automatic synchronizations of one bank run at once (${default})."`
-	AutoSyncAtOnce   int           `env:"AUTO_SYNC_AT_ONCE" default:"200" placeholder:"NUMBER" help:"How many of all banks (${default})."`
+	ChallengeTimeout  time.Duration `env:"CHALLENGE_TIMEOUT" default:"5m" placeholder:"DURATION" help:"How long a customer may take over one challenge (${default})."`
+	AutoSyncEvery     time.Duration `env:"AUTO_SYNC_EVERY" default:"1m" placeholder:"DURATION" help:"How often to look for accesses that are due for their daily synchronization (${default}); 0: this worker does not set it up."`
+	AutoSyncPerBank   int           `env:"AUTO_SYNC_PER_BANK" default:"20" placeholder:"NUMBER" help:"How many automatic synchronizations of one bank run at once (${default})."`
+	AutoSyncAtOnce    int           `env:"AUTO_SYNC_AT_ONCE" default:"200" placeholder:"NUMBER" help:"How many of all banks (${default})."`
+	AutoSyncPerSecond int           `env:"AUTO_SYNC_PER_SECOND" default:"5" placeholder:"NUMBER" help:"How many are started in a second (${default}), which leaves room for those that somebody waits for; 0: as many as the others let."`
 }
 
 func (c *workerCommand) Run(ctx context.Context) error {
@@ -129,8 +130,8 @@ func (c *workerCommand) Run(ctx context.Context) error {
 	if c.ChallengeTimeout < time.Second {
 		return errors.New("CHALLENGE_TIMEOUT must be a second or more")
 	}
-	if c.AutoSyncEvery != 0 && c.AutoSyncEvery < time.Second || c.AutoSyncPerBank < 1 || c.AutoSyncAtOnce < 1 {
-		return errors.New("AUTO_SYNC_EVERY must be 0 or a second or more, AUTO_SYNC_PER_BANK and AUTO_SYNC_AT_ONCE 1 or more")
+	if c.AutoSyncEvery != 0 && c.AutoSyncEvery < time.Second || c.AutoSyncPerBank < 1 || c.AutoSyncAtOnce < 1 || c.AutoSyncPerSecond < 0 {
+		return errors.New("AUTO_SYNC_EVERY must be 0 or a second or more, AUTO_SYNC_PER_BANK and AUTO_SYNC_AT_ONCE 1 or more, AUTO_SYNC_PER_SECOND 0 or more")
 	}
 	keys, err := c.keyset()
 	if err != nil {
@@ -145,7 +146,7 @@ func (c *workerCommand) Run(ctx context.Context) error {
 		PublicURL:         c.PublicURL,
 		ChallengeTimeout:  c.ChallengeTimeout,
 		LoopbackReceivers: c.LoopbackReceivers,
-		AutoSync:          worker.AutoSync{Every: c.AutoSyncEvery, PerBank: c.AutoSyncPerBank, Whole: c.AutoSyncAtOnce},
+		AutoSync:          worker.AutoSync{Every: c.AutoSyncEvery, PerBank: c.AutoSyncPerBank, Whole: c.AutoSyncAtOnce, PerSecond: c.AutoSyncPerSecond},
 		Metrics:           c.MetricsListen,
 	})
 }

@@ -29,6 +29,7 @@ type Activities struct {
 	// StartSync starts a stored synchronization's workflow.
 	StartSync  func(context.Context, models.SyncRef) error
 	AutoLimits models.AutoLimits
+	AutoPace   int // automatic synchronizations started in a second; 0: as fast as it goes
 	Log        *slog.Logger
 }
 

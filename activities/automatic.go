@@ -25,12 +25,18 @@ type TendConsentsOutcome struct {
 	Expired int
 }
 
-// StartDue starts automatic synchronizations until none is due. What is due beyond the limits starts as others end; a
-// synchronization that was stored and whose workflow could not be started is started by the worker's sweep.
+// StartDue starts automatic synchronizations until none is due, evenly where there is a pace. What is due beyond the limits
+// starts as others end; a synchronization that was stored and whose workflow could not be started is started by the
+// worker's sweep.
 func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err error) {
 	defer beat(ctx)()
+	limits := a.AutoLimits
+	if a.AutoPace > 0 {
+		limits.Page = max(1, a.AutoPace/10)
+	}
 	for {
-		due, err := a.Store.StartDue(ctx, a.AutoLimits)
+		begun := time.Now()
+		due, err := a.Store.StartDue(ctx, limits)
 		if err != nil {
 			return out, failure(err)
 		}
@@ -46,6 +52,8 @@ func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err err
 		out.Started += len(due.Started)
 		wait := time.Second
 		switch {
+		case due.Examined > 0 && a.AutoPace > 0:
+			wait = time.Until(begun.Add(time.Duration(len(due.Started)) * time.Second / time.Duration(a.AutoPace)))
 		case due.Examined > 0:
 			wait = 0
 		case !due.Waiting:

@@ -95,6 +95,7 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 type AutoLimits struct {
 	PerBank int
 	Whole   int
+	Page    int // accesses that one look takes at most; 0: 200
 }
 
 // Due is what StartDue found.
@@ -107,9 +108,16 @@ type Due struct {
 // duePage bounds the accesses that one transaction of StartDue holds.
 const duePage = 200
 
+func (l AutoLimits) page() int {
+	if l.Page > 0 {
+		return min(l.Page, duePage)
+	}
+	return duePage
+}
+
 // StartDue stores synchronizations for accesses that are due: of a bank the longest due first, and of the banks those of
-// which the fewest run. Each access that was due has
-// another next_sync_at after it: no access is examined twice for the same time, however often StartDue is interrupted.
+// which the fewest run. Each access that was due has another next_sync_at after it: no access is examined twice for the
+// same time, however often StartDue is interrupted.
 func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
 		due = Due{}
@@ -182,12 +190,12 @@ func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool,
 			WHERE a.bank_id = bank.id AND a.deleted_at IS NULL AND a.next_sync_at <= @now
 			ORDER BY a.next_sync_at LIMIT greatest(0, @perBank - coalesce(r.n, 0)) + 1) d
 		WHERE bank.id IS NOT NULL ORDER BY beyond, coalesce(r.n, 0) + d.place, d.next_sync_at LIMIT @page`,
-		map[string]any{"now": tx.NowFunc(), "perBank": limits.PerBank, "page": duePage + 1}).Scan(&found).Error
+		map[string]any{"now": tx.NowFunc(), "perBank": limits.PerBank, "page": limits.page() + 1}).Scan(&found).Error
 	if err != nil {
 		return nil, false, fmt.Errorf("look for due accesses: %w", err)
 	}
 	for _, f := range found {
-		if f.Beyond || len(ids) >= min(limits.Whole-f.Running, duePage) {
+		if f.Beyond || len(ids) >= min(limits.Whole-f.Running, limits.page()) {
 			waiting = true
 			break
 		}

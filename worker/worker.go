@@ -77,6 +77,8 @@ type AutoSync struct {
 	Every   time.Duration // how often the Schedule looks for due accesses; 0: never, there is no Schedule
 	PerBank int           // synchronizations of one bank that run at once; 0: 20
 	Whole   int           // of all banks; 0: 200
+
+	PerSecond int // started in a second; 0: as many as the others let
 }
 
 // Options are what a worker needs.
@@ -153,6 +155,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 			return workflows.Start(ctx, o.Client, o.TaskQueue, ref)
 		},
 		AutoLimits: models.AutoLimits{PerBank: o.AutoSync.PerBank, Whole: o.AutoSync.Whole},
+		AutoPace:   o.AutoSync.PerSecond,
 		Log:        o.Logger,
 	})
 	if err := w.Start(); err != nil {
