@@ -36,9 +36,10 @@ type Provider interface {
 	// Accounts lists what conv's consent opens, with balances where the bank gives them. Ready conversations only.
 	Accounts(ctx context.Context, conv *Conversation) ([]Account, error)
 
-	// Transactions reads one page of an account's entries. Several accounts may be read at once, each with its own copy of
-	// conv; of these, the copy of a call that ended in NeedsAuthorization is the one to keep. The first page has an empty cursor, the next ones the
-	// Page.Next of the page before; the last page has an empty Next. Ready conversations only.
+	// Transactions reads one page of an account's entries. Several accounts may be read at once (as many as
+	// Connection.AccountsAtOnce says), each with its own copy of conv; of these, the copy of a call that ended in
+	// NeedsAuthorization is the one to keep. The first page has an empty cursor, the next ones the Page.Next of the page
+	// before; the last page has an empty Next. Ready conversations only.
 	Transactions(ctx context.Context, conv *Conversation, account Account, window Window, cursor string) (Page, error)
 
 	// Revoke ends the consent at the bank. A consent that the bank no longer knows is revoked.

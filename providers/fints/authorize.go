@@ -160,7 +160,8 @@ func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
 		}
 		if t.forget(refused) {
 			if !t.conv.Interactive {
-				return providers.Step{}, needsUser(providers.CodeActivationNeeded, "log in: the bank knows the method or the customer system no more, and the customer is not there")
+				return providers.Step{}, needsUser(providers.CodeActivationNeeded,
+					"log in: the bank knows the method or the customer system no more, and the customer is not there")
 			}
 			if d.Restarts++; d.Restarts <= maxRestarts {
 				step, err = providers.Step{Status: providers.Moving}, nil

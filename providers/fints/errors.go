@@ -230,7 +230,8 @@ func (t *talk) unclear() error {
 
 // doubtful is the end without the customer, once a login's answer was lost.
 func (t *talk) doubtful() error {
-	return needsUser(providers.CodeLoginNotPossible, "log in: the bank's answer is lost, or was the last time; a PIN that may be wrong is not sent again without the customer")
+	return needsUser(providers.CodeLoginNotPossible,
+		"log in: the bank's answer is lost, or was the last time; a PIN that may be wrong is not sent again without the customer")
 }
 
 // classified makes sure that a caller only ever sees *providers.Error.

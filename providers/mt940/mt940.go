@@ -212,13 +212,22 @@ func (s *statement) take(f field) error {
 	return nil
 }
 
-// balance reads C, day, currency and amount. Balances between the pages of a statement only tell the currency.
+// balance reads C, day (0 where there is none), currency and amount. Balances between the pages of a statement only tell
+// the currency.
 func (s *statement) balance(value, kind string, keep bool) {
-	if len(value) < 11 || value[0] != 'C' && value[0] != 'D' {
+	if value == "" || value[0] != 'C' && value[0] != 'D' {
 		return
 	}
-	currency := lenient.Currency(value[7:10])
-	amount, ok := lenient.Amount(strings.TrimSpace(value[10:]))
+	end := 1 // of the day
+	for end < len(value) && digit(value[end]) {
+		end++
+	}
+	day, rest := value[1:end], value[end:]
+	if len(rest) < 4 {
+		return
+	}
+	currency := lenient.Currency(rest[:3])
+	amount, ok := lenient.Amount(strings.TrimSpace(rest[3:]))
 	if currency == "" || !ok {
 		return
 	}
@@ -229,7 +238,7 @@ func (s *statement) balance(value, kind string, keep bool) {
 	if value[0] == 'D' {
 		amount = amount.Neg()
 	}
-	s.report.Balances = append(s.report.Balances, providers.Balance{Type: kind, Amount: amount, Currency: currency, Date: date(value[1:7])})
+	s.report.Balances = append(s.report.Balances, providers.Balance{Type: kind, Amount: amount, Currency: currency, Date: date(day)})
 }
 
 // entry reads a field 61: value date, booking day, sign, amount, kind, references.

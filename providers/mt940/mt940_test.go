@@ -123,6 +123,17 @@ func TestOthers(t *testing.T) {
 	}
 }
 
+// The first statement of an account has no day in its opening balance: "0" ("Messages – Finanzdatenformate", section B.8).
+func TestFirstStatement(t *testing.T) {
+	t.Parallel()
+	report, err := mt940.Read(":20:X\r\n:60F:C0CHF0,00\r\n:61:260103C0,70NMSCNONREF\r\n:62F:C260103CHF0,70\r\n-", "EUR")
+	require.NoError(t, err)
+	require.Equal(t, "CHF", report.Entries[0].Currency)
+	require.Len(t, report.Balances, 2)
+	require.Equal(t, "openingBooked", report.Balances[0].Type)
+	require.True(t, report.Balances[0].Date.IsZero())
+}
+
 func FuzzRead(f *testing.F) {
 	f.Add(specified)
 	f.Add(":61:260103D0,70NMSCNONREF\r\n:86:005?20EREF+X?21SVWZ+Y?32STADT\r\n")
