@@ -288,6 +288,13 @@ func Run(t *testing.T, adapter Adapter) {
 			all, err := w.synchronize()
 			require.NoError(t, err)
 			w.bank.Advance(time.Hour)
+			w = w.attended() // he wants to see it all, and then does not look for his TAN
+			require.NoError(t, w.connect())
+			accounts, err := w.accounts()
+			require.NoError(t, err)
+			_, err = w.transactions(accounts[0], providers.Window{})
+			requireKind(t, err, providers.NeedsAuthorization)
+			w.seal()
 			before := w.trouble()
 			w = w.unattended()
 			recent, err := w.synchronize()

@@ -394,7 +394,10 @@ func (t *talk) demands(r *reply, order, key string) bool {
 	if m := t.method(); m != nil && m.decoupled() {
 		w.Decoupled = true
 	}
-	t.dialog.Waiting, t.lasting.Owed, t.dirty = w, true, true
+	t.dialog.Waiting, t.dirty = w, true
+	if order == "HKIDN" || !t.conv.Interactive { // with the customer more was asked for, perhaps, than without
+		t.lasting.Owed = true
+	}
 	return true
 }
 

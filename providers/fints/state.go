@@ -22,7 +22,8 @@ type lasting struct {
 	Authorized bool `json:"authorized,omitempty"`
 	// Unclear says that the answer to the last login is lost, and with it whether the PIN is still right.
 	Unclear bool `json:"unclear,omitempty"`
-	// Owed says that the bank demanded strong customer authentication, and did not get it.
+	// Owed says that the bank demanded strong customer authentication for a login, or for what is asked of it without the
+	// customer, and did not get it.
 	Owed bool `json:"owed,omitempty"`
 	// Proven is the day of the last strong customer authentication at a login; zero: the bank never wanted any.
 	Proven plain.Date `json:"proven,omitempty"`
