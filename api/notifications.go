@@ -90,6 +90,13 @@ func (s *Server) UpdateNotification(c echo.Context, notificationID NotificationI
 	if err != nil {
 		return err
 	}
+	before, err := s.store.Notification(ctx, who.user, id)
+	if err != nil {
+		return err
+	}
+	if o, _ := parseObserveKey(before.ObserveKey); key == "" && !who.may(o.scope) {
+		return errForbidden // or its deliveries could be turned to whoever has this token
+	}
 	n, target, err := s.store.UpdateNotification(ctx, who.user, id, func(n *models.Notification, t *models.Target) {
 		if key != "" {
 			n.ObserveKey = key

@@ -77,7 +77,12 @@ func TestNotificationScopes(t *testing.T) {
 	}
 	for key, scope := range keys {
 		narrow("accesses=rw " + scope)
-		observe(key).expect(http.StatusCreated)
+		path := "/rest/notifications/" + observe(key).expect(http.StatusCreated).body["notification_id"].(string)
+		if scope != "" { // nor is another one turned to somebody else
+			narrow("accesses=rw")
+			u.do("PUT", path, map[string]any{"notify_uri": "https://other.example"}).fails(http.StatusForbidden, 1007)
+			u.do("PUT", path, map[string]any{"observe_key": "/rest/syncs"}).expect(http.StatusOK)
+		}
 	}
 	narrow("transactions=ro")
 	observe("/rest/transactions").fails(http.StatusForbidden, 1007)

@@ -55,11 +55,11 @@ func (h *hook) heard(t *testing.T, key string) (all []object) {
 }
 
 // observe subscribes a receiver, and minds that its token and the signing secret leak nowhere.
-func (c *customer) observe(h *hook, key string) {
+func (c *customer) observe(receiver, key string) {
 	c.t.Helper()
 	const token = "Kanarienvogel-Empfangsmarke-20"
 	var made object
-	c.post("/rest/notifications", object{"observe_key": key, "notify_uri": h.URL + "/hook?token=" + token}, 201, &made)
+	c.post("/rest/notifications", object{"observe_key": key, "notify_uri": receiver + "/hook?token=" + token}, 201, &made)
 	c.canaries.add("a receiver's token", token)
 	c.canaries.add("a signing secret", made["secret"].(string))
 }
@@ -72,11 +72,11 @@ func TestNotifications(t *testing.T) {
 	c := s.newCustomer()
 	h := newHook(t)
 	for _, key := range []string{"/rest/syncs", "/rest/transactions", "/rest/accesses"} {
-		c.observe(h, key)
+		c.observe(h.URL, key)
 	}
 	stranger := s.newCustomer()
 	others := newHook(t)
-	stranger.observe(others, "/rest/syncs")
+	stranger.observe(others.URL, "/rest/syncs")
 
 	access := c.access("demo", "demo")
 	eventually := func(what string, done func() bool) {
@@ -113,7 +113,7 @@ func TestNotifications(t *testing.T) {
 
 	// A day later, with the balance observed as well; and nothing where nothing has changed.
 	balance := "/rest/accounts/" + account + "/balance"
-	c.observe(h, balance)
+	c.observe(h.URL, balance)
 	ends(c.sync(access))
 	s.bank.Advance(5 * day)
 	before := len(c.transactions())
@@ -131,7 +131,8 @@ func TestNotifications(t *testing.T) {
 	// A challenge is heard of, too, and a failure by its code.
 	tanAccess := c.access("demo", "again")
 	ends(c.sync(tanAccess))
-	refused := c.finish(c.start(c.access("demo", "wrongpin"), object{"credentials": object{"pin": "wrong"}}))
+	wrong := c.access("demo", "wrongpin")
+	refused := c.finish(c.start(wrong, object{"credentials": object{"pin": "wrong"}}))
 	require.Equal(t, "FAILED", refused["status"])
 	eventually("the failure", func() bool {
 		return slices.ContainsFunc(h.heard(t, "/rest/syncs"), func(d object) bool {
@@ -145,6 +146,11 @@ func TestNotifications(t *testing.T) {
 		}
 	}
 	require.Equal(t, []any{"QUEUED", "RUNNING", "AWAIT_AUTH", "RUNNING", "AWAIT_AUTH", "RUNNING", "COMPLETED"}, states)
+
+	eventually("what became of the accesses", func() bool { return len(h.heard(t, "/rest/accesses")) > 1 })
+	require.ElementsMatch(t, []object{ // the first one became ACTIVE in silence
+		{"access_id": tanAccess, "event": "STATUS_CHANGED", "status": "ACTIVE"},
+		{"access_id": wrong, "event": "NEEDS_AUTH", "status": "NEEDS_AUTH"}}, h.heard(t, "/rest/accesses"))
 
 	require.Empty(t, others.heard(t, "/rest/syncs"), "another user hears of it")
 	for _, body := range h.all() {

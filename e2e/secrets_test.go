@@ -56,6 +56,7 @@ func TestNoSecretsLeak(t *testing.T) {
 	heard := &tap{}
 	s := newStack(t, func(s *stack) {
 		s.meter = sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter)).Meter("kontoflow")
+		s.workerOptions.Meter, s.workerOptions.LoopbackReceivers = s.meter, true
 		s.wrapBank = func(bank http.Handler) http.Handler {
 			heard.bank, heard.secrets, heard.persons = bank, s.canaries, &canaries{}
 			return heard
@@ -80,6 +81,9 @@ func TestNoSecretsLeak(t *testing.T) {
 				c := s.in(t).newCustomer()
 				login := bad.persona + "+Kanarienlogin-" + uuid.NewString()[:8]
 				s.canaries.add("a login", login)
+				for _, key := range []string{"/rest/syncs", "/rest/transactions", "/rest/accesses"} {
+					c.observe("http://127.0.0.1:1", key) // nobody takes what is told: it stays, and its failures are logged
+				}
 				y := c.finish(c.start(c.access(bad.bank, login), object{"credentials": c.secrets(bad.bank), "save_secrets": true,
 					"state": "the client's own", "redirect_uri": "https://example.org/back"}))
 				require.Equal(t, bad.code, codeOf(y), "%v", y)
@@ -149,6 +153,8 @@ func TestNoSecretsLeak(t *testing.T) {
 	measured := httptest.NewRecorder()
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(measured, httptest.NewRequestWithContext(ctx, "GET", "/metrics", nil))
 	require.Contains(t, measured.Body.String(), "temporal_")
+	require.Contains(t, measured.Body.String(), "kontoflow_notification_attempts")
+	require.Contains(t, s.logs.String(), "UNREACHABLE")
 
 	secret := s.canaries.and(nil)
 	private := s.canaries.and(s.persons(ctx)).with(s.counterparties(ctx)).with(heard.persons.and(nil))
@@ -164,6 +170,10 @@ func TestNoSecretsLeak(t *testing.T) {
 	}
 	for table, text := range s.dump(ctx) {
 		require.Empty(t, secret.found(text), "table %s", table)
+		if table == "notification_events" {
+			require.NotEmpty(t, text)
+			require.Empty(t, private.found(text), "what is told to receivers says whose it is")
+		}
 	}
 
 	t.Run("a leak is found", func(t *testing.T) {

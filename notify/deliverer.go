@@ -6,14 +6,7 @@
 package notify
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -21,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
@@ -183,11 +175,11 @@ func (d *Deliverer) limits() models.Limits {
 	defer d.mu.Unlock()
 	l := models.Limits{Rounds: atOnce - d.busy, Lanes: atOnceLanes, PerReceiver: atOnceReceiver, Receivers: make(map[string]int, len(d.receivers))}
 	for name, r := range d.receivers {
-		if most := atOnceReceiver; d.failing(r) {
-			l.Receivers[name] = max(0, 1-r.busy)
-		} else {
-			l.Receivers[name] = max(0, most-r.busy)
+		most := atOnceReceiver
+		if d.failing(r) {
+			most = 1
 		}
+		l.Receivers[name] = max(0, most-r.busy)
 	}
 	return l
 }
@@ -280,76 +272,6 @@ func (d *Deliverer) report(ctx context.Context, r *models.Round, of *models.Deli
 	}
 	d.counted.Add(ctx, 1, metric.WithAttributes(attribute.String("outcome", outcome)))
 	d.log.Log(ctx, level, "notification "+outcome, "notification_id", r.Notification.ID, "event_id", of.ID, "attempt", of.Attempts+1, "cause", result.Error)
-}
-
-// message is the body of a delivery (API.md, "Notifications").
-type message struct {
-	NotificationID uuid.UUID       `json:"notification_id"`
-	ObserveKey     string          `json:"observe_key"`
-	State          *string         `json:"state,omitempty"`
-	EventID        uuid.UUID       `json:"event_id"`
-	CreatedAt      string          `json:"created_at"`
-	Data           json.RawMessage `json:"data"`
-}
-
-// attempt posts a delivery and answers what went wrong, as one word: nothing that the receiver said, and nothing of its
-// address, goes further than here.
-func (d *Deliverer) attempt(ctx context.Context, n *models.Notification, to *models.Target, of *models.Delivery) (failure string) {
-	body, err := json.Marshal(message{n.ID, of.ObserveKey, n.State, of.ID, of.CreatedAt.UTC().Format("2006-01-02T15:04:05.000Z"), of.Data})
-	if err != nil {
-		return "MALFORMED"
-	}
-	now := d.store.Now()
-	signature, err := sign(to.Secrets(now), of.ID.String(), now, body)
-	if err != nil {
-		return "MALFORMED"
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.URI, bytes.NewReader(body))
-	if err != nil {
-		return "MALFORMED"
-	}
-	request.Header = http.Header{
-		"Content-Type":      {"application/json"},
-		"User-Agent":        {"Kontoflow"},
-		"Webhook-Id":        {of.ID.String()},
-		"Webhook-Timestamp": {timestamp(now)},
-		"Webhook-Signature": {signature},
-	}
-	response, err := d.client.Do(request)
-	if err != nil {
-		return classify(err)
-	}
-	defer response.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(response.Body, maxAnswer)) // it has answered: what it says does not matter
-	if response.StatusCode >= 200 && response.StatusCode < 400 {
-		return ""
-	}
-	return fmt.Sprintf("HTTP_%d", response.StatusCode)
-}
-
-// classify is what went wrong before there was an answer.
-func classify(err error) string {
-	var name *net.DNSError
-	var network *net.OpError
-	var timeout net.Error
-	var certificate *tls.CertificateVerificationError
-	var alert tls.AlertError
-	var header tls.RecordHeaderError
-	var host x509.HostnameError
-	switch {
-	case errors.Is(err, errPrivate):
-		return "PRIVATE_ADDRESS"
-	case errors.As(err, &name):
-		return "UNKNOWN_HOST"
-	case errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &header), errors.As(err, &host), errors.Is(err, http.ErrSchemeMismatch):
-		return "TLS"
-	case errors.As(err, &timeout) && timeout.Timeout():
-		return "TIMEOUT"
-	case errors.As(err, &network) && network.Op == "dial":
-		return "UNREACHABLE"
-	default:
-		return "BROKEN" // off in the middle, or not HTTP
-	}
 }
 
 // Tidy parks what has run out of time without a last attempt, and forgets what was parked long ago.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -307,4 +308,47 @@ func TestTooSlowForAllThatWaits(t *testing.T) {
 	var failed string
 	require.NoError(t, s.store.DB.Raw(`SELECT last_error FROM notification_events WHERE parked_at IS NULL`).Row().Scan(&failed))
 	require.Equal(t, "UNREACHABLE", failed)
+}
+
+// How much of a receiver's time is taken: four deliveries of a notification, sixteen notifications, and one at all where
+// it failed.
+func TestAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	var now, most, failures atomic.Int64
+	answer := http.StatusOK
+	r := newReceiver(t, s.time, func(http.ResponseWriter, *arrival) int {
+		for n, seen := now.Add(1), most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
+		}
+		defer now.Add(-1)
+		if answer != http.StatusOK {
+			failures.Add(1)
+		}
+		return answer
+	})
+	s.observe(r.URL)
+	for range 30 {
+		s.announce(s.access(), 1)
+	}
+	s.deliver()
+	require.Len(t, r.got(), 30)
+	require.LessOrEqual(t, most.Load(), int64(4))
+
+	for range 39 {
+		s.observe(r.URL)
+	}
+	s.announce(s.access(), 1)
+	answer = http.StatusInternalServerError
+	s.deliver()
+	require.Equal(t, int64(40), failures.Load())
+	require.LessOrEqual(t, most.Load(), int64(16))
+	most.Store(0)
+	s.advance(s.time().Add(10 * time.Second))
+	s.deliver()
+	require.Equal(t, int64(80), failures.Load())
+	require.Equal(t, int64(1), most.Load(), "one that fails is asked one thing at a time")
+	answer = http.StatusOK
+	s.advance(s.time().Add(time.Minute))
+	s.deliver()
+	require.Len(t, r.got(), 30+40+40+40)
 }

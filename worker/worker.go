@@ -172,6 +172,6 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 // Stop takes no new work, and returns when the running activities are done or 30 s are over.
 func (w *Worker) Stop() {
 	w.stop()
-	w.beside.Wait()
 	w.worker.Stop()
+	w.beside.Wait()
 }
