@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 )
 
 // startsAtOnce bounds the workflows that StartDue starts side by side.
@@ -30,12 +31,12 @@ type TendConsentsOutcome struct {
 // worker's sweep.
 func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err error) {
 	defer beat(ctx)()
-	limits := a.AutoLimits
+	limits, pace := a.AutoLimits, rate.NewLimiter(rate.Inf, 1)
 	if a.AutoPace > 0 {
-		limits.Page = max(1, a.AutoPace/10)
+		limits.Starts = a.AutoPace // those of a second
+		pace.SetLimit(rate.Limit(a.AutoPace))
 	}
 	for {
-		begun := time.Now()
 		due, err := a.Store.StartDue(ctx, limits)
 		if err != nil {
 			return out, failure(err)
@@ -43,7 +44,12 @@ func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err err
 		starts, starting := errgroup.WithContext(ctx)
 		starts.SetLimit(startsAtOnce)
 		for _, ref := range due.Started {
-			starts.Go(func() error { return a.StartSync(starting, ref) })
+			starts.Go(func() error {
+				if err := pace.Wait(starting); err != nil {
+					return err
+				}
+				return a.StartSync(starting, ref)
+			})
 		}
 		if err := starts.Wait(); err != nil {
 			a.Log.WarnContext(ctx, "an automatic synchronization could not be started yet", "error", err)
@@ -52,8 +58,6 @@ func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err err
 		out.Started += len(due.Started)
 		wait := time.Second
 		switch {
-		case due.Examined > 0 && a.AutoPace > 0:
-			wait = time.Until(begun.Add(time.Duration(len(due.Started)) * time.Second / time.Duration(a.AutoPace)))
 		case due.Examined > 0:
 			wait = 0
 		case !due.Waiting:

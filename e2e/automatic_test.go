@@ -190,6 +190,34 @@ func TestDisabled(t *testing.T) {
 	require.Equal(t, "COMPLETED", c.sync(access)["status"], "by hand it is read")
 }
 
+// TestStartedEvenly: what is due all at once is started at the pace that the operator gives.
+func TestStartedEvenly(t *testing.T) {
+	t.Parallel()
+	const many, perSecond = 9, 2
+	s := newStack(t, withBankClock(), func(s *stack) { s.workerOptions.AutoSync.PerSecond = perSecond })
+	c := s.newCustomer()
+	accesses := c.accessesReadDaily(many)
+	s.bank.Advance(30 * time.Hour)
+	require.Equal(t, many, s.sweep().Started)
+	s.requireReadOn(1, accesses)
+	var syncs []string
+	require.NoError(t, s.store.DB.Raw(`SELECT id FROM synchronizations WHERE trigger = 'AUTO'`).Scan(&syncs).Error)
+	var first, last time.Time
+	for _, id := range syncs {
+		d, err := s.temporal.DescribeWorkflowExecution(t.Context(), id, "")
+		require.NoError(t, err)
+		started := d.WorkflowExecutionInfo.StartTime.AsTime()
+		if first.IsZero() || started.Before(first) {
+			first = started
+		}
+		if started.After(last) {
+			last = started
+		}
+	}
+	const apart = (many - 1) * time.Second / perSecond
+	require.GreaterOrEqual(t, last.Sub(first), apart-time.Second, "of the first, the way to Temporal may take longer")
+}
+
 // TestWrongStoredPIN: a stored PIN that is no longer right is tried once, and automatic synchronization does not come back
 // before a manual one succeeded. Over XS2A nobody is logged in without the customer, so it is he who finds out.
 func TestWrongStoredPIN(t *testing.T) {

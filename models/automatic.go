@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -95,25 +96,18 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 type AutoLimits struct {
 	PerBank int
 	Whole   int
-	Page    int // accesses that one look takes at most; 0: 200
+	Starts  int // of one call of StartDue; 0: as many as the others let
 }
 
 // Due is what StartDue found.
 type Due struct {
 	Started  []SyncRef // stored as QUEUED; their workflows are to be started
-	Examined int       // accesses that were due, whether they were started or not
+	Examined int       // accesses that were due and no longer are, whether they were started or not
 	Waiting  bool      // more is due: beyond the limits, or locked by somebody else at this moment
 }
 
 // duePage bounds the accesses that one transaction of StartDue holds.
 const duePage = 200
-
-func (l AutoLimits) page() int {
-	if l.Page > 0 {
-		return min(l.Page, duePage)
-	}
-	return duePage
-}
 
 // StartDue stores synchronizations for accesses that are due: of a bank the longest due first, and of the banks those of
 // which the fewest run. Each access that was due has another next_sync_at after it: no access is examined twice for the
@@ -125,7 +119,7 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 		if err != nil {
 			return err
 		}
-		due.Waiting, due.Examined = waiting, len(candidates)
+		due.Waiting = waiting
 		if len(candidates) == 0 {
 			return nil
 		}
@@ -149,6 +143,8 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 				next[id] = now.Add(15 * time.Minute)
 			case a.Remaining == 0:
 				next[id] = a.NextSyncAt
+			case limits.Starts > 0 && len(due.Started) == limits.Starts:
+				due.Waiting = true
 			default:
 				next[id] = nextSlot(id, now) // until its end says otherwise
 				y := Synchronization{ID: NewID(), AccessID: id, Status: Queued, Trigger: Auto, Scope: Strings{ScopeTransactions},
@@ -159,6 +155,7 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 				due.Started = append(due.Started, SyncRef{ID: y.ID, AccessID: id, BankID: a.BankID, Trigger: y.Trigger, Scope: y.Scope})
 			}
 		}
+		due.Examined = len(next)
 		return reschedule(tx, next)
 	})
 	return due, err
@@ -166,7 +163,8 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 
 // dueAccesses finds due accesses of every bank, within the limits, and locks them. Every bank is asked for its own with
 // one look at an index, so that those of a bank that is at its limit cost nothing and stand in nobody's way. Banks share
-// what the limits leave evenly: many slow ones, each below its limit, do not keep the others out.
+// what the limits leave evenly: many slow ones, each below its limit, do not keep the others out. The first to start come
+// first.
 func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool, err error) {
 	var found []struct {
 		ID      uuid.UUID
@@ -182,20 +180,26 @@ func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool,
 		), running AS (
 			SELECT a.bank_id, count(*) AS n FROM synchronizations y JOIN accesses a ON a.id = y.access_id
 			WHERE y.trigger = 'AUTO' AND y.ended_at IS NULL GROUP BY a.bank_id
+		), due AS MATERIALIZED (
+			SELECT bank.id, coalesce(r.n, 0) AS n, @perBank - coalesce(r.n, 0) AS room, count(*) OVER () AS banks
+			FROM bank LEFT JOIN running r ON r.bank_id = bank.id
+			CROSS JOIN LATERAL (SELECT FROM accesses a WHERE a.bank_id = bank.id AND a.deleted_at IS NULL AND a.next_sync_at <= @now
+				ORDER BY a.next_sync_at LIMIT 1) first
+			WHERE bank.id IS NOT NULL
 		)
-		SELECT d.id, d.place > @perBank - coalesce(r.n, 0) AS beyond, (SELECT coalesce(sum(n), 0) FROM running) AS running
-		FROM bank LEFT JOIN running r ON r.bank_id = bank.id
-		CROSS JOIN LATERAL (
+		SELECT d.id, d.place > due.room AS beyond, (SELECT coalesce(sum(n), 0) FROM running) AS running
+		FROM due CROSS JOIN LATERAL (
 			SELECT a.id, a.next_sync_at, row_number() OVER (ORDER BY a.next_sync_at) AS place FROM accesses a
-			WHERE a.bank_id = bank.id AND a.deleted_at IS NULL AND a.next_sync_at <= @now
-			ORDER BY a.next_sync_at LIMIT greatest(0, @perBank - coalesce(r.n, 0)) + 1) d
-		WHERE bank.id IS NOT NULL ORDER BY beyond, coalesce(r.n, 0) + d.place, d.next_sync_at LIMIT @page`,
-		map[string]any{"now": tx.NowFunc(), "perBank": limits.PerBank, "page": limits.page() + 1}).Scan(&found).Error
+			WHERE a.bank_id = due.id AND a.deleted_at IS NULL AND a.next_sync_at <= @now
+			-- No more than the bank's part of the page, and one that tells whether there are more.
+			ORDER BY a.next_sync_at LIMIT greatest(0, least(due.room, 1 + @page / due.banks)) + 1) d
+		ORDER BY beyond, due.n + d.place, d.next_sync_at LIMIT @page`,
+		map[string]any{"now": tx.NowFunc(), "perBank": limits.PerBank, "page": duePage + 1}).Scan(&found).Error
 	if err != nil {
 		return nil, false, fmt.Errorf("look for due accesses: %w", err)
 	}
 	for _, f := range found {
-		if f.Beyond || len(ids) >= min(limits.Whole-f.Running, limits.page()) {
+		if f.Beyond || len(ids) >= min(limits.Whole-f.Running, duePage) {
 			waiting = true
 			break
 		}
@@ -210,7 +214,8 @@ func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool,
 	if err != nil {
 		return nil, false, fmt.Errorf("lock the due accesses: %w", err)
 	}
-	return locked, waiting || len(locked) < len(ids), nil // what somebody else works on at this moment is looked at again
+	waiting = waiting || len(locked) < len(ids) // what somebody else works on at this moment is looked at again
+	return slices.DeleteFunc(ids, func(id uuid.UUID) bool { return !slices.Contains(locked, id) }), waiting, nil
 }
 
 // reschedule sets when accesses are looked at next.

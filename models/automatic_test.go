@@ -139,6 +139,28 @@ func TestBanksShareEvenly(t *testing.T) {
 	require.Equal(t, late[0], found.Started[0].AccessID)
 }
 
+// TestStartsOfOneCall: those that cannot be started do not count, and what is left stays due.
+func TestStartsOfOneCall(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	like := access(t, s)
+	ids := due(t, s, like, 9)
+	require.NoError(t, s.DB.Exec(`UPDATE accesses SET stopped_by = 'WRONG_CREDENTIALS' WHERE id IN ?`, ids[:2]).Error)
+	limits := plenty
+	limits.Starts = 3
+	for _, want := range []struct{ examined, started int }{{5, 3}, {3, 3}, {1, 1}, {0, 0}} {
+		found, err := s.StartDue(t.Context(), limits)
+		require.NoError(t, err)
+		require.Equal(t, want.examined, found.Examined)
+		require.Len(t, found.Started, want.started)
+		require.Equal(t, want.started == 3, found.Waiting)
+		for i, y := range found.Started {
+			require.Equal(t, ids[2+i], y.AccessID, "the longest due first")
+		}
+		ids = append(ids[:2:2], ids[2+want.started:]...)
+	}
+}
+
 // TestQueuesHideNoLostStart: a manual synchronization whose start was lost is found behind any number of automatic ones
 // that wait for a worker.
 func TestQueuesHideNoLostStart(t *testing.T) {
