@@ -463,7 +463,7 @@ func (t *talk) sendTAN(ctx context.Context, tan string) (providers.Step, error) 
 	case isLost(err):
 		return providers.Step{}, err
 	case r == nil:
-		about.NotSent = true
+		about.NotSent, about.Again = true, true // a server that fails may have taken it before
 		return providers.Step{}, err
 	}
 	d.About = nil

@@ -706,33 +706,43 @@ func TestLostLogin(t *testing.T) {
 // A TAN whose answer is lost goes out again under its number; the bank does not take it twice.
 func TestLostTAN(t *testing.T) {
 	t.Parallel()
-	s := newScript(t)
-	accepted := false
-	s.challenge = func(string) *challenge {
-		if accepted {
-			return nil
-		}
-		return &challenge{text: "TAN"}
+	for name, lose := range map[string]func(t *testing.T, w http.ResponseWriter){
+		"the connection breaks": func(t *testing.T, w http.ResponseWriter) {
+			connection, _, err := http.NewResponseController(w).Hijack()
+			require.NoError(t, err)
+			connection.Close()
+		},
+		"the server fails": func(_ *testing.T, w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t)
+			accepted := false
+			s.challenge = func(string) *challenge {
+				if accepted {
+					return nil
+				}
+				return &challenge{text: "TAN"}
+			}
+			s.fail = func(w http.ResponseWriter, names string) bool {
+				if names != "HKTAN2" || accepted {
+					return false
+				}
+				accepted = true
+				lose(t, w)
+				return true
+			}
+			c := s.customer()
+			_, err := c.move(c.provider.Authorize)
+			require.NoError(t, err)
+			_, err = c.answer(providers.Answer{Value: tan})
+			requireError(t, err, providers.Transient, providers.CodeTemporary)
+			step, err := c.answer(providers.Answer{Value: tan})
+			require.NoError(t, err)
+			require.Equal(t, providers.Ready, step.Status, "the bank has the TAN, and lets the next login in")
+			require.EqualValues(t, 1, s.tans.Load())
+		})
 	}
-	s.fail = func(w http.ResponseWriter, names string) bool {
-		if names != "HKTAN2" || accepted {
-			return false
-		}
-		accepted = true
-		connection, _, err := http.NewResponseController(w).Hijack()
-		require.NoError(t, err)
-		connection.Close()
-		return true
-	}
-	c := s.customer()
-	_, err := c.move(c.provider.Authorize)
-	require.NoError(t, err)
-	_, err = c.answer(providers.Answer{Value: tan})
-	requireError(t, err, providers.Transient, providers.CodeTemporary)
-	step, err := c.answer(providers.Answer{Value: tan})
-	require.NoError(t, err)
-	require.Equal(t, providers.Ready, step.Status, "the bank has the TAN, and lets the next login in")
-	require.EqualValues(t, 1, s.tans.Load())
 }
 
 // A dialog that the bank ended while accounts are read is opened again.
