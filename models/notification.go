@@ -136,12 +136,12 @@ func (s *Store) Notification(ctx context.Context, user string, id uuid.UUID) (n 
 // now is due at once. ErrNotFound.
 func (s *Store) UpdateNotification(ctx context.Context, user string, id uuid.UUID, change func(*Notification, *Target)) (n Notification, t Target, err error) {
 	return n, t, s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := lockQueues(tx, id); err != nil {
-			return err
-		}
 		err := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Take(&n, "id = ? AND user_id = ?", id, user).Error
 		if err != nil {
 			return found(err, "the notification")
+		}
+		if err := lockQueues(tx, id); err != nil {
+			return err
 		}
 		if t, err = s.OpenTarget(&n); err != nil {
 			return err
@@ -172,37 +172,36 @@ func (s *Store) UpdateNotification(ctx context.Context, user string, id uuid.UUI
 // DeleteNotification deletes one of a user's, with what waits for it. ErrNotFound.
 func (s *Store) DeleteNotification(ctx context.Context, user string, id uuid.UUID) error {
 	return s.Transact(ctx, func(tx *gorm.DB) error {
-		var ids []uuid.UUID
-		if err := tx.Raw(`SELECT id FROM notifications WHERE id = ? AND user_id = ?`, id, user).Scan(&ids).Error; err != nil {
-			return fmt.Errorf("read the notification: %w", err)
+		deleted, err := deleteNotifications(tx, "id = ? AND user_id = ?", id, user)
+		if err == nil && deleted == 0 {
+			err = ErrNotFound
 		}
-		if len(ids) == 0 {
-			return ErrNotFound
-		}
-		return deleteNotifications(tx, ids)
+		return err
 	})
 }
 
 // DeleteNotifications deletes all of a user's.
 func DeleteNotifications(tx *gorm.DB, user string) error {
-	var ids []uuid.UUID
-	if err := tx.Raw(`SELECT id FROM notifications WHERE user_id = ?`, user).Scan(&ids).Error; err != nil {
-		return fmt.Errorf("read the notifications: %w", err)
-	}
-	return deleteNotifications(tx, ids)
+	_, err := deleteNotifications(tx, "user_id = ?", user)
+	return err
 }
 
-func deleteNotifications(tx *gorm.DB, ids []uuid.UUID) error {
+func deleteNotifications(tx *gorm.DB, which string, arguments ...any) (deleted int, err error) {
+	var ids []uuid.UUID
+	if err := tx.Raw(`SELECT id FROM notifications WHERE `+which+` ORDER BY id FOR UPDATE`, arguments...).Scan(&ids).Error; err != nil {
+		return 0, fmt.Errorf("lock the notifications: %w", err)
+	}
 	if err := lockQueues(tx, ids...); err != nil {
-		return err
+		return 0, err
 	}
 	if err := tx.Where("id IN ?", ids).Delete(&Notification{}).Error; err != nil {
-		return fmt.Errorf("delete the notifications: %w", err)
+		return 0, fmt.Errorf("delete the notifications: %w", err)
 	}
-	return nil
+	return len(ids), nil
 }
 
-// lockQueues holds what waits for the notifications as it is.
+// lockQueues holds what waits for the notifications as it is. The notifications themselves are locked before, in the
+// order of their ids, as QueueAnnounced does it: so that none waits for another in circles.
 func lockQueues(tx *gorm.DB, notifications ...uuid.UUID) error {
 	err := tx.Exec(`SELECT FROM notification_queues WHERE notification_id IN ? ORDER BY notification_id FOR UPDATE`, notifications).Error
 	if err != nil {

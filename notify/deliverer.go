@@ -7,6 +7,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -240,7 +241,12 @@ func (d *Deliverer) round(ctx context.Context, r *models.Round) {
 		})
 	}
 	attempts.Wait()
-	if err := d.store.Settle(ctx, r, results); err != nil {
+	err = d.store.Settle(ctx, r, results)
+	if errors.Is(err, models.ErrOvertaken) {
+		d.log.InfoContext(ctx, "deliveries were too slow for their lease, or their notification is gone", "notification_id", r.Notification.ID)
+		return
+	}
+	if err != nil {
 		d.log.WarnContext(ctx, "the results of deliveries are not stored: they will be delivered again", "notification_id", r.Notification.ID, "error", err)
 		return
 	}

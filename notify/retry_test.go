@@ -2,14 +2,17 @@ package notify_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
 
 	"kontoflow/models"
 	"kontoflow/notify"
@@ -351,4 +354,50 @@ func TestAtOnce(t *testing.T) {
 	s.advance(s.time().Add(time.Minute))
 	s.deliver()
 	require.Len(t, r.got(), 30+40+40+40)
+}
+
+// Notifications come, change and go while changes are announced and delivered: nobody is kept waiting in circles.
+func TestNotificationsComeAndGo(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	r := newReceiver(t, s.time, always(http.StatusOK))
+	ctx, stop := context.WithCancel(t.Context())
+	var workers, changing sync.WaitGroup
+	workers.Go(func() { s.Run(ctx) })
+	for range 3 {
+		thing := s.access()
+		changing.Go(func() { s.announce(thing, 60) })
+	}
+	for range 2 {
+		changing.Go(func() {
+			for range 15 {
+				var made []models.Notification
+				for range 4 {
+					n, _, err := s.store.CreateNotification(ctx, s.user, models.ObserveAccesses, r.URL, "")
+					if err == nil {
+						_, _, err = s.store.UpdateNotification(ctx, s.user, n.ID, func(_ *models.Notification, to *models.Target) { to.URI += "/other" })
+					}
+					if err != nil && !errors.Is(err, models.ErrNotFound) { // the other one has deleted all
+						t.Errorf("come: %v", err)
+						return
+					}
+					made = append(made, n)
+				}
+				for _, n := range made {
+					if err := s.store.DeleteNotification(ctx, s.user, n.ID); err != nil && !errors.Is(err, models.ErrNotFound) {
+						t.Errorf("go: %v", err)
+						return
+					}
+				}
+				if err := s.store.Transact(ctx, func(tx *gorm.DB) error { return models.DeleteNotifications(tx, s.user) }); err != nil {
+					t.Errorf("go together: %v", err)
+					return
+				}
+			}
+		})
+	}
+	changing.Wait()
+	stop()
+	workers.Wait()
+	require.NotContains(t, s.log.String(), "deadlock")
 }

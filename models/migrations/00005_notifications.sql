@@ -38,7 +38,8 @@ CREATE INDEX notification_events_expiry ON notification_events (expires_at) WHER
 CREATE INDEX notification_events_parked ON notification_events (parked_at, number) WHERE parked_at IS NOT NULL;
 
 -- The notifications that have something to deliver. A worker leases one, delivers, and says when it is due again. Who
--- changes a queued event of a notification, or deletes the notification, locks this row first.
+-- changes a queued event of a notification, or deletes the notification, locks this row first, and where he locks the
+-- notification, that before this.
 CREATE TABLE notification_queues (
     notification_id uuid PRIMARY KEY REFERENCES notifications ON DELETE CASCADE,
     receiver        text NOT NULL,
