@@ -201,6 +201,7 @@ func (t *talk) next(ctx context.Context) (providers.Step, error) {
 // review looks whether a stored consent that is not known to be valid is good for anything.
 func (t *talk) review(ctx context.Context) (providers.Step, error) {
 	l := &t.lasting
+	alive := false
 	switch l.ConsentStatus {
 	case "received", "partiallyAuthorised":
 		err := t.readConsent(ctx)
@@ -210,14 +211,13 @@ func (t *talk) review(ctx context.Context) (providers.Step, error) {
 		if err == nil && l.consented(t.today(), t.conv.Consent) {
 			return providers.Step{}, nil
 		}
-		if t.conv.Interactive {
-			_ = t.deleteConsent(ctx) // nobody will finish it; the bank lets it lapse otherwise
-		}
+		alive = err == nil && (l.ConsentStatus == "received" || l.ConsentStatus == "partiallyAuthorised") // and nobody will finish it
 	case "valid":
-		if l.ValidUntil.IsZero() || l.ValidUntil >= t.today() { // it does not cover what is wanted
-			t.dirty = true
-			return providers.Step{}, t.leaveConsent()
-		}
+		alive = l.ValidUntil.IsZero() || l.ValidUntil >= t.today() // and does not cover what is wanted
+	}
+	if alive {
+		t.dirty = true
+		return providers.Step{}, t.leaveConsent()
 	}
 	l.forgetConsent()
 	t.dirty = true
