@@ -12,9 +12,14 @@ import (
 )
 
 // sweep runs the workflow that the Schedule runs, once, and waits until what it started has ended.
-func (s *stack) sweep() (out workflows.AutomaticSynchronizationsOutcome) {
+func (s *stack) sweep() workflows.AutomaticSynchronizationsOutcome {
 	s.t.Helper()
-	run, err := s.temporal.ExecuteWorkflow(s.t.Context(), client.StartWorkflowOptions{ID: "sweep-" + uuid.NewString(), TaskQueue: s.queue},
+	return s.sweepAs("sweep-" + uuid.NewString())
+}
+
+func (s *stack) sweepAs(id string) (out workflows.AutomaticSynchronizationsOutcome) {
+	s.t.Helper()
+	run, err := s.temporal.ExecuteWorkflow(s.t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: s.queue},
 		workflows.AutomaticSynchronizations)
 	require.NoError(s.t, err)
 	require.NoError(s.t, run.Get(s.t.Context(), &out))

@@ -78,19 +78,41 @@ func TestHistories(t *testing.T) {
 			return idOf(sync)
 		}
 	}
+	// What runs by itself, a day after the customer was there, on clocks of its own.
+	daily := func(login string, before func(c *customer), code int, sweep bool) func(c *customer) string {
+		return func(c *customer) string {
+			c = newStack(c.t, withBankClock()).newCustomer()
+			access := c.access("demo", login)
+			require.Zero(c.t, codeOf(c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))))
+			before(c)
+			_, _, next, _ := c.autoSync(access)
+			c.bank.Advance(next.Sub(c.bank.Now()))
+			run := "sweep-" + access
+			require.Equal(c.t, 1, c.sweepAs(run).Started)
+			require.Equal(c.t, code, codeOf(c.newest(access)))
+			if sweep {
+				return run
+			}
+			return c.newest(access)["id"].(string)
+		}
+	}
+	nothing := func(*customer) {}
 	for name, way := range map[string]func(c *customer) string{
-		"upgrade-direct":   upgrades("demo", false, 40001, false),
-		"upgrade-multi":    upgrades("savings", false, 40002, false),
-		"upgrade-partial":  upgrades("savings", true, 40003, false),
-		"upgrade-child":    upgrades("savings", true, 40003, true),
-		"no-challenge":     ends("exempt", "COMPLETED"),
-		"tan":              ends("demo", "COMPLETED"),
-		"method-then-tan":  ends("methods", "COMPLETED"),
-		"decoupled":        ends("decoupled", "COMPLETED"),
-		"redirect":         ends("redirect", "COMPLETED"),
-		"second-challenge": ends("again", "COMPLETED"),
-		"wrong-pin":        ends("wrongpin", "FAILED"),
-		"bad-account":      ends("badaccount", "COMPLETED"),
+		"automatic":                daily("demo", nothing, 0, false),
+		"automatic-needs-customer": daily("demo", func(c *customer) { c.bank.RevokeConsents("demo") }, 10009, false),
+		"automatic-sweep":          daily("demo", nothing, 0, true),
+		"upgrade-direct":           upgrades("demo", false, 40001, false),
+		"upgrade-multi":            upgrades("savings", false, 40002, false),
+		"upgrade-partial":          upgrades("savings", true, 40003, false),
+		"upgrade-child":            upgrades("savings", true, 40003, true),
+		"no-challenge":             ends("exempt", "COMPLETED"),
+		"tan":                      ends("demo", "COMPLETED"),
+		"method-then-tan":          ends("methods", "COMPLETED"),
+		"decoupled":                ends("decoupled", "COMPLETED"),
+		"redirect":                 ends("redirect", "COMPLETED"),
+		"second-challenge":         ends("again", "COMPLETED"),
+		"wrong-pin":                ends("wrongpin", "FAILED"),
+		"bad-account":              ends("badaccount", "COMPLETED"),
 		"cancelled": func(c *customer) string {
 			sync := c.start(c.access("demo", "demo+cancelled"), pin)
 			challenge := c.until(sync, "")["challenge"].(object)
