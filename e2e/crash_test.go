@@ -204,7 +204,7 @@ func workUntilKilled(settings string) error {
 		return err
 	}
 	w, err := worker.Start(ctx, worker.Options{Client: temporal, Store: store, TaskQueue: o.Queue, PublicURL: o.PublicURL, Logger: logger,
-		ChallengeTimeout: o.ChallengeTimeout, AutoSync: o.AutoSync, SweepAfter: time.Second})
+		ChallengeTimeout: o.ChallengeTimeout, AutoSync: o.AutoSync, SweepAfter: 3 * time.Second})
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	ctx := t.Context()
 	s := &stack{t: t, queue: "test-" + uuid.NewString(), logs: &journal{}, runs: &runs{}, canaries: &canaries{},
 		bankOptions:   sandbox.Options{Password: password, TAN: tan, Slow: time.Second},
-		workerOptions: worker.Options{ChallengeTimeout: 10 * time.Minute, SweepAfter: time.Second}}
+		workerOptions: worker.Options{ChallengeTimeout: 10 * time.Minute, SweepAfter: 3 * time.Second}}
 	for _, o := range options {
 		o(s)
 	}
