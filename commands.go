@@ -120,7 +120,7 @@ type workerCommand struct {
 	AutoSyncEvery     time.Duration `env:"AUTO_SYNC_EVERY" default:"1m" placeholder:"DURATION" help:"How often to look for accesses that are due for their daily synchronization (${default}); 0: this worker does not set it up."`
 	AutoSyncPerBank   int           `env:"AUTO_SYNC_PER_BANK" default:"20" placeholder:"NUMBER" help:"How many automatic synchronizations of one bank run at once (${default})."`
 	AutoSyncAtOnce    int           `env:"AUTO_SYNC_AT_ONCE" default:"200" placeholder:"NUMBER" help:"How many of all banks (${default})."`
-	AutoSyncPerSecond int           `env:"AUTO_SYNC_PER_SECOND" default:"5" placeholder:"NUMBER" help:"How many are started in a second (${default}), which leaves room for those that somebody waits for; 0: as many as the others let."`
+	AutoSyncPerSecond int           `env:"AUTO_SYNC_PER_SECOND" default:"4" placeholder:"NUMBER" help:"How many are started in a second (${default}), which leaves room for those that somebody waits for; 0: as many as the others let."`
 }
 
 func (c *workerCommand) Run(ctx context.Context) error {

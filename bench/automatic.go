@@ -133,7 +133,7 @@ func (w *world) close() {
 // system and on one where 5,000 automatic ones are due. As many of those as are reached meanwhile are customers of six
 // banks whose data is read; the others wait behind them.
 func manualStarts(ctx context.Context, s *stack) ([]result, error) {
-	const samples, queued, each = 100, 5_000, 100
+	const samples, queued, each = 200, 5_000, 60
 	banks := []string{"demo", "statements", "signed", "encrypted", "legacy", "recurring"}
 	var real []uuid.UUID
 	for _, bank := range banks {
