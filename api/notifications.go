@@ -90,14 +90,13 @@ func (s *Server) UpdateNotification(c echo.Context, notificationID NotificationI
 	if err != nil {
 		return err
 	}
-	before, err := s.store.Notification(ctx, who.user, id)
-	if err != nil {
-		return err
-	}
-	if o, _ := parseObserveKey(before.ObserveKey); key == "" && !who.may(o.scope) {
-		return errForbidden // or its deliveries could be turned to whoever has this token
-	}
+	forbidden := false
 	n, target, err := s.store.UpdateNotification(ctx, who.user, id, func(n *models.Notification, t *models.Target) {
+		// Also where it is to observe something else: or what waits could be turned to whoever has this token.
+		if o, _ := parseObserveKey(n.ObserveKey); !who.may(o.scope) {
+			forbidden = true
+			return
+		}
 		if key != "" {
 			n.ObserveKey = key
 		}
@@ -113,6 +112,9 @@ func (s *Server) UpdateNotification(c echo.Context, notificationID NotificationI
 	})
 	if err != nil {
 		return err
+	}
+	if forbidden {
+		return errForbidden
 	}
 	wire := wireNotification(&n, &target)
 	if body.RotateSecret {

@@ -81,7 +81,7 @@ func TestNotificationScopes(t *testing.T) {
 		if scope != "" { // nor is another one turned to somebody else
 			narrow("accesses=rw")
 			u.do("PUT", path, map[string]any{"notify_uri": "https://other.example"}).fails(http.StatusForbidden, 1007)
-			u.do("PUT", path, map[string]any{"observe_key": "/rest/syncs"}).expect(http.StatusOK)
+			u.do("PUT", path, map[string]any{"observe_key": "/rest/syncs", "notify_uri": "https://other.example"}).fails(http.StatusForbidden, 1007)
 		}
 	}
 	narrow("transactions=ro")

@@ -71,7 +71,7 @@ func (s *Store) QueueAnnounced(ctx context.Context, limit int) (queued int, err 
 		queued = len(numbers)
 		var batch pgx.Batch
 		batch.Queue(`INSERT INTO notification_queues AS q (notification_id, receiver, next_at)
-			SELECT id, receiver, $2 FROM notifications WHERE id = ANY ($1) ORDER BY id FOR KEY SHARE
+			SELECT id, receiver, $2 FROM notifications WHERE id = ANY ($1) ORDER BY id FOR SHARE -- which waits for a change of the receiver
 			ON CONFLICT (notification_id) DO UPDATE SET receiver = excluded.receiver,
 				next_at = CASE WHEN q.lease IS NULL THEN least(q.next_at, excluded.next_at) ELSE q.next_at END`, notifications, s.Now())
 		// With the queues locked, nobody takes away the delivery that this one would have to wait for.
@@ -110,13 +110,13 @@ const leaseDue = `
 		SELECT (SELECT q.receiver FROM notification_queues q WHERE q.receiver > r.receiver ORDER BY q.receiver LIMIT 1)
 		FROM receivers r WHERE r.receiver IS NOT NULL
 	), due AS (
-		SELECT q.notification_id, row_number() OVER (PARTITION BY r.receiver ORDER BY q.next_at) AS turn
+		SELECT q.notification_id, q.next_at, row_number() OVER (PARTITION BY r.receiver ORDER BY q.next_at) AS turn
 		FROM receivers r CROSS JOIN LATERAL (
 			SELECT notification_id, next_at FROM notification_queues WHERE receiver = r.receiver AND next_at <= $1
 			ORDER BY next_at LIMIT coalesce(($5::jsonb ->> r.receiver)::integer, $6) FOR UPDATE SKIP LOCKED) q
 	)
 	UPDATE notification_queues SET lease = $3, next_at = $2
-	WHERE notification_id = ANY (ARRAY(SELECT notification_id FROM due ORDER BY turn LIMIT $4))
+	WHERE notification_id = ANY (ARRAY(SELECT notification_id FROM due ORDER BY turn, next_at LIMIT $4))
 	RETURNING notification_id`
 
 // readLeased reads the first deliveries of the due lanes of leased notifications, for each at most $3.

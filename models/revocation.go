@@ -137,7 +137,7 @@ const forgottenAfter = 3 * time.Hour
 func (s *Store) LostRevocations(ctx context.Context, before time.Time, limit int) (all []Revocation, err error) {
 	return all, s.DB.WithContext(ctx).Raw(`
 		SELECT r.id, r.access_id, m.bank_id FROM revocations r JOIN access_methods m ON m.id = r.access_method_id
-		WHERE r.created_at < ? AND (r.attempted_at IS NULL OR r.attempted_at < ?) ORDER BY r.created_at LIMIT ?`,
+		WHERE r.created_at < ? AND (r.attempted_at IS NULL OR r.attempted_at < ?) ORDER BY r.attempted_at NULLS FIRST, r.created_at LIMIT ?`,
 		before, before.Add(-forgottenAfter), limit).Scan(&all).Error
 }
 

@@ -301,6 +301,11 @@ func (u *upgrade) part(accounts []uuid.UUID) error {
 	if err := u.tx.Omit("AuthMethods").Create(u.created).Error; err != nil {
 		return fmt.Errorf("store the additional access: %w", err)
 	}
+	if u.created.Status == AccessNeedsAuth && !u.sync.DisableNotifications {
+		if err := AnnounceAccess(u.tx, u.created.ID, EventNeedsAuth, nil); err != nil {
+			return err
+		}
+	}
 	var known []Credential
 	if err := u.tx.Where("access_id = ? AND sync_id IS NULL", u.access.ID).Order("created_at, id").Find(&known).Error; err != nil {
 		return fmt.Errorf("read the credentials: %w", err)
