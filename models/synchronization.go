@@ -381,5 +381,16 @@ func settleAccess(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
 	case needsCustomer[failure.Code]:
 		return setStatus(tx, y.AccessID, AccessNeedsAuth, y)
 	}
+	// Whatever it failed with: where the bank no longer knew the consent, nothing goes on without the customer.
+	var without bool
+	err := tx.Raw(`SELECT EXISTS (SELECT FROM accesses a JOIN access_methods m ON m.id = a.access_method_id
+		WHERE a.id = ? AND a.status = 'ACTIVE' AND m.protocol = 'XS2A'
+		AND NOT EXISTS (SELECT FROM consents c WHERE c.access_id = a.id AND c.status = 'VALID'))`, y.AccessID).Scan(&without).Error
+	if err != nil {
+		return fmt.Errorf("look whether a consent is in force: %w", err)
+	}
+	if without {
+		return setStatus(tx, y.AccessID, AccessNeedsAuth, y)
+	}
 	return nil
 }
