@@ -31,7 +31,6 @@ import (
 	"kontoflow/internal/testground"
 	"kontoflow/models"
 	"kontoflow/providers"
-	"kontoflow/vault"
 )
 
 // The catalog of the tests.
@@ -65,24 +64,18 @@ type world struct {
 	store    *models.Store
 	url      string
 	temporal client.Client
-	log      *syncBuffer
+	log      *testground.Log
 	metrics  *prometheus.Registry
 	http     *http.Client
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	keys, err := vault.NewKeyset()
-	require.NoError(t, err)
-	v, err := vault.Open(keys)
-	require.NoError(t, err)
-	store, err := models.Open(t.Context(), testground.Database(t), v)
-	require.NoError(t, err)
-	t.Cleanup(store.Close)
-	_, err = catalog.Import(t.Context(), store, strings.NewReader(testCatalog))
+	store := testground.Store(t)
+	_, err := catalog.Import(t.Context(), store, strings.NewReader(testCatalog))
 	require.NoError(t, err)
 
-	w := &world{t: t, store: store, log: new(syncBuffer), metrics: prometheus.NewRegistry(), http: contractClient(t)}
+	w := &world{t: t, store: store, log: new(testground.Log), metrics: prometheus.NewRegistry(), http: contractClient(t)}
 	logger := slog.New(slog.NewJSONHandler(w.log, nil))
 	w.temporal, err = temporalclient.Dial(temporalclient.Options{Address: testground.Temporal(t), Logger: logger})
 	require.NoError(t, err)
@@ -333,22 +326,4 @@ func (c contractTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 		c.t.Errorf("%s %s: no X-Request-Id", r.Method, r.URL.Path)
 	}
 	return response, nil
-}
-
-// syncBuffer is a log that can be read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

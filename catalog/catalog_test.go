@@ -21,21 +21,8 @@ import (
 	"kontoflow/catalog"
 	"kontoflow/internal/openapi"
 	"kontoflow/internal/testground"
-	"kontoflow/models"
 	"kontoflow/vault"
 )
-
-func open(t *testing.T) *models.Store {
-	t.Helper()
-	keys, err := vault.NewKeyset()
-	require.NoError(t, err)
-	v, err := vault.Open(keys)
-	require.NoError(t, err)
-	store, err := models.Open(t.Context(), testground.Database(t), v)
-	require.NoError(t, err)
-	t.Cleanup(store.Close)
-	return store
-}
 
 type object = map[string]any
 
@@ -65,7 +52,7 @@ func file(banks ...object) string {
 
 func TestImport(t *testing.T) {
 	t.Parallel()
-	store := open(t)
+	store := testground.Store(t)
 	many := make([]object, 1500) // more than one batch
 	for i := range many {
 		many[i] = bank(i, nil)
@@ -104,7 +91,7 @@ func TestImport(t *testing.T) {
 // What is wrong is named by its path; nothing of a wrong file is stored, and nothing of it is quoted.
 func TestWrongFiles(t *testing.T) {
 	t.Parallel()
-	store := open(t)
+	store := testground.Store(t)
 	certificate, key := keyPair(t)
 	_, otherKey := keyPair(t)
 	first := "banks[1].access_methods[0]"
@@ -175,7 +162,7 @@ func TestLoopbackMayBeHTTP(t *testing.T) {
 // An access names its bank and its method: a method cannot move to another bank below it.
 func TestMethodStaysWithItsBank(t *testing.T) {
 	t.Parallel()
-	store := open(t)
+	store := testground.Store(t)
 	_, err := catalog.Import(t.Context(), store, strings.NewReader(file(bank(0, nil))))
 	require.NoError(t, err)
 	moved := bank(0, func(b, m, c object) { b["id"], b["name"] = uuid.NewString(), "Thief" })
@@ -190,7 +177,7 @@ func TestMethodStaysWithItsBank(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	t.Parallel()
-	store := open(t)
+	store := testground.Store(t)
 	named := func(n int, kind, country, name, code, bic string) object {
 		return bank(n, func(b, m, c object) {
 			b["kind"], b["country"], b["name"], b["bank_code"], b["bic"] = kind, country, name, code, bic

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"kontoflow/catalog"
+	"kontoflow/internal/testground"
 )
 
 const (
@@ -61,7 +62,7 @@ func TestGermanySaysWhatItCannotRead(t *testing.T) {
 
 func TestGermanBankIsFoundByWhateverIsKnownOfIt(t *testing.T) {
 	t.Parallel()
-	store := open(t)
+	store := testground.Store(t)
 	report, err := catalog.Germany{Banks: []byte(bankData), FinTS: []byte(finTS)}.Import(t.Context(), store)
 	require.NoError(t, err)
 	require.Equal(t, 4, report.NewBanks)
@@ -91,7 +92,7 @@ func TestRealBankData(t *testing.T) {
 		properties, err = os.ReadFile(path)
 		require.NoError(t, err)
 	}
-	store := open(t)
+	store := testground.Store(t)
 	report, err := catalog.Germany{Banks: raw, FinTS: properties}.Import(t.Context(), store)
 	require.NoError(t, err)
 	t.Log(report)

@@ -19,14 +19,7 @@ import (
 
 func open(t *testing.T, options ...models.Option) *models.Store {
 	t.Helper()
-	keys, err := vault.NewKeyset()
-	require.NoError(t, err)
-	v, err := vault.Open(keys)
-	require.NoError(t, err)
-	s, err := models.Open(t.Context(), testground.Database(t), v, options...)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
-	return s
+	return testground.Store(t, options...)
 }
 
 // access stores a customer with an access, and what stands above it.

@@ -1,7 +1,6 @@
 package notify_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -21,7 +20,6 @@ import (
 	"kontoflow/models"
 	"kontoflow/notify"
 	"kontoflow/providers"
-	"kontoflow/vault"
 )
 
 // patience bounds the waits of these tests; nothing here measures time.
@@ -32,7 +30,7 @@ type sender struct {
 	t     *testing.T
 	store *models.Store
 	user  string
-	log   *syncBuffer
+	log   *testground.Log
 	*notify.Deliverer
 
 	mu  sync.Mutex
@@ -44,14 +42,8 @@ type sender struct {
 
 func newSender(t *testing.T, o notify.Options) *sender {
 	t.Helper()
-	s := &sender{t: t, now: time.Now().UTC().Truncate(time.Millisecond), log: &syncBuffer{}}
-	keys, err := vault.NewKeyset()
-	require.NoError(t, err)
-	v, err := vault.Open(keys)
-	require.NoError(t, err)
-	s.store, err = models.Open(t.Context(), testground.Database(t), v, models.WithClock(s.time))
-	require.NoError(t, err)
-	t.Cleanup(s.store.Close)
+	s := &sender{t: t, now: time.Now().UTC().Truncate(time.Millisecond), log: &testground.Log{}}
+	s.store = testground.Store(t, models.WithClock(s.time))
 	client, _, err := s.store.CreateClient(t.Context(), "client")
 	require.NoError(t, err)
 	user := models.User{ID: "U" + uuid.NewString(), ClientID: client.ID, Email: uuid.NewString(), PasswordHash: "-", CreatedAt: time.Now()}
@@ -177,23 +169,6 @@ func (r *receiver) got() []arrival {
 
 func always(status int) func(http.ResponseWriter, *arrival) int {
 	return func(http.ResponseWriter, *arrival) int { return status }
-}
-
-type syncBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }
 
 func TestDeliveries(t *testing.T) {

@@ -2,6 +2,7 @@
 package testground
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -19,6 +20,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"kontoflow/models"
+	"kontoflow/vault"
 )
 
 const missing = "%s is not set: run `make test`, or `go run . up -- go test ./…` for some packages"
@@ -68,6 +70,45 @@ func Database(t testing.TB) string {
 		}
 	})
 	return withDatabase(server, name)
+}
+
+// Store opens a database of the test's own, with a vault of its own, and closes it after the test.
+func Store(t testing.TB, options ...models.Option) *models.Store {
+	t.Helper()
+	keys, err := vault.NewKeyset()
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets, err := vault.Open(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, err := models.Open(t.Context(), Database(t), secrets, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(store.Close)
+	return store
+}
+
+// A Log can be read while it is written.
+type Log struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+// Write appends to it.
+func (l *Log) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// String is what was written so far.
+func (l *Log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // migratedTemplate makes the database that all tests copy, once for all test processes on the server: copying takes
