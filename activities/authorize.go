@@ -247,7 +247,7 @@ func (a *Activities) fail(ctx context.Context, session *models.BankSession, step
 func (a *Activities) syncError(e *providers.Error) *models.SyncError {
 	out := &models.SyncError{Code: e.Code, Message: e.Message}
 	if e.Kind == providers.LimitExceeded && e.RetryAfter > 0 {
-		out.Data = map[string]any{"retry_at": a.Store.Now().Add(e.RetryAfter).UTC().Format("2006-01-02T15:04:05.000Z")}
+		out.Data = map[string]any{"retry_at": models.WireTime(a.Store.Now().Add(e.RetryAfter))}
 	}
 	return out
 }

@@ -15,7 +15,7 @@ import (
 
 // Automatic synchronization: once a day, at the access's own time of the day, where nothing speaks against it.
 //
-// accesses.next_sync_at says when an access is looked at next. StartDue takes what is due, and asks autoSyncs whether it
+// accesses.next_sync_at says when an access is looked at next. StartDue takes what is due, and asks AutoSyncs whether it
 // may run; the API asks the same of the same function, so that what it tells is what will happen. The end of every
 // synchronization sets the next time (settleSchedule).
 
@@ -271,7 +271,7 @@ func settleSchedule(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
 		if y.reads(ScopeTransactions) {
 			set["next_sync_at"] = slot
 		}
-	case failure.Code == providers.CodeLoginInvalid || failure.Code == providers.CodePINInvalid:
+	case failure.refusesCredentials():
 		set["stopped_by"] = WrongCredentials
 	case needsCustomer[failure.Code]:
 		set["stopped_by"] = UserActionRequired

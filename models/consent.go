@@ -33,7 +33,7 @@ func (s *Store) WarnOfConsents(ctx context.Context, limit int) (warned int, err 
 			if err := tx.Exec(`UPDATE consents SET warned_of = valid_until WHERE id = ?`, c.ID).Error; err != nil {
 				return fmt.Errorf("note the warning: %w", err)
 			}
-			if err := AnnounceAccess(tx, c.AccessID, EventConsentExpiring, map[string]any{"expires_at": wireTime(c.ValidUntil)}); err != nil {
+			if err := AnnounceAccess(tx, c.AccessID, EventConsentExpiring, map[string]any{"expires_at": WireTime(c.ValidUntil)}); err != nil {
 				return err
 			}
 		}
@@ -115,5 +115,5 @@ func announceUpgrade(tx *gorm.DB, a AutoSync) error {
 	return AnnounceAccess(tx, a.AccessID, EventUpgradePending, nil)
 }
 
-// wireTime is an instant as the API writes it.
-func wireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+// WireTime is an instant as the API writes it: UTC, with milliseconds.
+func WireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

@@ -195,6 +195,11 @@ func (s *Store) LostCancels(ctx context.Context, before time.Time, limit int) (i
 		WHERE status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH') AND cancel_requested_at < ? LIMIT ?`, before, limit).Scan(&ids).Error
 }
 
+// refusesCredentials reports that the bank did not take the login or the PIN.
+func (e *SyncError) refusesCredentials() bool {
+	return e.Code == providers.CodeLoginInvalid || e.Code == providers.CodePINInvalid
+}
+
 // json is the error as its column holds it.
 func (e *SyncError) json() string {
 	b, err := json.Marshal(e)
@@ -338,7 +343,7 @@ func attemptFailed(tx *gorm.DB, access uuid.UUID, failure *SyncError) error {
 // the bank did not refuse it.
 func settleSecrets(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
 	if y.SaveSecrets != nil {
-		refused := failure != nil && (failure.Code == providers.CodeLoginInvalid || failure.Code == providers.CodePINInvalid)
+		refused := failure != nil && failure.refusesCredentials()
 		if !*y.SaveSecrets {
 			if err := ForgetSecrets(tx, y.AccessID); err != nil {
 				return fmt.Errorf("forget the stored secrets: %w", err)

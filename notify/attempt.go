@@ -30,7 +30,7 @@ type message struct {
 // attempt posts a delivery and answers what went wrong, as one word: nothing that the receiver said, and nothing of its
 // address, goes further than here.
 func (d *Deliverer) attempt(ctx context.Context, n *models.Notification, to *models.Target, of *models.Delivery) (failure string) {
-	body, err := json.Marshal(message{n.ID, of.ObserveKey, n.State, of.ID, of.CreatedAt.UTC().Format("2006-01-02T15:04:05.000Z"), of.Data})
+	body, err := json.Marshal(message{n.ID, of.ObserveKey, n.State, of.ID, models.WireTime(of.CreatedAt), of.Data})
 	if err != nil {
 		return "MALFORMED"
 	}
