@@ -300,11 +300,11 @@ func (s *Server) ListSyncs(c echo.Context, accessID AccessID, params ListSyncsPa
 	if err != nil {
 		return fmt.Errorf("read the synchronizations: %w", err)
 	}
-	syncs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Sync, error) { return s.scanSync(row) })
+	syncs, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Sync, error) { return s.scanSync(row) })
 	if err != nil {
 		return fmt.Errorf("read the synchronizations: %w", err)
 	}
-	return c.JSON(http.StatusOK, map[string][]Sync{"syncs": syncs})
+	return c.JSON(http.StatusOK, map[string][]*Sync{"syncs": syncs})
 }
 
 // GetSync answers a synchronization, at once or when its status changes (GET …/syncs/{id}).
@@ -326,15 +326,19 @@ func (s *Server) GetSync(c echo.Context, accessID AccessID, syncID SyncID, param
 
 // await brings sync up to date when its status, or its open challenge, is another one than after, and at the latest
 // after a while.
-func (s *Server) await(c echo.Context, sync *Sync, after string, atMost time.Duration) (err error) {
+func (s *Server) await(c echo.Context, sync *Sync, after string, atMost time.Duration) error {
 	changed, unsubscribe := s.changes.of(sync.ID)
 	defer unsubscribe()
 	deadline := time.NewTimer(atMost)
 	defer deadline.Stop()
 	for ctx := c.Request().Context(); sync.is(after) && !ended(sync.Status); {
 		// It was read before anybody listened, so it is read again before the first wait.
-		if *sync, err = s.sync(ctx, callerOf(c).user, sync.AccessID, sync.ID); err != nil || !sync.is(after) {
+		now, err := s.sync(ctx, callerOf(c).user, sync.AccessID, sync.ID)
+		if err != nil {
 			return err
+		}
+		if *sync = *now; !sync.is(after) {
+			return nil
 		}
 		select {
 		case <-changed:
@@ -367,7 +371,7 @@ func (s *Server) authorizeWithSync(c echo.Context, who *caller, tokenHash []byte
 		tokenHash, [16]byte(id), [16]byte(access))
 	sync, err := s.scanSync(row, &who.user, &who.family, &who.scopes)
 	if err == nil && known && sync.ID != uuid.Nil {
-		c.Set(syncKey, &sync)
+		c.Set(syncKey, sync)
 	}
 	return err
 }
@@ -406,14 +410,14 @@ const (
 )
 
 // sync reads one synchronization of the user.
-func (s *Server) sync(ctx context.Context, user string, access, id uuid.UUID) (Sync, error) {
+func (s *Server) sync(ctx context.Context, user string, access, id uuid.UUID) (*Sync, error) {
 	row := s.store.Pool.QueryRow(ctx, selectSync+`WHERE y.id = $1 AND y.access_id = $2 AND a.user_id = $3 AND a.deleted_at IS NULL`, id, access, user)
 	sync, err := s.scanSync(row)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return sync, errNotFound
+		return nil, errNotFound
 	}
 	if err != nil {
-		return sync, fmt.Errorf("read the synchronization: %w", err)
+		return nil, fmt.Errorf("read the synchronization: %w", err)
 	}
 	return sync, nil
 }
@@ -426,50 +430,55 @@ func (s *Server) answerSync(c echo.Context, status int, access, id uuid.UUID) er
 	return c.JSON(status, sync)
 }
 
+// A syncRow takes up syncColumns. It is one piece of memory, for clients ask for nothing as often.
+type syncRow struct {
+	id, access, challenge                   pgtype.UUID
+	status, trigger                         pgtype.Text
+	scope                                   []string
+	created, started, ended, expires, asked pgtype.Timestamptz
+	counts                                  [5]pgtype.Int4
+	failure, content, accounts              []byte
+}
+
 // scanSync reads syncColumns, and further columns into more. A row without a synchronization leaves the ID zero.
-func (s *Server) scanSync(row pgx.Row, more ...any) (Sync, error) {
-	var y Sync
-	var id, access, challengeID pgtype.UUID
-	var status, trigger pgtype.Text
-	var scope []string
-	var created, started, ended, expires, asked pgtype.Timestamptz
-	var counts [5]pgtype.Int4
-	var failure, content, accounts []byte
-	err := row.Scan(append([]any{&id, &access, &status, &trigger, &scope, &created, &started, &ended, &expires, &failure,
-		&counts[0], &counts[1], &counts[2], &counts[3], &counts[4], &challengeID, &asked, &content, &accounts}, more...)...)
+func (s *Server) scanSync(row pgx.Row, more ...any) (*Sync, error) {
+	var r syncRow
+	err := row.Scan(append([]any{&r.id, &r.access, &r.status, &r.trigger, &r.scope, &r.created, &r.started, &r.ended, &r.expires, &r.failure,
+		&r.counts[0], &r.counts[1], &r.counts[2], &r.counts[3], &r.counts[4], &r.challenge, &r.asked, &r.content, &r.accounts}, more...)...)
 	if err != nil {
-		return y, err
+		return nil, err
 	}
-	y.ID, y.AccessID, y.Status, y.Trigger = id.Bytes, access.Bytes, SyncStatus(status.String), SyncTrigger(trigger.String)
-	y.CreatedAt, y.StartedAt, y.EndedAt, y.ExpiresAt = Timestamp(created.Time), Timestamp(started.Time), Timestamp(ended.Time), Timestamp(expires.Time)
-	y.Scope = make([]SyncScope, len(scope))
-	for i := range scope {
-		y.Scope[i] = SyncScope(scope[i])
+	y := &Sync{
+		ID: r.id.Bytes, AccessID: r.access.Bytes, Status: SyncStatus(r.status.String), Trigger: SyncTrigger(r.trigger.String), Scope: make([]SyncScope, len(r.scope)),
+		CreatedAt: Timestamp(r.created.Time), StartedAt: Timestamp(r.started.Time), EndedAt: Timestamp(r.ended.Time), ExpiresAt: Timestamp(r.expires.Time),
+		Progress: Progress{AccountsTotal: int(r.counts[0].Int32), AccountsDone: int(r.counts[1].Int32), TransactionsAdded: int(r.counts[2].Int32),
+			TransactionsModified: int(r.counts[3].Int32), TransactionsRemoved: int(r.counts[4].Int32)},
+		Accounts: []SyncAccount{},
 	}
-	y.Progress = Progress{AccountsTotal: int(counts[0].Int32), AccountsDone: int(counts[1].Int32), TransactionsAdded: int(counts[2].Int32),
-		TransactionsModified: int(counts[3].Int32), TransactionsRemoved: int(counts[4].Int32)}
-	if failure != nil {
+	for i, scope := range r.scope {
+		y.Scope[i] = SyncScope(scope)
+	}
+	if r.failure != nil {
 		var e models.SyncError
-		if err := json.Unmarshal(failure, &e); err != nil {
-			return y, errors.New("the stored error is not readable")
+		if err := json.Unmarshal(r.failure, &e); err != nil {
+			return nil, errors.New("the stored error is not readable")
 		}
 		y.Error = syncError(&e)
 	}
-	if challengeID.Valid {
-		challenge := models.Challenge{ID: challengeID.Bytes, CreatedAt: asked.Time, Content: content}
+	if r.challenge.Valid {
+		challenge := models.Challenge{ID: r.challenge.Bytes, CreatedAt: r.asked.Time, Content: r.content}
 		if y.Challenge, err = s.question(&challenge); err != nil {
-			return y, err
+			return nil, err
 		}
 	}
-	y.Accounts = []SyncAccount{}
-	if accounts != nil {
+	if r.accounts != nil {
 		var rows []struct {
 			AccountID uuid.UUID         `json:"account_id"`
 			Status    SyncAccountStatus `json:"status"`
 			Error     *models.SyncError `json:"error"`
 		}
-		if err := json.Unmarshal(accounts, &rows); err != nil {
-			return y, errors.New("the synchronization's accounts are not readable")
+		if err := json.Unmarshal(r.accounts, &rows); err != nil {
+			return nil, errors.New("the synchronization's accounts are not readable")
 		}
 		for _, r := range rows {
 			y.Accounts = append(y.Accounts, SyncAccount{AccountID: r.AccountID, Status: r.Status, Error: syncError(r.Error)})
