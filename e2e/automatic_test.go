@@ -46,6 +46,21 @@ func (c *customer) autoSync(access string) (enabled bool, reason string, next ti
 	return reason == "", reason, next, int(a["remaining_today"].(float64))
 }
 
+// accessReadDaily adds an access whose customer was there once, and left his secrets.
+func (c *customer) accessReadDaily(bank, login string) (access string) {
+	c.t.Helper()
+	access = c.access(bank, login)
+	c.storeSecrets(access)
+	return access
+}
+
+// storeSecrets reads an access with its customer, who leaves his secrets.
+func (c *customer) storeSecrets(access string) {
+	c.t.Helper()
+	y := c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))
+	require.Equal(c.t, "COMPLETED", y["status"], "%v", y)
+}
+
 // newest is the access's last synchronization.
 func (c *customer) newest(access string) object {
 	c.t.Helper()
@@ -64,8 +79,7 @@ func TestEveryDay(t *testing.T) {
 		require.Equal(t, "NO_STORED_SECRETS", reason)
 		require.Equal(t, 4, remaining)
 
-		first := c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))
-		require.Equal(t, "COMPLETED", first["status"], "%v", first)
+		c.storeSecrets(access)
 		enabled, reason, next, remaining := c.autoSync(access)
 		require.True(t, enabled, reason)
 		require.Equal(t, 4, remaining, "his customer was there")
@@ -98,8 +112,7 @@ func TestAutomaticEndsWhereTheCustomerIsNeeded(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withBankClock())
 	c := s.newCustomer()
-	access := c.access("demo", "demo")
-	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))["status"])
+	access := c.accessReadDaily("demo", "demo")
 	_, _, next, _ := c.autoSync(access)
 	s.bank.RevokeConsents("demo")
 	challenges, logins := s.bank.Counters().Challenges["demo"], s.bank.Counters().Logins["demo"]
@@ -134,8 +147,7 @@ func TestUnattendedReadsAreCounted(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withBankClock())
 	c := s.newCustomer()
-	access := c.access("demo", "demo")
-	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))["status"])
+	access := c.accessReadDaily("demo", "demo")
 
 	c.absent = true
 	for left := 3; left >= 0; left-- {
@@ -168,8 +180,7 @@ func TestDisabled(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withBankClock())
 	c := s.newCustomer()
-	access := c.access("demo", "savings")
-	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))["status"])
+	access := c.accessReadDaily("demo", "savings")
 	accounts := c.at("/rest/accounts")["accounts"].([]any)
 	require.Greater(t, len(accounts), 1)
 	id := func(i int) string { return accounts[i].(object)["account_id"].(string) }
@@ -231,8 +242,7 @@ func TestWrongStoredPIN(t *testing.T) {
 	for bank, manually := range map[string]bool{"fints": false, "demo": true} {
 		c := s.newCustomer()
 		login := "demo+" + bank
-		access := c.access(bank, login)
-		require.Equal(t, "COMPLETED", c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))["status"])
+		access := c.accessReadDaily(bank, login)
 		require.NoError(t, s.bank.ChangePassword(login, "another-"+password))
 		if manually {
 			s.bank.RevokeConsents(login)
