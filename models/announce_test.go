@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm"
 
 	"kontoflow/models"
+	"kontoflow/providers"
 )
 
 // observe stores a notification for each key.
@@ -73,4 +74,25 @@ func TestSynchronizationsAreAnnounced(t *testing.T) {
 	}))
 	require.Equal(t, []map[string]any{{"access_id": a.ID.String(), "event": "UPGRADE_PENDING", "status": "UPGRADE_PENDING"}},
 		announced(t, s, models.ObserveAccesses))
+}
+
+// TestUpgradesAreAnnounced: an access that an upgrade adds needs its customer before anything is read of it, and its owner
+// hears of that as of any other's; unless the synchronization that upgraded was to keep silent.
+func TestUpgradesAreAnnounced(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for _, silent := range []bool{true, false} {
+		a, running, _ := superseded(t, s, false, providers.Giro, providers.Savings)
+		require.NoError(t, s.DB.Model(&models.Synchronization{}).Where("id = ?", running).Update("disable_notifications", silent).Error)
+		observe(t, s, a.UserID, models.ObserveAccesses)
+		done, err := s.Upgrade(t.Context(), running)
+		require.NoError(t, err)
+		require.Len(t, done.Created, 1)
+		if silent {
+			require.Empty(t, announced(t, s, models.ObserveAccesses))
+			continue
+		}
+		require.Equal(t, []map[string]any{{"access_id": done.Created[0].String(), "event": "NEEDS_AUTH", "status": "NEEDS_AUTH"}},
+			announced(t, s, models.ObserveAccesses))
+	}
 }
