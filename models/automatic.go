@@ -69,7 +69,7 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 		       END, '') AS reason
 		FROM accesses a
 		JOIN access_methods m ON m.id = a.access_method_id
-		LEFT JOIN pending_upgrades p ON p.access_id = a.id
+		LEFT JOIN pending_upgrades p ON p.access_id = a.id AND p.superseded_from <= @now
 		LEFT JOIN consents c ON c.access_id = a.id AND c.status = 'VALID'
 		CROSS JOIN LATERAL (
 			SELECT least(@daily, coalesce(c.frequency_per_day, @daily))::integer AS allowed, count(*)::integer AS used,

@@ -66,7 +66,11 @@ type PendingUpgrade struct {
 
 // PendingUpgrades tells which of the accesses have an upgrade before them.
 func (s *Store) PendingUpgrades(ctx context.Context, accesses ...uuid.UUID) (all []PendingUpgrade, err error) {
-	err = s.DB.WithContext(ctx).Raw(`SELECT * FROM pending_upgrades WHERE access_id IN ?`, accesses).Scan(&all).Error
+	return pendingUpgrades(s.DB.WithContext(ctx), accesses...)
+}
+
+func pendingUpgrades(tx *gorm.DB, accesses ...uuid.UUID) (all []PendingUpgrade, err error) {
+	err = tx.Raw(`SELECT * FROM pending_upgrades WHERE access_id IN ? AND superseded_from <= ?`, accesses, tx.NowFunc()).Scan(&all).Error
 	if err != nil {
 		return nil, fmt.Errorf("look for pending upgrades: %w", err)
 	}
@@ -198,9 +202,9 @@ func (u *upgrade) load() error {
 	if u.access.DeletedAt != nil {
 		return ErrNotFound
 	}
-	var pending []PendingUpgrade
-	if err := u.tx.Raw(`SELECT * FROM pending_upgrades WHERE access_id = ?`, u.access.ID).Scan(&pending).Error; err != nil {
-		return fmt.Errorf("look for the pending upgrade: %w", err)
+	pending, err := pendingUpgrades(u.tx, u.access.ID)
+	if err != nil {
+		return err
 	}
 	if len(pending) == 0 {
 		return ErrNothingPending
@@ -214,7 +218,7 @@ func (u *upgrade) load() error {
 	if err := u.tx.Raw(`SELECT NOT carries_rest FROM access_methods WHERE id = ?`, u.old.ID).Scan(&u.ends).Error; err != nil {
 		return fmt.Errorf("read the superseded access method: %w", err)
 	}
-	err := u.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("access_id = ?", u.access.ID).Order("position, id").Find(&u.accounts).Error
+	err = u.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("access_id = ?", u.access.ID).Order("position, id").Find(&u.accounts).Error
 	if err != nil {
 		return fmt.Errorf("read the accounts: %w", err)
 	}

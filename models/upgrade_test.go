@@ -354,19 +354,30 @@ func TestPartedAgain(t *testing.T) {
 	}
 }
 
-// The mark counts from its day on, in the bank's country.
+// The mark counts from its day on, in the bank's country, by the clock that everything about days goes by.
 func TestSupersedeFromADay(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	a, _, by := superseded(t, s, false, providers.Giro)
-	berlin, err := time.LoadLocation("Europe/Berlin")
-	require.NoError(t, err)
-	for days, want := range map[int]int{-1: 1, 0: 1, 2: 0} {
-		require.NoError(t, models.Supersede(s.DB, a.AccessMethodID, by.ID, plain.On(time.Now().In(berlin)).AddDays(days), true))
-		pending, err := s.PendingUpgrades(t.Context(), a.ID)
-		require.NoError(t, err)
-		require.Len(t, pending, want, "from %d days on", days)
+	a, running, by := superseded(t, s, false, providers.Giro)
+	for _, mark := range []struct {
+		day      plain.Date
+		midnight time.Time // in Berlin
+	}{
+		{plain.Day(2026, 3, 5), time.Date(2026, 3, 4, 23, 0, 0, 0, time.UTC)},
+		{plain.Day(2031, 7, 1), time.Date(2031, 6, 30, 22, 0, 0, 0, time.UTC)},
+	} {
+		require.NoError(t, models.Supersede(s.DB, a.AccessMethodID, by.ID, mark.day, true))
+		for before, pending := range map[time.Duration]bool{-time.Millisecond: false, 0: true, 48 * time.Hour: true} {
+			s.DB.NowFunc = func() time.Time { return mark.midnight.Add(before) }
+			found, err := s.PendingUpgrades(t.Context(), a.ID)
+			require.NoError(t, err)
+			require.Equal(t, pending, len(found) == 1, "%s after %s", before, mark.midnight)
+			require.Equal(t, pending, standing(t, s, a.ID).Reason == models.UpgradePending)
+		}
 	}
+	s.DB.NowFunc = func() time.Time { return time.Date(2031, 6, 30, 12, 0, 0, 0, time.UTC) }
+	_, err := s.Upgrade(t.Context(), running)
+	require.ErrorIs(t, err, models.ErrNothingPending, "and none before")
 }
 
 func TestSupersedeRefuses(t *testing.T) {
