@@ -266,7 +266,7 @@ func (s *Server) refused(c echo.Context, sync *models.Synchronization) error {
 	busy := &problem{status: http.StatusConflict, code: codeBusy}
 	var running uuid.UUID
 	err := s.store.Pool.QueryRow(c.Request().Context(), `SELECT id FROM synchronizations
-		WHERE access_id = $1 AND status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH')`, sync.AccessID).Scan(&running)
+		WHERE access_id = $1 AND ended_at IS NULL`, sync.AccessID).Scan(&running)
 	switch {
 	case err == nil:
 		busy.data = map[string]any{"sync_id": running}

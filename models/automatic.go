@@ -52,7 +52,7 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 	err := tx.Raw(`
 		SELECT a.id AS access_id, a.bank_id, a.upgrade_announced, p.access_method_id AS upgrade_to,
 		       greatest(0, b.allowed - b.used) AS remaining, r.retry_at, greatest(a.next_sync_at, r.retry_at, @now) AS next_sync_at,
-		       EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH')) AS running,
+		       EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.ended_at IS NULL) AS running,
 		       coalesce(CASE
 		           WHEN p.access_id IS NOT NULL THEN 'UPGRADE_PENDING'
 		           WHEN NOT (SELECT coalesce(bool_or(k.deleted_at IS NULL AND k.supported AND k.auto_sync), true) FROM accounts k WHERE k.access_id = a.id)

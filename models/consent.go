@@ -71,7 +71,7 @@ func (s *Store) ExpireConsents(ctx context.Context, limit int) (expired int, err
 func lockEnding(tx *gorm.DB, which string, limit int, arguments ...any) (ending []endingConsent, err error) {
 	err = tx.Raw(`SELECT c.id, c.access_id, c.valid_until FROM consents c JOIN accesses a ON a.id = c.access_id
 		WHERE c.status = 'VALID' AND a.deleted_at IS NULL AND `+which+`
-		AND NOT EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH'))
+		AND NOT EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.ended_at IS NULL)
 		ORDER BY c.valid_until LIMIT ? FOR NO KEY UPDATE OF a, c SKIP LOCKED`, append(arguments, limit)...).Scan(&ending).Error
 	if err != nil {
 		return nil, fmt.Errorf("look for consents that end: %w", err)

@@ -84,7 +84,7 @@ func (s *Store) DeleteAccount(ctx context.Context, user string, account uuid.UUI
 func CancelRunning(tx *gorm.DB, access uuid.UUID) (running uuid.UUID, err error) {
 	var ids []uuid.UUID
 	err = tx.Raw(`UPDATE synchronizations SET cancel_requested_at = coalesce(cancel_requested_at, ?)
-		WHERE access_id = ? AND status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH') RETURNING id`, tx.NowFunc(), access).Scan(&ids).Error
+		WHERE access_id = ? AND ended_at IS NULL RETURNING id`, tx.NowFunc(), access).Scan(&ids).Error
 	if err != nil {
 		return running, fmt.Errorf("cancel the running synchronization: %w", err)
 	}
@@ -99,7 +99,7 @@ func CancelRunning(tx *gorm.DB, access uuid.UUID) (running uuid.UUID, err error)
 func (s *Store) DeletedAccesses(ctx context.Context, before time.Time, limit int) (ids []uuid.UUID, err error) {
 	return ids, s.DB.WithContext(ctx).Raw(`
 		SELECT id FROM accesses a WHERE deleted_at < ?
-		  AND NOT EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH'))
+		  AND NOT EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.ended_at IS NULL)
 		ORDER BY deleted_at LIMIT ?`, before, limit).Scan(&ids).Error
 }
 

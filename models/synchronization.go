@@ -146,7 +146,7 @@ func Transition(tx *gorm.DB, id uuid.UUID, to SyncStatus, set map[string]any) er
 // RequestCancel notes that the client wants the synchronization to end. ErrEdge: it has ended.
 func (s *Store) RequestCancel(ctx context.Context, id uuid.UUID) error {
 	result := s.DB.WithContext(ctx).Model(&Synchronization{}).
-		Where("id = ? AND status NOT IN ?", id, []SyncStatus{Completed, Failed}).
+		Where("id = ? AND ended_at IS NULL", id).
 		Update("cancel_requested_at", gorm.Expr("coalesce(cancel_requested_at, ?)", s.Now()))
 	if result.Error != nil {
 		return fmt.Errorf("request the cancel: %w", result.Error)
@@ -172,7 +172,7 @@ func (s *Store) LostStarts(ctx context.Context, before time.Time, limit int) (re
 	return refs, s.DB.WithContext(ctx).Raw(`
 		SELECT y.id, y.access_id, a.bank_id, y.trigger, y.scope
 		FROM synchronizations y JOIN accesses a ON a.id = y.access_id
-		WHERE y.status = 'QUEUED' AND y.created_at < ? ORDER BY y.trigger = ?, y.created_at LIMIT ?`, before, Auto, limit).Scan(&refs).Error
+		WHERE y.status = 'QUEUED' AND y.ended_at IS NULL AND y.created_at < ? ORDER BY y.trigger = ?, y.created_at LIMIT ?`, before, Auto, limit).Scan(&refs).Error
 }
 
 // AnswerRef is an answer that was stored and may not have reached its workflow.
@@ -192,7 +192,7 @@ func (s *Store) LostAnswers(ctx context.Context, before time.Time, limit int) (r
 func (s *Store) LostCancels(ctx context.Context, before time.Time, limit int) (ids []uuid.UUID, err error) {
 	return ids, s.DB.WithContext(ctx).Raw(`
 		SELECT id FROM synchronizations
-		WHERE status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH') AND cancel_requested_at < ? LIMIT ?`, before, limit).Scan(&ids).Error
+		WHERE ended_at IS NULL AND cancel_requested_at < ? LIMIT ?`, before, limit).Scan(&ids).Error
 }
 
 // refusesCredentials reports that the bank did not take the login or the PIN.

@@ -15,7 +15,18 @@ WHERE a.status <> 'REVOKED'
        OR EXISTS (SELECT FROM accounts c WHERE c.access_id = a.id AND c.deleted_at IS NULL AND c.supported
                   AND (NOT o.carries_rest OR m.supported_account_types = '{}' OR c.type = ANY (m.supported_account_types))));
 
+-- A synchronization is under way as long as it has no end (the checks of the table say that this is the same as not being
+-- COMPLETED or FAILED), and an index serves only queries that say so in its own words.
+DROP INDEX synchronizations_one_active, synchronizations_open;
+CREATE UNIQUE INDEX synchronizations_one_active ON synchronizations (access_id) WHERE ended_at IS NULL;
+CREATE INDEX synchronizations_open ON synchronizations (created_at, id) WHERE ended_at IS NULL;
+
 -- +goose Down
+DROP INDEX synchronizations_one_active, synchronizations_open;
+CREATE UNIQUE INDEX synchronizations_one_active ON synchronizations (access_id)
+    WHERE status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH');
+CREATE INDEX synchronizations_open ON synchronizations (created_at)
+    WHERE status IN ('QUEUED', 'RUNNING', 'AWAIT_AUTH');
 DROP VIEW pending_upgrades;
 CREATE VIEW pending_upgrades AS
 SELECT a.id AS access_id, a.access_method_id AS superseded_id, m.id AS access_method_id
