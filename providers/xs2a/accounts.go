@@ -269,7 +269,7 @@ func (t *talk) reading(c *call) {
 }
 
 // judgeRead notes why a read wants authorization: an authorisation that the bank offers, a token to be refreshed, or
-// a consent that is over.
+// a consent that is over. One that the bank refuses without saying so is left.
 func (t *talk) judgeRead(ctx context.Context, of subject, err error) error {
 	r, refused := asRefusal(err)
 	if !refused {
@@ -288,8 +288,13 @@ func (t *talk) judgeRead(ctx context.Context, of subject, err error) error {
 		// The consent is good, and does not open this account: asking the customer again would change nothing.
 		r.fault.Kind = providers.Gone
 		return err
-	default:
+	case r.consentOver():
 		t.lasting.ConsentStatus, t.dialog = "expired", dialog{}
+	default:
+		t.dialog = dialog{}
+		if leaving := t.leaveConsent(); leaving != nil {
+			return leaving
+		}
 	}
 	t.dirty = true
 	return err

@@ -100,8 +100,8 @@ func (t *talk) poll(ctx context.Context) (providers.Step, error) {
 	return providers.Step{Status: providers.Pending, PollAfter: ask.PollAfter}, nil
 }
 
-// recover goes on where the bank, in the middle of an authorisation, no longer takes the token or knows the consent:
-// the token is refreshed, the consent created anew.
+// recover goes on where the bank, in the middle of an authorisation, no longer takes the token or the consent: the token is
+// refreshed, the consent created anew. The old one is left, unless the bank says that it is over.
 func (t *talk) recover(err error) (providers.Step, error) {
 	r, refused := asRefusal(err)
 	if !refused || r.fault.Kind != providers.NeedsAuthorization {
@@ -114,9 +114,11 @@ func (t *talk) recover(err error) (providers.Step, error) {
 			t.dialog.RefreshToken = true
 			return moving(), nil
 		case t.lasting.ConsentID != "":
-			t.lasting.forgetConsent()
 			t.dialog = dialog{Restarts: t.dialog.Restarts}
-			return moving(), nil
+			if r.consentOver() {
+				t.lasting.ConsentStatus = "expired"
+			}
+			return moving(), t.leaveConsent()
 		}
 	}
 	return providers.Step{}, &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeLoginNotPossible, Message: r.fault.Message, Err: r.fault.Err}
@@ -198,30 +200,23 @@ func (t *talk) next(ctx context.Context) (providers.Step, error) {
 	return t.follow(ctx)
 }
 
-// review looks whether a stored consent that is not known to be valid is good for anything.
+// review looks whether a stored consent that is not known to be valid for what is wanted is good for anything. If not, it is
+// left. Where the bank cannot show it at the moment, it stays until it can; what becomes of one that the bank refuses
+// says recover.
 func (t *talk) review(ctx context.Context) (providers.Step, error) {
-	l := &t.lasting
-	alive := false
-	switch l.ConsentStatus {
+	switch t.lasting.ConsentStatus {
 	case "received", "partiallyAuthorised":
 		err := t.readConsent(ctx)
-		if _, refused := asRefusal(err); err != nil && !refused {
+		r, refused := asRefusal(err)
+		switch {
+		case refused && r.unexplained(http.StatusForbidden): // some banks know no other way to say that there is none
+		case err != nil:
 			return providers.Step{}, err
-		}
-		if err == nil && l.consented(t.today(), t.conv.Consent) {
+		case t.lasting.consented(t.today(), t.conv.Consent):
 			return providers.Step{}, nil
 		}
-		alive = err == nil && (l.ConsentStatus == "received" || l.ConsentStatus == "partiallyAuthorised") // and nobody will finish it
-	case "valid":
-		alive = l.ValidUntil.IsZero() || l.ValidUntil >= t.today() // and does not cover what is wanted
 	}
-	if alive {
-		t.dirty = true
-		return providers.Step{}, t.leaveConsent()
-	}
-	l.forgetConsent()
-	t.dirty = true
-	return providers.Step{}, nil
+	return providers.Step{}, t.leaveConsent() // nobody will finish it, or it does not cover what is wanted
 }
 
 // follow does what the bank's last answer allows. The links decide; the order below is what to prefer where

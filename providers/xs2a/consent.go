@@ -154,8 +154,11 @@ func (t *talk) deleteConsent(ctx context.Context) error {
 	return err
 }
 
-// revoke ends the consent at the bank. A token that the bank does not take is renewed for it, or else left out: most banks
-// know us by our certificate.
+// revoke ends the consent at the bank. It is revoked when the bank has ended it, or says that it is over; every other refusal
+// is an error, and may pass. A token that the bank does not take is renewed for it, or else left out: most banks know us
+// by our certificate. Where one insists on a token and there is none any more, nobody but the customer can end the consent.
+// Its refusal (401, often without a code) looks like one that passes, so the caller goes on asking until the consent has
+// ended by itself, and then says that it was never revoked (activities.RevokeConsent).
 func (t *talk) revoke(ctx context.Context) error {
 	stale, renewed := t.lasting.Token != nil && t.lasting.Token.expired(t.options.Now()), false
 	for t.lasting.ConsentID != "" {
@@ -172,8 +175,8 @@ func (t *talk) revoke(ctx context.Context) error {
 		r, refused := asRefusal(err)
 		switch stale = refused && tokenRefused(r) && t.lasting.Token != nil; {
 		case stale:
-		case err == nil, refused && (r.fault.Kind == providers.NeedsAuthorization || r.fault.Kind == providers.Gone || r.status == http.StatusForbidden):
-			t.lasting.ConsentID = "" // the bank does not know it, or not any more
+		case err == nil, refused && r.consentOver():
+			t.lasting.ConsentID = ""
 		default:
 			return err
 		}

@@ -126,6 +126,21 @@ type refusal struct {
 func (r *refusal) Error() string { return r.fault.Error() }
 func (r *refusal) Unwrap() error { return r.fault }
 
+// consentOver reports whether the bank says that the consent is over, or not there.
+func (r *refusal) consentOver() bool {
+	switch r.code {
+	case "CONSENT_UNKNOWN", "CONSENT_INVALID", "CONSENT_EXPIRED", "RESOURCE_UNKNOWN", "RESOURCE_EXPIRED":
+		return true
+	}
+	return r.status == http.StatusNotFound || r.status == http.StatusGone
+}
+
+// unexplained reports whether the bank says nothing but status.
+func (r *refusal) unexplained(status int) bool {
+	_, known := byCode[r.code]
+	return r.status == status && !known
+}
+
 // refused turns an answer without 2xx into an error.
 func (t *talk) refused(c *call, r *reply) error {
 	body, _ := io.ReadAll(io.LimitReader(r.body, 256<<10))

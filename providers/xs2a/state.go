@@ -124,8 +124,16 @@ func (d *dialog) idle() bool {
 
 // consented reports whether the stored consent is valid as far as we know, and covers what is wanted.
 func (l *lasting) consented(today plain.Date, wanted providers.Consent) bool {
-	return l.ConsentID != "" && l.ConsentStatus == "valid" &&
-		(l.ValidUntil.IsZero() || l.ValidUntil >= today) && covers(l.Asked, wanted)
+	return l.live(today) && l.ConsentStatus == "valid" && covers(l.Asked, wanted)
+}
+
+// live reports whether there is a consent that is not over, as far as we know.
+func (l *lasting) live(today plain.Date) bool {
+	switch l.ConsentStatus {
+	case "rejected", "revokedByPsu", "expired", "terminatedByTpp":
+		return false
+	}
+	return l.ConsentID != "" && (l.ValidUntil.IsZero() || l.ValidUntil >= today)
 }
 
 // covers reports whether a consent asked for as a allows everything that b wants.
@@ -149,16 +157,17 @@ func covers(a, b providers.Consent) bool {
 	return len(b.Accounts) > 0
 }
 
-// leaveConsent forgets a consent that the bank may still hold valid, and has it revoked.
+// leaveConsent forgets the consent, and has it revoked where it may be valid at the bank, or become so.
 func (t *talk) leaveConsent() error {
-	left, err := json.Marshal(&t.lasting)
-	if err != nil {
-		return fmt.Errorf("write lasting state: %w", err)
-	}
-	if t.lasting.ConsentID != "" {
+	if t.lasting.live(t.today()) {
+		left, err := json.Marshal(&t.lasting)
+		if err != nil {
+			return fmt.Errorf("write lasting state: %w", err)
+		}
 		t.conv.Left = append(t.conv.Left, left)
 	}
 	t.lasting.forgetConsent()
+	t.dirty = true
 	return nil
 }
 

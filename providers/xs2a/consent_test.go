@@ -1,0 +1,201 @@
+package xs2a_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/providers"
+	"kontoflow/providers/xs2a"
+	"kontoflow/sandbox"
+)
+
+// The customer did not finish. What he could still finish at the bank is owed to be ended, unless the bank says that it is
+// over; a bank that is just down does not say so.
+func TestAnUnfinishedConsentIsNotForgotten(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status int // of the bank's answer when it is asked for the consent; 0: as usual
+		code   string
+		kind   providers.Kind // in which asking ends; "": the conversation goes on
+		left   int
+	}{
+		"it is still there":            {left: 1},
+		"the bank is down":             {status: 503, kind: providers.Transient, left: 1},
+		"the bank had enough":          {status: 429, code: "ACCESS_EXCEEDED", kind: providers.LimitExceeded, left: 1},
+		"our certificate expired":      {status: 401, code: "CERTIFICATE_EXPIRED", kind: providers.Rejected, left: 1},
+		"the bank does not say why":    {status: 403, left: 1},
+		"nor here":                     {status: 401, left: 1},
+		"the bank does not know it":    {status: 403, code: "CONSENT_UNKNOWN"},
+		"the bank calls it expired":    {status: 401, code: "CONSENT_EXPIRED"},
+		"the bank has nothing there":   {status: 404},
+		"the bank has nothing anymore": {status: 410},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGround(t, xs2a.Options{}, nil)
+			conv := g.conversation(t, "demo", "demo")
+			ask(t, g.provider, conv)
+			conv.Dialog, conv.Resumed = nil, true
+			if test.status > 0 {
+				g.refuse(t, "consents.get", test.status, test.code)
+			}
+			if test.kind != "" {
+				_, err := g.provider.Authorize(t.Context(), conv)
+				requireKind(t, err, test.kind)
+				require.Empty(t, conv.Left)
+			}
+			_, err := authorize(t, g.provider, conv)
+			require.NoError(t, err)
+			g.requireLeft(t, conv, test.left)
+		})
+	}
+}
+
+// The customer finished after all, what was asked for then; now more is wanted.
+func TestAConsentThatCoversTooLittleIsEnded(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	conv := g.conversation(t, "demo", "redirect")
+	conv.Consent.Scopes = []string{"ACCOUNTS"}
+	visit(t, conv, ask(t, g.provider, conv).Location)
+	conv.Dialog, conv.Consent.Scopes = nil, nil
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	g.requireLeft(t, conv, 1)
+	require.Equal(t, 1, g.bank.RevokeConsents("redirect"), "the new one is valid, the old one is not")
+}
+
+// A refusal that does not say that the consent is over may mean anything: another consent is needed, and the bank may hold
+// the old one valid.
+func TestARefusedConsentIsEnded(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		persona, endpoint string
+		status            int
+		code              string
+		down              string // another endpoint, which is down meanwhile
+		left              int
+	}{
+		"accounts":                   {"exempt", "accounts", 401, "", "", 1},
+		"accounts, expired":          {"exempt", "accounts", 401, "CONSENT_EXPIRED", "", 0},
+		"transactions":               {"exempt", "transactions", 401, "", "consents.status", 1},
+		"transactions, expired":      {"exempt", "transactions", 401, "CONSENT_EXPIRED", "", 0},
+		"the authorisation":          {"demo", "authorisations.start", 401, "", "", 1},
+		"the authorisation, no more": {"demo", "authorisations.start", 403, "CONSENT_UNKNOWN", "", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGround(t, xs2a.Options{}, nil)
+			conv := g.conversation(t, "demo", test.persona)
+			g.refuse(t, test.endpoint, test.status, test.code)
+			if test.down != "" {
+				g.refuse(t, test.down, http.StatusServiceUnavailable, "")
+			}
+			_, err := authorize(t, g.provider, conv)
+			require.NoError(t, err)
+			if test.endpoint != "authorisations.start" {
+				require.Empty(t, conv.Left)
+				accounts, err := g.provider.Accounts(t.Context(), conv)
+				if err == nil {
+					_, err = g.provider.Transactions(t.Context(), conv, accounts[0], providers.Window{}, "")
+				}
+				requireKind(t, err, providers.NeedsAuthorization)
+				_, err = authorize(t, g.provider, conv)
+				require.NoError(t, err)
+			}
+			_, err = g.provider.Accounts(t.Context(), conv)
+			require.NoError(t, err)
+			g.requireLeft(t, conv, test.left)
+		})
+	}
+}
+
+// Revoked is what the bank has ended, or says that it is over. Nothing else is: the bank is to be asked again.
+func TestRevokedIsWhatTheBankEnded(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status  int
+		code    string
+		revoked bool
+	}{
+		"unknown":              {403, "CONSENT_UNKNOWN", true},
+		"expired":              {401, "CONSENT_EXPIRED", true},
+		"not valid":            {401, "CONSENT_INVALID", true},
+		"no such resource":     {404, "RESOURCE_UNKNOWN", true},
+		"expired resource":     {403, "RESOURCE_EXPIRED", true},
+		"nothing there":        {404, "", true},
+		"nothing there now":    {410, "", true},
+		"forbidden":            {403, "", false},
+		"not authorized":       {401, "", false},
+		"blocked":              {403, "SERVICE_BLOCKED", false},
+		"our certificate":      {401, "CERTIFICATE_EXPIRED", false},
+		"our role":             {401, "ROLE_INVALID", false},
+		"too often":            {429, "ACCESS_EXCEEDED", false},
+		"of no use":            {405, "SERVICE_INVALID", false},
+		"down":                 {503, "", false},
+		"a token, without one": {401, "TOKEN_UNKNOWN", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := newGround(t, xs2a.Options{}, nil)
+			conv := g.conversation(t, "demo", "exempt")
+			_, err := authorize(t, g.provider, conv)
+			require.NoError(t, err)
+			g.refuse(t, "consents.delete", test.status, test.code)
+			err = g.provider.Revoke(t.Context(), conv)
+			require.Equal(t, test.revoked, err == nil, "%v", err)
+			if !test.revoked {
+				require.NoError(t, g.provider.Revoke(t.Context(), conv))
+				require.Zero(t, g.bank.RevokeConsents("exempt"))
+			}
+		})
+	}
+}
+
+// A bank that ends a consent only for a token, when there is none any more: nothing is revoked, however often it is asked.
+func TestRevokedNeedsItsToken(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	conv := g.conversation(t, "prestep", "demo")
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	g.bank.Advance(3 * time.Hour)
+	g.refuse(t, "token", http.StatusBadRequest, "")
+	for range 2 {
+		requireKind(t, g.provider.Revoke(t.Context(), conv), providers.NeedsAuthorization)
+	}
+	require.Equal(t, 1, g.bank.RevokeConsents("demo"), "it is valid")
+}
+
+// ask brings the conversation to its first question.
+func ask(t *testing.T, p providers.Provider, conv *providers.Conversation) *providers.Challenge {
+	t.Helper()
+	for range 10 {
+		step, err := p.Authorize(t.Context(), conv)
+		require.NoError(t, err)
+		if step.Status == providers.Challenged {
+			return step.Challenge
+		}
+	}
+	t.Fatal("nobody is asked")
+	return nil
+}
+
+// refuse makes the bank refuse the next call of an endpoint. Without a code it says nothing but the status.
+func (g *ground) refuse(t *testing.T, endpoint string, status int, code string) {
+	t.Helper()
+	require.NoError(t, g.bank.Inject(sandbox.Fault{Endpoint: endpoint, Times: 1, Action: sandbox.ActStatus, Status: status, Code: code}))
+}
+
+// requireLeft holds what the conversation gave up against what it should have, and ends it at the bank.
+func (g *ground) requireLeft(t *testing.T, conv *providers.Conversation, n int) {
+	t.Helper()
+	require.Len(t, conv.Left, n)
+	for _, left := range conv.Left {
+		require.NoError(t, g.provider.Revoke(t.Context(), &providers.Conversation{Connection: conv.Connection, Lasting: left, Resumed: true}))
+	}
+	require.Equal(t, n, g.bank.Counters().ByLogin[conv.Credentials[providers.CredentialLogin]]["consents.delete"])
+}
