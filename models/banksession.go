@@ -242,7 +242,7 @@ func (b *BankSession) save(tx *gorm.DB, steps int, outcome json.RawMessage) erro
 }
 
 // saveLasting stores what lives with the access, where it changed, and what came of its consent. ErrOvertaken: it is not
-// what was loaded any more.
+// what was loaded any more, or the access is deleted.
 func (b *BankSession) saveLasting(tx *gorm.DB) error {
 	c := &b.Conversation
 	if bytes.Equal(b.lasting, c.Lasting) { // and nothing else: a consent that the client revoked is not in force again because it is still known
@@ -252,12 +252,24 @@ func (b *BankSession) saveLasting(tx *gorm.DB) error {
 	if err != nil {
 		return err
 	}
-	result := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ? AND bank_state IS NOT DISTINCT FROM ?`, sealed, b.Access.ID, b.Access.BankState)
+	result := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ? AND deleted_at IS NULL AND bank_state IS NOT DISTINCT FROM ?`,
+		sealed, b.Access.ID, b.Access.BankState)
 	switch {
 	case result.Error != nil:
 		return fmt.Errorf("store the access's state at the bank: %w", result.Error)
 	case result.RowsAffected == 0:
 		return ErrOvertaken
+	}
+	if len(c.Left) > 0 {
+		until, err := consentEnd(tx, b.Access.ID)
+		if err != nil {
+			return err
+		}
+		for _, left := range c.Left {
+			if _, err := b.store.owe(tx, &b.Access, left, until); err != nil {
+				return err
+			}
+		}
 	}
 	if c.Granted != nil {
 		err = recordGrant(tx, b.Access.ID, c.Granted)
@@ -267,19 +279,14 @@ func (b *BankSession) saveLasting(tx *gorm.DB) error {
 	if err != nil {
 		return fmt.Errorf("store the consent: %w", err)
 	}
-	for _, left := range c.Left {
-		if _, err := b.store.owe(tx, &b.Access, left, nil); err != nil {
-			return err
-		}
-	}
 	b.Access.BankState, b.lasting, c.Left = sealed, c.Lasting, nil
 	return nil
 }
 
 // KeepLate deals with what a step has come to in a synchronization that is over meanwhile, cancelled or deleted, since
-// nobody waits for a bank that is just answering: a consent that it has created is at the bank all the same. Where it is
-// not in force, or the relation was ended meanwhile, the bank is owed its end; else the access keeps what is new. It
-// changes nothing while the synchronization goes on.
+// nobody waits for a bank that is just answering: a consent that it has created is at the bank all the same. The access
+// keeps what is in force, unless something else has become of it meanwhile; then, or where it is not in force, the bank is
+// owed its end. It changes nothing while the synchronization goes on.
 func (b *BankSession) KeepLate(ctx context.Context) error {
 	c := &b.Conversation
 	if len(c.Lasting) == 0 || bytes.Equal(b.lasting, c.Lasting) {
@@ -288,8 +295,8 @@ func (b *BankSession) KeepLate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	return b.store.Transact(ctx, func(tx *gorm.DB) error {
-		var stored []byte
-		err := tx.Raw(`SELECT bank_state FROM accesses WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE`, b.Access.ID).Row().Scan(&stored)
+		var sealed []byte
+		err := tx.Raw(`SELECT bank_state FROM accesses WHERE id = ? AND deleted_at IS NULL FOR NO KEY UPDATE`, b.Access.ID).Row().Scan(&sealed)
 		gone := errors.Is(err, sql.ErrNoRows)
 		if err != nil && !gone {
 			return fmt.Errorf("lock the access: %w", err)
@@ -300,18 +307,26 @@ func (b *BankSession) KeepLate(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("look whether the synchronization goes on: %w", err)
 		}
-		left := gone || stored == nil && b.Access.BankState != nil
-		unchanged := bytes.Equal(stored, b.Access.BankState)
+		unchanged := !gone && bytes.Equal(sealed, b.Access.BankState)
 		switch {
 		case goesOn:
 			return nil
-		case left, unchanged && c.Granted == nil && c.Connection.Consents():
-			_, err = b.store.owe(tx, &b.Access, c.Lasting, nil)
-			return err
-		case unchanged:
+		case unchanged && (c.Granted != nil || !c.Connection.Consents()):
 			return b.saveLasting(tx)
 		}
-		return nil // the next one has begun, and knows better
+		var stored json.RawMessage
+		if err := open(b.store.Vault, sealed, bankStatePlace(b.Access.ID), &stored); err != nil {
+			return err
+		}
+		if id := providers.ConsentID(c.Lasting); id == "" || id == providers.ConsentID(stored) {
+			return nil // there is none, or the access has it: the next synchronization knows better how it stands
+		}
+		var until *time.Time
+		if c.Granted != nil && !c.Granted.ValidUntil.IsZero() {
+			until = &c.Granted.ValidUntil
+		}
+		_, err = b.store.owe(tx, &b.Access, c.Lasting, until)
+		return err
 	})
 }
 

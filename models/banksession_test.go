@@ -80,3 +80,39 @@ func TestRevokedConsentStaysRevoked(t *testing.T) {
 	_, err = s.ValidConsent(t.Context(), session.Access.ID)
 	require.NoError(t, err)
 }
+
+// Whatever a synchronization failed with: where the bank no longer knows the consent, nothing goes on without the customer.
+// A bank that is down, or has no consents, does not want him.
+func TestWithoutConsentTheCustomerIsNeeded(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for name, test := range map[string]struct {
+		protocol string
+		before   models.AccessStatus
+		over     bool // the consent
+		code     int
+		after    models.AccessStatus
+	}{
+		"the consent is over, then the bank is down": {"XS2A", models.AccessActive, true, providers.CodeMaintenance, models.AccessNeedsAuth},
+		"… then the client cancels":                  {"XS2A", models.AccessActive, true, providers.CodeCancelled, models.AccessNeedsAuth},
+		"the bank is down":                           {"XS2A", models.AccessActive, false, providers.CodeMaintenance, models.AccessActive},
+		"the client cancels":                         {"XS2A", models.AccessActive, false, providers.CodeCancelled, models.AccessActive},
+		"the bank knows no consents":                 {"FINTS", models.AccessActive, true, providers.CodeMaintenance, models.AccessActive},
+		"nothing was ever granted":                   {"XS2A", models.AccessNew, true, providers.CodeMaintenance, models.AccessNew},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a, step := granted(t, s, time.Time{})
+			require.NoError(t, s.DB.Model(&a).Update("status", test.before).Error)
+			require.NoError(t, s.DB.Exec(`UPDATE access_methods SET protocol = ? WHERE id = ?`, test.protocol, a.AccessMethodID).Error)
+			if test.over {
+				step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(`{}`), nil
+				require.NoError(t, step.Transact(t.Context(), step.Save))
+			}
+			_, err := s.End(t.Context(), step.Sync.ID, test.code)
+			require.NoError(t, err)
+			require.NoError(t, s.DB.Take(&a, "id = ?", a.ID).Error)
+			require.Equal(t, test.after, a.Status)
+		})
+	}
+}

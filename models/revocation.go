@@ -40,10 +40,9 @@ func (s *Store) LeaveBank(tx *gorm.DB, access uuid.UUID) (owed Revocation, err e
 	if err := open(s.Vault, a.BankState, bankStatePlace(access), &lasting); err != nil {
 		return owed, err
 	}
-	var until *time.Time
-	err = tx.Raw(`SELECT valid_until FROM consents WHERE access_id = ? AND status = 'VALID'`, access).Row().Scan(&until)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return owed, fmt.Errorf("read the consent: %w", err)
+	until, err := consentEnd(tx, access)
+	if err != nil {
+		return owed, err
 	}
 	if owed, err = s.owe(tx, &a, lasting, until); err != nil {
 		return owed, err
@@ -90,20 +89,13 @@ type Ended struct {
 	Owed    Revocation // to the bank; or the zero Revocation
 }
 
-// leaveUnfinished is LeaveBank for an access whose bank is about to grant something that the client does not want any
-// more: the customer could still authorize it there. What is in force stays.
-func (s *Store) leaveUnfinished(tx *gorm.DB, access uuid.UUID) error {
-	var unfinished bool
-	err := tx.Raw(`SELECT m.protocol = 'XS2A' AND NOT EXISTS (SELECT FROM consents c WHERE c.access_id = a.id AND c.status = 'VALID')
-		FROM accesses a JOIN access_methods m ON m.id = a.access_method_id WHERE a.id = ?`, access).Scan(&unfinished).Error
-	if err != nil {
-		return fmt.Errorf("look for a consent in force: %w", err)
+// consentEnd is when the access's consent in force ends by itself; nil: there is none, or the bank did not say.
+func consentEnd(tx *gorm.DB, access uuid.UUID) (until *time.Time, err error) {
+	err = tx.Raw(`SELECT valid_until FROM consents WHERE access_id = ? AND status = 'VALID'`, access).Row().Scan(&until)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("read the consent: %w", err)
 	}
-	if !unfinished {
-		return nil
-	}
-	_, err = s.LeaveBank(tx, access)
-	return err
+	return until, nil
 }
 
 // owe notes that what lasting holds has to be ended at the bank. until is the consent's own end; nil: unknown.
@@ -129,8 +121,8 @@ func (s *Store) owe(tx *gorm.DB, a *Access, lasting json.RawMessage, until *time
 	return owed, nil
 }
 
-// forgottenAfter is how long nobody tries before a revocation's workflow is thought lost. Between two tries lies an hour
-// (workflows/options.go), or as long as the bank says.
+// forgottenAfter is how long nobody tries before a revocation's workflow is thought lost. Between two tries lies an hour at
+// most (activities.LongestPause).
 const forgottenAfter = 3 * time.Hour
 
 // LostRevocations lists what is owed since before and not being asked for: its workflow was not started, or is lost.

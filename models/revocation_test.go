@@ -100,6 +100,33 @@ func TestOwedUntil(t *testing.T) {
 		}
 		now = begun
 	}
+
+	// So is what an adapter gives up, and what comes too late.
+	over := func(access uuid.UUID) bool {
+		var newest uuid.UUID
+		require.NoError(t, s.DB.Raw(`SELECT id FROM revocations WHERE access_id = ? ORDER BY created_at DESC LIMIT 1`, access).Row().Scan(&newest))
+		attempt, err := s.AttemptRevocation(t.Context(), newest)
+		require.NoError(t, err)
+		return attempt.Over
+	}
+	week, month := now.AddDate(0, 0, 7), now.AddDate(0, 0, 30)
+	given, step := granted(t, s, week)
+	step.Conversation.Left = []json.RawMessage{step.Conversation.Lasting}
+	step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(`{"consent_id":"2"}`), &providers.Grant{ValidUntil: month}
+	require.NoError(t, step.Transact(t.Context(), step.Save))
+	late, step := granted(t, s, week)
+	_, err := s.HideAccess(s.DB, late.ID)
+	require.NoError(t, err)
+	now = now.Add(time.Second)
+	step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(`{"consent_id":"2"}`), &providers.Grant{ValidUntil: month}
+	require.ErrorIs(t, step.Transact(t.Context(), step.Save), models.ErrOvertaken)
+	for _, end := range []time.Time{week, month} {
+		for _, after := range []time.Duration{-time.Minute, time.Minute} {
+			now = end.Add(after)
+			require.Equal(t, now.After(week), over(given.ID))
+			require.Equal(t, now.After(month), over(late.ID))
+		}
+	}
 }
 
 // A revocation that nobody asks for is found, one that is being asked for is left alone: however many there are of banks
@@ -134,6 +161,34 @@ func TestLostRevocations(t *testing.T) {
 	require.ErrorIs(t, err, models.ErrNotFound)
 }
 
+// The longest waiting come first, so that however many banks end nothing, none of the others is hidden behind them.
+func TestHopelessRevocationsHideNoOther(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s := open(t, models.WithClock(func() time.Time { return now }))
+	var all []uuid.UUID
+	for range 3 {
+		a, _ := granted(t, s, time.Time{})
+		all = append(all, leave(t, s, a.ID).ID)
+		now = now.Add(time.Minute)
+	}
+	look := func() (found []uuid.UUID) { // sees two of them; then their workflows are lost
+		lost, err := s.LostRevocations(t.Context(), now, 2)
+		require.NoError(t, err)
+		for _, r := range lost {
+			_, err := s.AttemptRevocation(t.Context(), r.ID)
+			require.NoError(t, err)
+			found = append(found, r.ID)
+			now = now.Add(time.Minute)
+		}
+		now = now.Add(4 * time.Hour)
+		return found
+	}
+	require.Equal(t, []uuid.UUID{all[0], all[1]}, look())
+	require.Equal(t, []uuid.UUID{all[2], all[0]}, look())
+	require.Equal(t, []uuid.UUID{all[1], all[2]}, look())
+}
+
 func leave(t *testing.T, s *models.Store, access uuid.UUID) (r models.Revocation) {
 	t.Helper()
 	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) (err error) {
@@ -153,7 +208,18 @@ func TestLateSteps(t *testing.T) {
 		_, err := s.End(t.Context(), step.Sync.ID, providers.CodeCancelled)
 		require.NoError(t, err)
 	}
-	const renewed, another = `{"consent_id":"1","token":"renewed"}`, `{"consent_id":"2"}`
+	next := func(lasting string) func(*testing.T, *models.BankSession) { // the next one has begun, and come so far
+		return func(t *testing.T, step *models.BankSession) {
+			cancel(t, step)
+			id, err := queue(s, step.Access.ID)
+			require.NoError(t, err)
+			session, err := s.OpenSession(t.Context(), id)
+			require.NoError(t, err)
+			session.Conversation.Lasting, session.Conversation.Granted = json.RawMessage(lasting), &providers.Grant{}
+			require.NoError(t, session.Transact(t.Context(), session.Save))
+		}
+	}
+	const renewed, another, third = `{"consent_id":"1","token":"renewed"}`, `{"consent_id":"2"}`, `{"consent_id":"3"}`
 	for name, late := range map[string]struct {
 		first   bool                                         // of the access: nothing was granted before
 		happens func(t *testing.T, step *models.BankSession) // while the bank answers
@@ -182,15 +248,17 @@ func TestLateSteps(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, s.DeleteAccess(t.Context(), step.Access.ID))
 		}},
-		"cancelled, and the next one has begun": {answer: renewed, granted: true, kept: `{"consent_id":"3"}`, valid: true, happens: func(t *testing.T, step *models.BankSession) {
-			cancel(t, step)
-			id, err := queue(s, step.Access.ID)
+		"deleted, the first consent is in force": {first: true, answer: another, granted: true, owed: []string{another}, happens: func(t *testing.T, step *models.BankSession) {
+			_, err := s.HideAccess(s.DB, step.Access.ID)
 			require.NoError(t, err)
-			next, err := s.OpenSession(t.Context(), id)
-			require.NoError(t, err)
-			next.Conversation.Lasting, next.Conversation.Granted = json.RawMessage(`{"consent_id":"3"}`), &providers.Grant{}
-			require.NoError(t, next.Transact(t.Context(), next.Save))
 		}},
+		"cancelled, the next one has another consent, one is in force":                {happens: next(third), answer: another, granted: true, owed: []string{another}, kept: third, valid: true},
+		"cancelled, the next one has another consent, one is created":                 {happens: next(third), answer: another, owed: []string{another}, kept: third, valid: true},
+		"cancelled, the next one has another consent, the old one's token is renewed": {happens: next(third), answer: renewed, granted: true, owed: []string{renewed}, kept: third, valid: true},
+		"cancelled, the next one has the same consent, its token is renewed": {happens: next(`{"consent_id":"1","token":"other"}`), answer: renewed, granted: true,
+			kept: `{"consent_id":"1","token":"other"}`, valid: true},
+		"cancelled, the next one has the first consent": {first: true, happens: next(third), answer: another, granted: true, owed: []string{another}, kept: third, valid: true},
+		"cancelled, the next one has one, here is none": {happens: next(third), answer: `{"token":"new"}`, kept: third, valid: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

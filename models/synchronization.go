@@ -271,16 +271,11 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if err := tx.Exec(`UPDATE bank_sessions SET dialog = NULL, failure = NULL, version = version + 1, updated_at = now() WHERE sync_id = ?`, id).Error; err != nil {
 			return fmt.Errorf("forget the dialog: %w", err)
 		}
-		if err := settleAccess(tx, &y, failure); err != nil {
+		if err := s.settleAccess(tx, &y, failure); err != nil {
 			return err
 		}
 		if err := settleSchedule(tx, &y, failure); err != nil {
 			return err
-		}
-		if failure != nil && failure.Code == providers.CodeCancelled {
-			if err := s.leaveUnfinished(tx, y.AccessID); err != nil {
-				return err
-			}
 		}
 		if failure == nil {
 			err = Transition(tx, id, Completed, nil)
@@ -378,23 +373,28 @@ var needsCustomer = map[int]bool{
 	providers.CodeLoginNotPossible: true, providers.CodeConfirmAtBank: true,
 }
 
-// settleAccess sets what a synchronization's end says about its access.
-func settleAccess(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
+// settleAccess sets what a synchronization's end says about its access. One that was cancelled before anything is in force
+// leaves the bank: the customer could still authorize there what the client does not want any more.
+func (s *Store) settleAccess(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
 	switch {
 	case failure == nil:
 		return setStatus(tx, y.AccessID, AccessActive, y)
 	case needsCustomer[failure.Code]:
 		return setStatus(tx, y.AccessID, AccessNeedsAuth, y)
 	}
-	// Whatever it failed with: where the bank no longer knew the consent, nothing goes on without the customer.
-	var without bool
-	err := tx.Raw(`SELECT EXISTS (SELECT FROM accesses a JOIN access_methods m ON m.id = a.access_method_id
-		WHERE a.id = ? AND a.status = 'ACTIVE' AND m.protocol = 'XS2A'
-		AND NOT EXISTS (SELECT FROM consents c WHERE c.access_id = a.id AND c.status = 'VALID'))`, y.AccessID).Scan(&without).Error
+	var without AccessStatus // of an access that should have a consent in force, and has none
+	err := tx.Raw(`SELECT a.status FROM accesses a JOIN access_methods m ON m.id = a.access_method_id
+		WHERE a.id = ? AND m.protocol = 'XS2A'
+		AND NOT EXISTS (SELECT FROM consents c WHERE c.access_id = a.id AND c.status = 'VALID')`, y.AccessID).Scan(&without).Error
 	if err != nil {
-		return fmt.Errorf("look whether a consent is in force: %w", err)
+		return fmt.Errorf("look for a consent in force: %w", err)
 	}
-	if without {
+	if without != "" && failure.Code == providers.CodeCancelled {
+		if _, err := s.LeaveBank(tx, y.AccessID); err != nil {
+			return err
+		}
+	}
+	if without == AccessActive { // whatever it failed with: nothing goes on without the customer
 		return setStatus(tx, y.AccessID, AccessNeedsAuth, y)
 	}
 	return nil

@@ -66,7 +66,7 @@ type Conversation struct {
 	Consent     Consent // what is asked for
 	Redirect    Redirect
 
-	Lasting json.RawMessage // lives with the access: consent id, tokens, FinTS customer-system id and BPD
+	Lasting json.RawMessage // lives with the access: consent id, tokens, FinTS customer-system id and BPD; see ConsentID
 	Dialog  json.RawMessage // lives with the synchronization: authorisation id, waiting order, message number
 
 	// Resumed is true on the first call since Lasting and Dialog were loaded: what they announce as about to be
@@ -79,6 +79,18 @@ type Conversation struct {
 	// Left are earlier states like Lasting whose consent the adapter has given up although the bank may still hold it
 	// valid. The caller takes them away when it stores Lasting, and has them revoked.
 	Left []json.RawMessage
+}
+
+// ConsentID is the bank's id of the consent that a state like Conversation.Lasting holds, by which two of them are known to
+// hold the same one; "": it holds none. Adapters keep it as the member consent_id.
+func ConsentID(lasting json.RawMessage) string {
+	var state struct {
+		ConsentID string `json:"consent_id"`
+	}
+	if json.Unmarshal(lasting, &state) != nil {
+		return "" // there is no state yet
+	}
+	return state.ConsentID
 }
 
 // PSU is the payment service user's presence. Without IPAddress the bank counts a read as unattended.
