@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/temporal"
@@ -11,6 +12,10 @@ import (
 	"kontoflow/models"
 	"kontoflow/providers"
 )
+
+// LongestPause is how long a revocation waits between two attempts at most, whatever the bank says of when to come back: what
+// nobody has attempted for longer is taken for lost (models.Store.LostRevocations).
+const LongestPause = time.Hour
 
 // RevokeConsent has a bank end what it granted. Done twice, the bank knows it as ended already. Whatever a bank answers
 // instead, it is asked again: maintenance, limits and certificates that have expired pass.
@@ -40,5 +45,5 @@ func (a *Activities) RevokeConsent(ctx context.Context, revocation uuid.UUID) er
 	if err := attempt.Keep(ctx); err != nil {
 		return failure(err)
 	}
-	return temporal.NewApplicationErrorWithOptions(e.Error(), strconv.Itoa(e.Code), temporal.ApplicationErrorOptions{NextRetryDelay: e.RetryAfter})
+	return temporal.NewApplicationErrorWithOptions(e.Error(), strconv.Itoa(e.Code), temporal.ApplicationErrorOptions{NextRetryDelay: min(e.RetryAfter, LongestPause)})
 }

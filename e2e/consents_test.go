@@ -153,6 +153,7 @@ func TestRevocation(t *testing.T) {
 		"access":                {bank: "demo", persona: "demo", end: deleteAccess},
 		"access_maintenance":    {bank: "demo", persona: "demo", end: deleteAccess, down: &sandbox.Fault{Action: sandbox.ActStatus, Status: 503, Text: "Wartung"}},
 		"access_certificate":    {bank: "demo", persona: "demo", end: deleteAccess, down: &sandbox.Fault{Action: sandbox.ActStatus, Status: 401, Code: "CERTIFICATE_EXPIRED"}},
+		"access_forbidden":      {bank: "demo", persona: "demo", end: deleteAccess, down: &sandbox.Fault{Action: sandbox.ActStatus, Status: 403}},
 		"access_while_running":  {bank: "demo", persona: "again", end: deleteAccess, running: true},
 		"user":                  {bank: "demo", persona: "demo", end: deleteUser},
 		"user_while_running":    {bank: "prestep", persona: "demo", end: deleteUser, running: true},
@@ -231,6 +232,31 @@ func TestRevocationWaitsForTheBank(t *testing.T) {
 	s.bank.ClearFaults()
 	c.revoked(access)
 	require.Zero(t, s.bank.RevokeConsents("demo"))
+}
+
+// TestRevocationIsAskedForEveryHour: also where the bank says to come back tomorrow, so that one that waits is never taken for
+// one that is lost.
+func TestRevocationIsAskedForEveryHour(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	c := s.newCustomer()
+	access := c.access("demo", "demo")
+	require.Equal(t, "COMPLETED", c.sync(access)["status"])
+	require.NoError(t, s.bank.Inject(sandbox.Fault{Endpoint: "consents.delete", Action: sandbox.ActStatus, Status: 503, RetryAfter: 24 * 60 * 60}))
+	c.revoke(access)
+	var owed string
+	require.NoError(t, s.store.DB.Raw(`SELECT id FROM revocations WHERE access_id = ?`, access).Row().Scan(&owed))
+	var again time.Time
+	c.eventually(func() bool {
+		run, err := s.temporal.DescribeWorkflowExecution(t.Context(), "revoke-"+owed, "")
+		for _, waiting := range run.GetPendingActivities() {
+			if waiting.GetLastFailure() != nil {
+				again = waiting.GetNextAttemptScheduleTime().AsTime()
+			}
+		}
+		return err == nil && !again.IsZero()
+	}, "the bank is told, and is down")
+	require.WithinDuration(t, time.Now().Add(time.Hour), again, 10*time.Minute)
 }
 
 // TestTokensOfConsents: a consent that came with tokens is given up with them when the bank no longer renews them, and is
