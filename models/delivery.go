@@ -187,8 +187,8 @@ const (
 		AND NOT EXISTS (SELECT FROM notification_events e WHERE e.notification_id = q.notification_id AND e.next_at IS NOT NULL)`
 )
 
-// Settle stores what became of a round's deliveries, and gives the lease back. ErrOvertaken: the lease had ended, and
-// somebody else delivers them again.
+// Settle stores what became of a round's deliveries, and gives the lease back. ErrOvertaken: the lease had ended, or they
+// go to another address now, and somebody delivers them again.
 func (s *Store) Settle(ctx context.Context, r *Round, results []Result) error {
 	now, notification := s.Now(), r.Notification.ID
 	var delivered, failed, notifications, things []uuid.UUID
@@ -241,9 +241,10 @@ func (s *Store) Settle(ctx context.Context, r *Round, results []Result) error {
 func (s *Store) ParkExpired(ctx context.Context, before time.Time) (parked int, err error) {
 	now := s.Now()
 	err = s.byIndex(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT notification_id FROM notification_queues WHERE notification_id IN (
-				SELECT notification_id FROM notification_events WHERE parked_at IS NULL AND expires_at < $1 ORDER BY expires_at LIMIT 1000)
-			AND (lease IS NULL OR next_at < $2) ORDER BY notification_id FOR UPDATE SKIP LOCKED`, before, now)
+		rows, err := tx.Query(ctx, `SELECT q.notification_id -- as often as something of it has expired
+			FROM notification_events e JOIN notification_queues q USING (notification_id)
+			WHERE e.parked_at IS NULL AND e.queued AND e.expires_at < $1 AND (q.lease IS NULL OR q.next_at < $2)
+			ORDER BY e.expires_at LIMIT 1000 FOR UPDATE OF q SKIP LOCKED`, before, now)
 		if err != nil {
 			return err
 		}

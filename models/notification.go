@@ -132,8 +132,8 @@ func (s *Store) Notification(ctx context.Context, user string, id uuid.UUID) (n 
 	return n, found(s.DB.WithContext(ctx).Take(&n, "id = ? AND user_id = ?", id, user).Error, "the notification")
 }
 
-// UpdateNotification changes one of a user's by what change does to it. What waits for a receiver that is another one
-// now is due at once. ErrNotFound.
+// UpdateNotification changes one of a user's by what change does to it. What waits is due at another address at once, as
+// if it had never been tried, and an attempt that is under way at the old one counts for nothing. ErrNotFound.
 func (s *Store) UpdateNotification(ctx context.Context, user string, id uuid.UUID, change func(*Notification, *Target)) (n Notification, t Target, err error) {
 	return n, t, s.Transact(ctx, func(tx *gorm.DB) error {
 		err := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Take(&n, "id = ? AND user_id = ?", id, user).Error
@@ -157,10 +157,9 @@ func (s *Store) UpdateNotification(ctx context.Context, user string, id uuid.UUI
 		if t.URI == before {
 			return nil
 		}
-		err = tx.Exec(`UPDATE notification_events SET next_at = ? WHERE notification_id = ? AND next_at IS NOT NULL`, tx.NowFunc(), id).Error
+		err = tx.Exec(`UPDATE notification_events SET next_at = ?, attempts = 0 WHERE notification_id = ? AND next_at IS NOT NULL`, tx.NowFunc(), id).Error
 		if err == nil {
-			err = tx.Exec(`UPDATE notification_queues SET receiver = ?, next_at = CASE WHEN lease IS NULL THEN ? ELSE next_at END
-				WHERE notification_id = ?`, n.Receiver, tx.NowFunc(), id).Error
+			err = tx.Exec(`UPDATE notification_queues SET receiver = ?, next_at = ?, lease = NULL WHERE notification_id = ?`, n.Receiver, tx.NowFunc(), id).Error
 		}
 		if err != nil {
 			return fmt.Errorf("let the waiting deliveries go to the new receiver: %w", err)

@@ -39,6 +39,8 @@ func (d *Deliverer) attempt(ctx context.Context, n *models.Notification, to *mod
 	if err != nil {
 		return "MALFORMED"
 	}
+	ctx, cancel := context.WithTimeout(ctx, d.patience)
+	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, to.URI, bytes.NewReader(body))
 	if err != nil {
 		return "MALFORMED"
@@ -50,7 +52,7 @@ func (d *Deliverer) attempt(ctx context.Context, n *models.Notification, to *mod
 		"Webhook-Timestamp": {timestamp(now)},
 		"Webhook-Signature": {signature},
 	}
-	response, err := d.client.Do(request)
+	response, err := d.transport.RoundTrip(request)
 	if err != nil {
 		return classify(err)
 	}
@@ -76,7 +78,7 @@ func classify(err error) string {
 		return "PRIVATE_ADDRESS"
 	case errors.As(err, &name):
 		return "UNKNOWN_HOST"
-	case errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &header), errors.As(err, &host), errors.Is(err, http.ErrSchemeMismatch):
+	case errors.As(err, &certificate), errors.As(err, &alert), errors.As(err, &header), errors.As(err, &host):
 		return "TLS"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "TIMEOUT"

@@ -52,9 +52,10 @@ type Options struct {
 
 // A Deliverer delivers. Any number of them may work on one database.
 type Deliverer struct {
-	store  *models.Store
-	client *http.Client
-	log    *slog.Logger
+	store     *models.Store
+	transport *http.Transport
+	patience  time.Duration
+	log       *slog.Logger
 
 	counted metric.Int64Counter
 	rounds  sync.WaitGroup
@@ -77,8 +78,8 @@ func New(o Options) *Deliverer {
 	if o.Patience == 0 {
 		o.Patience = 10 * time.Second
 	}
-	d := &Deliverer{store: o.Store, client: newClient(o), log: o.Logger, ended: make(chan struct{}, 1),
-		receivers: make(map[string]*receiver)}
+	d := &Deliverer{store: o.Store, transport: newTransport(o), patience: o.Patience, log: o.Logger,
+		ended: make(chan struct{}, 1), receivers: make(map[string]*receiver)}
 	if d.log == nil {
 		d.log = slog.Default()
 	}
@@ -243,7 +244,7 @@ func (d *Deliverer) round(ctx context.Context, r *models.Round) {
 	attempts.Wait()
 	err = d.store.Settle(ctx, r, results)
 	if errors.Is(err, models.ErrOvertaken) {
-		d.log.InfoContext(ctx, "deliveries were too slow for their lease, or their notification is gone", "notification_id", r.Notification.ID)
+		d.log.InfoContext(ctx, "deliveries were too slow for their lease, or their notification is gone or has another address", "notification_id", r.Notification.ID)
 		return
 	}
 	if err != nil {

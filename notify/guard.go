@@ -96,9 +96,9 @@ var errPrivate = errors.New("not an address of the public internet")
 // connectTimeout is for each address that a name resolves to, and for each handshake.
 const connectTimeout = 5 * time.Second
 
-// newClient makes the client that deliveries go through: to public addresses only (and this machine where it is
-// allowed), through no proxy, following no redirect, without patience for large headers.
-func newClient(o Options) *http.Client {
+// newTransport makes what deliveries go through: to public addresses only (and this machine where it is allowed), through
+// no proxy, without patience for large headers. It follows no redirect, and does not even read where one leads.
+func newTransport(o Options) *http.Transport {
 	dialer := &net.Dialer{Timeout: connectTimeout, Resolver: o.Resolver, Control: func(_, address string, _ syscall.RawConn) error {
 		to, err := netip.ParseAddrPort(address)
 		if err != nil || !public(to.Addr()) && !(o.Loopback && to.Addr().Unmap().IsLoopback()) {
@@ -106,18 +106,14 @@ func newClient(o Options) *http.Client {
 		}
 		return nil
 	}}
-	return &http.Client{
-		Timeout:       o.Patience,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			DialContext:            dialer.DialContext,
-			TLSHandshakeTimeout:    connectTimeout,
-			MaxResponseHeaderBytes: 16 << 10,
-			MaxIdleConns:           1000,
-			MaxIdleConnsPerHost:    32,
-			IdleConnTimeout:        time.Minute,
-			DisableCompression:     true,
-			ForceAttemptHTTP2:      true,
-		},
+	return &http.Transport{
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    connectTimeout,
+		MaxResponseHeaderBytes: 16 << 10,
+		MaxIdleConns:           1000,
+		MaxIdleConnsPerHost:    32,
+		IdleConnTimeout:        time.Minute,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
 	}
 }

@@ -99,6 +99,20 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	require.Empty(t, inside.got())
 }
 
+// Where a redirect leads is not even read.
+func TestRedirectToNowhere(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	r := newReceiver(t, s.time, func(w http.ResponseWriter, _ *arrival) int {
+		w.Header().Set("Location", "https://receiver.example:port/%zz")
+		return http.StatusFound
+	})
+	s.observe(r.URL)
+	s.announce(s.access(), 2)
+	s.deliver()
+	require.Len(t, r.got(), 2, "each is taken at once")
+}
+
 // What else receivers do: everything is one word in the end, and nothing is waited for longer than that.
 func TestReceiversMisbehave(t *testing.T) {
 	t.Parallel()
@@ -132,10 +146,14 @@ func TestReceiversMisbehave(t *testing.T) {
 		"not there":      {"http://127.0.0.1:1", "UNREACHABLE"},
 		"untrusted":      {untrusted.URL, "TLS"},
 		"no TLS":         {strings.Replace(serve(func(http.ResponseWriter, *http.Request) {}), "http:", "https:", 1), "TLS"},
-		"hangs up":       {raw(""), "BROKEN"},
+		"off at once":    {raw(""), "BROKEN"},
 		"not HTTP":       {raw("220 mail.example ESMTP\r\n"), "BROKEN"},
 		"endless header": {raw("HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", 1<<20) + "\r\n\r\n"), "BROKEN"},
 		"refuses":        {serve(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }), "HTTP_404"},
+		"hangs in its answer": {serve(func(w http.ResponseWriter, _ *http.Request) {
+			_ = http.NewResponseController(w).Flush()
+			<-hang
+		}), ""},
 		"endless answer": {serve(func(w http.ResponseWriter, _ *http.Request) {
 			for {
 				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
@@ -147,7 +165,7 @@ func TestReceiversMisbehave(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			o := notify.Options{Loopback: true}
-			if name == "hangs" {
+			if strings.HasPrefix(name, "hangs") {
 				o.Patience = 200 * time.Millisecond
 			}
 			s := newSender(t, o)

@@ -3,6 +3,7 @@ package notify_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
@@ -237,6 +238,50 @@ func TestChangedReceiver(t *testing.T) {
 	s.advance(s.time().Add(time.Minute))
 	s.deliver()
 	require.Len(t, bad.got(), 2)
+}
+
+// Another address inherits nothing from the one before: neither its pauses, nor the attempt that still hangs there.
+func TestChangedReceiverInheritsNothing(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true})
+	hangs, gone := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(gone) })
+	var asked atomic.Int32
+	bad := newReceiver(t, s.time, func(http.ResponseWriter, *arrival) int {
+		if asked.Add(1) == 3 {
+			close(hangs)
+			<-gone
+		}
+		return http.StatusInternalServerError
+	})
+	status := http.StatusInternalServerError
+	good := newReceiver(t, s.time, func(http.ResponseWriter, *arrival) int { return status })
+	t.Cleanup(release) // runs before the servers close
+	n, _ := s.observe(bad.URL)
+	s.announce(s.access(), 1)
+	s.live(bad, func() bool { return len(bad.got()) == 2 })
+	at, _ := s.next()
+	s.advance(at)
+	third := make(chan error, 1)
+	go func() { third <- s.Deliver(context.WithoutCancel(t.Context())) }()
+	<-hangs
+
+	_, _, err := s.store.UpdateNotification(t.Context(), s.user, n.ID, func(_ *models.Notification, to *models.Target) { to.URI = good.URL })
+	require.NoError(t, err)
+	other := notify.New(notify.Options{Store: s.store, Loopback: true, Logger: slog.New(slog.DiscardHandler)})
+	require.NoError(t, other.Deliver(t.Context()))
+	require.Len(t, good.got(), 1, "at once")
+	release()
+	require.NoError(t, <-third)
+	at, _ = s.next()
+	require.WithinRange(t, at, s.time().Add(waits[0]), s.time().Add(waits[0]+waits[0]/10))
+	status = http.StatusOK
+	s.advance(at)
+	s.deliver()
+	require.Len(t, good.got(), 2)
+	require.Len(t, bad.got(), 3)
+	_, waiting := s.next()
+	require.False(t, waiting)
 }
 
 // Receivers that hang beside one that lives: everything for the living one arrives while the others have not answered
