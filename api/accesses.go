@@ -294,7 +294,7 @@ func (s *Server) wireAccesses(c echo.Context, all []models.Access, embed Embed) 
 
 func wireAutoSync(a models.AutoSync) AutoSync {
 	wire := AutoSync{Enabled: a.Reason == "", Reason: AutoSyncReason(a.Reason), RemainingToday: a.Remaining}
-	if wire.Enabled {
+	if wire.Enabled && !a.NextSyncAt.IsZero() {
 		wire.NextSyncAt = timestamp(&a.NextSyncAt)
 	}
 	return wire

@@ -683,7 +683,7 @@ type AuthMethod struct {
 type AutoSync struct {
 	Enabled bool `json:"enabled"`
 
-	// NextSyncAt Example: 2026-01-31T08:15:00.000Z
+	// NextSyncAt Where it is on, when the next one runs. Absent: there is none before the bank's consent ends, at `consent.expires_at`.
 	NextSyncAt Timestamp `json:"next_sync_at,omitempty,omitzero"`
 
 	// Reason Why it is off.

@@ -42,7 +42,7 @@ func (c *customer) autoSync(access string) (enabled bool, reason string, next ti
 	}
 	reason, _ = a["reason"].(string)
 	require.Equal(c.t, reason == "", a["enabled"])
-	require.Equal(c.t, reason == "", !next.IsZero(), "the time of the next one is there where there is one")
+	require.True(c.t, next.IsZero() || reason == "", "the time of the next one is there only where there is one")
 	return reason == "", reason, next, int(a["remaining_today"].(float64))
 }
 
@@ -139,6 +139,47 @@ func TestAutomaticEndsWhereTheCustomerIsNeeded(t *testing.T) {
 	s.bank.Advance(next.Sub(s.bank.Now()))
 	require.Equal(t, 1, s.sweep().Started)
 	require.Equal(t, "COMPLETED", c.newest(access)["status"])
+}
+
+// TestNextTimeUnderTheConsent: what the API tells as the next time comes true. After the last one that the bank's consent
+// reaches to it tells none, until the consent has ended and the customer has renewed it.
+func TestNextTimeUnderTheConsent(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	c := s.newCustomer()
+	c.login = "demo"
+	var created object
+	c.post("/rest/accesses", object{"access_method_id": c.method("demo"), "credentials": object{"login": c.login},
+		"consent": object{"recurring": true, "period": 2}}, 201, &created)
+	access := created["id"].(string)
+	c.storeSecrets(access)
+	end, err := time.Parse(time.RFC3339, c.at("/rest/accesses/" + access)["consent"].(object)["expires_at"].(string))
+	require.NoError(t, err)
+	comesTrue := func(next time.Time) {
+		t.Helper()
+		s.bank.Advance(next.Sub(s.bank.Now()))
+		require.Equal(t, 1, s.sweep().Started)
+		require.Equal(t, "COMPLETED", c.newest(access)["status"])
+	}
+
+	times := 0
+	enabled, reason, next, _ := c.autoSync(access)
+	for ; !next.IsZero(); enabled, reason, next, _ = c.autoSync(access) {
+		require.True(t, next.Before(end), "%s, and the consent ends at %s", next, end)
+		comesTrue(next)
+		times++
+	}
+	require.GreaterOrEqual(t, times, 2, "on every day of it")
+	require.True(t, enabled, reason)
+	require.True(t, s.bank.Now().Before(end))
+
+	s.bank.Advance(end.Sub(s.bank.Now()))
+	_, reason, _, _ = c.autoSync(access)
+	require.Equal(t, "CONSENT_EXPIRED", reason)
+	require.Zero(t, s.sweep().Started)
+	c.storeSecrets(access)
+	_, _, next, _ = c.autoSync(access)
+	comesTrue(next)
 }
 
 // TestUnattendedReadsAreCounted: four in any 24 hours; the fifth is refused with the time when there is one again. With

@@ -221,6 +221,8 @@ func (m *month) live() {
 			switch was, is := before[id], after[id]; {
 			case was.Reason != "" || is.Reason != "":
 				delete(eligible, id)
+			case was.NextSyncAt.IsZero(): // not before the consent's end
+				require.Equal(m.t, was.NextSyncAt, is.NextSyncAt)
 			case was.NextSyncAt.After(done):
 				require.Equal(m.t, was.NextSyncAt, is.NextSyncAt, "nothing ran before its time")
 			case !was.NextSyncAt.After(looked):

@@ -37,7 +37,7 @@ type AutoSync struct {
 	AccessID         uuid.UUID
 	BankID           uuid.UUID
 	Reason           string    // why it is off; "": it is on
-	NextSyncAt       time.Time // on: when it runs next; the present: as soon as those before it let it
+	NextSyncAt       time.Time // on: when it runs next; the present: as soon as those before it let it; zero: the consent ends before
 	Remaining        int       // unattended reads left in the 24 hours up to now
 	RetryAt          time.Time // none left: when there is one again
 	Running          bool      // a synchronization of the access is under way
@@ -51,7 +51,8 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 	var all []AutoSync
 	err := tx.Raw(`
 		SELECT a.id AS access_id, a.bank_id, a.upgrade_announced, p.access_method_id AS upgrade_to,
-		       greatest(0, b.allowed - b.used) AS remaining, r.retry_at, greatest(a.next_sync_at, r.retry_at, @now) AS next_sync_at,
+		       greatest(0, b.allowed - b.used) AS remaining, r.retry_at,
+		       CASE WHEN c.valid_until <= n.at THEN NULL ELSE n.at END AS next_sync_at,
 		       EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.ended_at IS NULL) AS running,
 		       coalesce(CASE
 		           WHEN p.access_id IS NOT NULL THEN 'UPGRADE_PENDING'
@@ -79,6 +80,7 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 		CROSS JOIN LATERAL (
 			-- Of b.used reads, as many have to get older than a day as there are too many, and one more.
 			SELECT CASE WHEN b.used >= b.allowed THEN b.ends[b.used - b.allowed + 1] + interval '24 hours' ELSE 'epoch' END AS retry_at) r
+		CROSS JOIN LATERAL (SELECT greatest(a.next_sync_at, r.retry_at, @now) AS at) n
 		WHERE a.id IN @accesses`,
 		map[string]any{"now": now, "dayAgo": now.Add(-24 * time.Hour), "daily": DailyReads, "accesses": accesses}).Scan(&all).Error
 	if err != nil {
@@ -142,7 +144,7 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 			case a.Running: // a manual one: when it succeeds, this day is done
 				next[id] = now.Add(15 * time.Minute)
 			case a.Remaining == 0:
-				next[id] = a.NextSyncAt
+				next[id] = a.RetryAt
 			case limits.Starts > 0 && len(due.Started) == limits.Starts:
 				due.Waiting = true
 			default:
