@@ -325,7 +325,7 @@ func (m *mute) CancelWorkflow(context.Context, string, string) error {
 }
 
 // TestTerminatedRun: what an operator terminates in Temporal instead of cancelling it leaves the synchronization open, until
-// the client cancels it.
+// the client cancels it. TestLostRuns is about those that nobody cancels.
 func TestTerminatedRun(t *testing.T) {
 	t.Parallel()
 	c := newStack(t).newCustomer()

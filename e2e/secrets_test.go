@@ -483,7 +483,7 @@ func ibans(text string) (all []string) {
 type runs struct {
 	interceptor.WorkerInterceptorBase
 	mu  sync.Mutex
-	ids map[string]bool
+	ids map[string]bool // false: deleted by the test
 }
 
 func (r *runs) InterceptWorkflow(_ workflow.Context, next interceptor.WorkflowInboundInterceptor) interceptor.WorkflowInboundInterceptor {
@@ -503,10 +503,15 @@ func (r *run) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkf
 func (r *runs) add(id string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ids == nil {
-		r.ids = make(map[string]bool)
+	if _, known := r.ids[id]; !known {
+		r.ids[id] = true
 	}
-	r.ids[id] = true
+}
+
+func (r *runs) deleted(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids[id] = false
 }
 
 // workflows are the ids of the workflows that the stack's worker ran, and of all synchronizations it still stores.
@@ -520,8 +525,10 @@ func (s *stack) workflows(ctx context.Context) (ids []string) {
 	}
 	s.runs.mu.Lock()
 	defer s.runs.mu.Unlock()
-	for id := range s.runs.ids {
-		ids = append(ids, id)
+	for id, there := range s.runs.ids {
+		if there {
+			ids = append(ids, id)
+		}
 	}
 	return ids
 }

@@ -105,7 +105,7 @@ func withoutWorker() option { return func(s *stack) { s.workerless = true } }
 func newStack(t *testing.T, options ...option) *stack {
 	t.Helper()
 	ctx := t.Context()
-	s := &stack{t: t, queue: "test-" + uuid.NewString(), logs: &journal{}, runs: &runs{}, canaries: &canaries{},
+	s := &stack{t: t, queue: "test-" + uuid.NewString(), logs: &journal{}, runs: &runs{ids: make(map[string]bool)}, canaries: &canaries{},
 		bankOptions:   sandbox.Options{Password: password, TAN: tan, Slow: time.Second},
 		workerOptions: worker.Options{ChallengeTimeout: 10 * time.Minute, SweepAfter: 3 * time.Second}}
 	for _, o := range options {

@@ -178,6 +178,55 @@ func TestQueuesHideNoLostStart(t *testing.T) {
 	require.Equal(t, manual, lost[0].ID)
 }
 
+// TestLongUnderWay: page by page, every one that is under way for long is listed once, also those that began at the same
+// moment.
+func TestLongUnderWay(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	s.DB.NowFunc = func() time.Time { return now }
+	like := access(t, s)
+	begin := func(n int) (ids []uuid.UUID) {
+		due(t, s, like, n)
+		found, err := s.StartDue(t.Context(), plenty)
+		require.NoError(t, err)
+		for _, y := range found.Started {
+			ids = append(ids, y.ID)
+		}
+		require.Len(t, ids, n)
+		return ids
+	}
+	long := begin(7)
+	now = now.Add(time.Minute)
+	long = append(long, begin(2)...)
+	require.NoError(t, models.Transition(s.DB, long[8], models.Running, nil))
+	_, err := s.End(t.Context(), long[3], 30007)
+	require.NoError(t, err)
+	long = append(long[:3:3], long[4:]...)
+	now = now.Add(time.Minute)
+	begin(2)
+
+	var listed []models.UnderWay
+	for after := (models.UnderWay{}); ; after = listed[len(listed)-1] {
+		page, err := s.LongUnderWay(t.Context(), now, after, 3)
+		require.NoError(t, err)
+		if len(page) == 0 {
+			break
+		}
+		require.LessOrEqual(t, len(page), 3)
+		listed = append(listed, page...)
+	}
+	var ids []uuid.UUID
+	for _, y := range listed {
+		require.Equal(t, like.BankID, y.BankID)
+		require.Equal(t, models.Auto, y.Trigger)
+		ids = append(ids, y.ID)
+	}
+	require.ElementsMatch(t, long, ids)
+	require.Equal(t, long[7], ids[7], "the oldest first")
+	require.Equal(t, models.Running, listed[7].Status)
+}
+
 // TestLockedAccessesAreWaitedFor: what somebody else works on when it is due is not left until the Schedule looks again.
 func TestLockedAccessesAreWaitedFor(t *testing.T) {
 	t.Parallel()

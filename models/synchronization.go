@@ -195,6 +195,23 @@ func (s *Store) LostCancels(ctx context.Context, before time.Time, limit int) (i
 		WHERE ended_at IS NULL AND cancel_requested_at < ? LIMIT ?`, before, limit).Scan(&ids).Error
 }
 
+// UnderWay is a synchronization that has not ended.
+type UnderWay struct {
+	SyncRef   `gorm:"embedded"`
+	Status    SyncStatus
+	CreatedAt time.Time
+}
+
+// LongUnderWay lists synchronizations that are under way since before, the oldest first, from the one after the given one
+// on; after the zero UnderWay comes the oldest.
+func (s *Store) LongUnderWay(ctx context.Context, before time.Time, after UnderWay, limit int) (page []UnderWay, err error) {
+	return page, s.DB.WithContext(ctx).Raw(`
+		SELECT y.id, y.access_id, a.bank_id, y.trigger, y.scope, y.status, y.created_at
+		FROM synchronizations y JOIN accesses a ON a.id = y.access_id
+		WHERE y.ended_at IS NULL AND y.created_at < ? AND (y.created_at, y.id) > (?, ?)
+		ORDER BY y.created_at, y.id LIMIT ?`, before, after.CreatedAt, after.ID, limit).Scan(&page).Error
+}
+
 // refusesCredentials reports that the bank did not take the login or the PIN.
 func (e *SyncError) refusesCredentials() bool {
 	return e.Code == providers.CodeLoginInvalid || e.Code == providers.CodePINInvalid

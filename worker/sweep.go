@@ -12,16 +12,20 @@ import (
 	"kontoflow/workflows"
 )
 
-// sweep repairs what an API process stored but could not tell Temporal, because one of them died in between, deletes the
-// rows of accesses that were deleted, and compacts the changes feed. The rows are the outbox, and every call is harmless
-// when made twice, so several workers may sweep at once.
+// sweep repairs what an API process stored but could not tell Temporal, because one of them died in between, ends
+// synchronizations that Temporal has lost, deletes the rows of accesses that were deleted, and compacts the changes feed.
+// The rows are the outbox, and every call is harmless when made twice, so several workers may sweep at once.
 type sweep struct {
 	Options
-	compact time.Time // when the feed is compacted next
+	asked   models.UnderWay // the last one whose run Temporal was asked about
+	compact time.Time       // when the feed is compacted next
 }
 
 // batch bounds one look into the database.
 const batch = 200
+
+// longUnderWay is how long a synchronization is under way before Temporal is asked whether its run still is. Few are.
+const longUnderWay = 15 * time.Minute
 
 func (s *sweep) run(ctx context.Context) {
 	for {
@@ -53,6 +57,7 @@ func (s *sweep) once(ctx context.Context, before time.Time) {
 	for _, id := range cancels {
 		s.report(ctx, "cancel a synchronization", s.cancel(ctx, id))
 	}
+	s.report(ctx, "look for lost runs", s.endLost(ctx))
 	owed, err := s.Store.LostRevocations(ctx, before, batch)
 	s.report(ctx, "look for lost revocations", err)
 	for _, r := range owed {
@@ -87,6 +92,43 @@ func (s *sweep) cancel(ctx context.Context, sync uuid.UUID) error {
 	}
 	_, err = s.Store.End(ctx, sync, providers.CodeCancelled)
 	return err
+}
+
+// endLost ends synchronizations whose workflow has ended without them, because an operator terminated it or Temporal has
+// lost it: each time a page of those that are under way for long, in turn. An error says nothing about a run: what could
+// not be found out is left for the next turn.
+func (s *sweep) endLost(ctx context.Context) error {
+	page, err := s.Store.LongUnderWay(ctx, s.Store.Now().Add(-longUnderWay), s.asked, batch)
+	if err != nil {
+		return err
+	}
+	for _, s.asked = range page {
+		if err := s.endIfLost(ctx, s.asked); err != nil {
+			return err
+		}
+	}
+	if len(page) < batch {
+		s.asked = models.UnderWay{}
+	}
+	return nil
+}
+
+func (s *sweep) endIfLost(ctx context.Context, y models.UnderWay) error {
+	if y.Status == models.Queued { // then it may be that it was not started yet
+		if err := workflows.Start(ctx, s.Client, s.TaskQueue, y.SyncRef); err != nil {
+			return err
+		}
+	}
+	runs, err := workflows.Runs(ctx, s.Client, y.ID)
+	if err != nil || runs {
+		return err
+	}
+	// Nothing happens to one that ended by itself meanwhile.
+	if _, err := s.Store.End(ctx, y.ID, providers.CodeInternal); err != nil {
+		return err
+	}
+	s.Logger.WarnContext(ctx, "a synchronization has no run any more, and was ended", "sync_id", y.ID)
+	return nil
 }
 
 func (s *sweep) report(ctx context.Context, what string, err error) {
