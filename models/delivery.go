@@ -70,8 +70,8 @@ func (s *Store) QueueAnnounced(ctx context.Context, limit int) (queued int, err 
 		}
 		queued = len(numbers)
 		var batch pgx.Batch
-		batch.Queue(`INSERT INTO notification_queues AS q (notification_id, receiver, next_at)
-			SELECT id, receiver, $2 FROM notifications WHERE id = ANY ($1) ORDER BY id FOR SHARE -- which waits for a change of the receiver
+		batch.Queue(`INSERT INTO notification_queues AS q (notification_id, user_id, receiver, next_at)
+			SELECT id, user_id, receiver, $2 FROM notifications WHERE id = ANY ($1) ORDER BY id FOR SHARE -- which waits for a change of the receiver
 			ON CONFLICT (notification_id) DO UPDATE SET receiver = excluded.receiver,
 				next_at = CASE WHEN q.lease IS NULL THEN least(q.next_at, excluded.next_at) ELSE q.next_at END`, notifications, s.Now())
 		// With the queues locked, nobody takes away the delivery that this one would have to wait for.
@@ -95,10 +95,12 @@ func (s *Store) byIndex(ctx context.Context, f func(tx pgx.Tx) error) error {
 
 // Limits are how much may be leased at once.
 type Limits struct {
-	Rounds      int
-	Lanes       int            // of one notification
-	PerReceiver int            // rounds
-	Receivers   map[string]int // rounds of those that may have fewer
+	Rounds    int            // together
+	Receivers map[string]int // at each of these receivers
+	Strangers int            // at all other receivers together, and one at each
+	PerUser   int            // of each user
+	Users     map[string]int // of those that may have fewer
+	Lanes     int            // deliveries of a round
 }
 
 // leaseDue leases the notifications that are due ($1) until $2, for the lease $3. It goes from receiver to receiver
@@ -110,18 +112,25 @@ const leaseDue = `
 		SELECT (SELECT q.receiver FROM notification_queues q WHERE q.receiver > r.receiver ORDER BY q.receiver LIMIT 1)
 		FROM receivers r WHERE r.receiver IS NOT NULL
 	), due AS (
-		SELECT q.notification_id, q.next_at, row_number() OVER (PARTITION BY r.receiver ORDER BY q.next_at) AS turn
+		SELECT q.*, $5::jsonb ? r.receiver AS known, row_number() OVER (PARTITION BY r.receiver ORDER BY q.next_at) AS turn
 		FROM receivers r CROSS JOIN LATERAL (
-			SELECT notification_id, next_at FROM notification_queues WHERE receiver = r.receiver AND next_at <= $1
-			ORDER BY next_at LIMIT coalesce(($5::jsonb ->> r.receiver)::integer, $6) FOR UPDATE SKIP LOCKED) q
+			SELECT notification_id, user_id, next_at FROM notification_queues
+			WHERE receiver = r.receiver AND next_at <= $1 AND coalesce(($7::jsonb ->> user_id)::integer, $8) > 0
+			ORDER BY next_at LIMIT coalesce(($5::jsonb ->> r.receiver)::integer, 1) FOR UPDATE SKIP LOCKED) q
+	), fair AS (
+		SELECT *, row_number() OVER (PARTITION BY known ORDER BY turn, next_at) AS of_kind,
+			row_number() OVER (PARTITION BY user_id ORDER BY turn, next_at) AS of_user
+		FROM due
 	)
 	UPDATE notification_queues SET lease = $3, next_at = $2
-	WHERE notification_id = ANY (ARRAY(SELECT notification_id FROM due ORDER BY turn, next_at LIMIT $4))
+	WHERE notification_id = ANY (ARRAY(SELECT notification_id FROM fair
+		WHERE (known OR of_kind <= $6) AND of_user <= coalesce(($7::jsonb ->> user_id)::integer, $8)
+		ORDER BY turn, next_at LIMIT $4))
 	RETURNING notification_id`
 
 // readLeased reads the first deliveries of the due lanes of leased notifications, for each at most $3.
 const readLeased = `
-	SELECT n.id, n.receiver, n.state, n.target, e.id, e.thing, e.observe_key, e.data, e.created_at, e.expires_at, e.attempts
+	SELECT n.id, n.user_id, n.receiver, n.state, n.target, e.id, e.thing, e.observe_key, e.data, e.created_at, e.expires_at, e.attempts
 	FROM notifications n LEFT JOIN LATERAL (
 		SELECT * FROM notification_events WHERE notification_id = n.id AND next_at <= $2 ORDER BY next_at, number LIMIT $3) e ON true
 	WHERE n.id = ANY ($1) ORDER BY n.id, e.number`
@@ -130,7 +139,7 @@ const readLeased = `
 func (s *Store) Lease(ctx context.Context, until time.Time, limits Limits) (rounds []*Round, err error) {
 	now, lease := s.Now(), NewID()
 	err = s.byIndex(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, leaseDue, now, until, lease, limits.Rounds, limits.Receivers, limits.PerReceiver)
+		rows, err := tx.Query(ctx, leaseDue, now, until, lease, limits.Rounds, limits.Receivers, limits.Strangers, limits.Users, limits.PerUser)
 		if err != nil {
 			return err
 		}
@@ -148,7 +157,7 @@ func (s *Store) Lease(ctx context.Context, until time.Time, limits Limits) (roun
 		var created, expires *time.Time
 		var attempts *int
 		var d Delivery
-		_, err = pgx.ForEachRow(rows, []any{&n.ID, &n.Receiver, &n.State, &n.Target, &id, &thing, &key, &d.Data, &created, &expires, &attempts}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&n.ID, &n.UserID, &n.Receiver, &n.State, &n.Target, &id, &thing, &key, &d.Data, &created, &expires, &attempts}, func() error {
 			if len(rounds) == 0 || rounds[len(rounds)-1].Notification.ID != n.ID {
 				rounds = append(rounds, &Round{Notification: n, lease: lease})
 			}

@@ -45,7 +45,7 @@ func waiting(t *testing.T, s *models.Store, host string) models.Notification {
 // lease takes what is due for half a minute, and answers whose it is.
 func lease(t *testing.T, s *models.Store, limits models.Limits) (leased []uuid.UUID) {
 	t.Helper()
-	limits.Lanes, limits.PerReceiver = 4, 16
+	limits.Strangers, limits.PerUser, limits.Lanes = limits.Rounds, limits.Rounds, 4
 	rounds, err := s.Lease(t.Context(), s.Now().Add(30*time.Second), limits)
 	require.NoError(t, err)
 	for _, r := range rounds {
@@ -64,9 +64,10 @@ func TestLongestWaitingIsFirst(t *testing.T) {
 		waits = append(waits, waiting(t, s, host).ID)
 		clock.advance(time.Second)
 	}
-	require.Equal(t, []uuid.UUID{waits[0]}, lease(t, s, models.Limits{Rounds: 1}))
-	require.ElementsMatch(t, []uuid.UUID{waits[1], waits[3]}, lease(t, s, models.Limits{Rounds: 2}))
-	require.ElementsMatch(t, []uuid.UUID{waits[2], waits[4]}, lease(t, s, models.Limits{Rounds: 2}))
+	known := map[string]int{"b.example:443": 16}
+	require.Equal(t, []uuid.UUID{waits[0]}, lease(t, s, models.Limits{Rounds: 1, Receivers: known}))
+	require.ElementsMatch(t, []uuid.UUID{waits[1], waits[3]}, lease(t, s, models.Limits{Rounds: 2, Receivers: known}))
+	require.ElementsMatch(t, []uuid.UUID{waits[2], waits[4]}, lease(t, s, models.Limits{Rounds: 2, Receivers: known}))
 }
 
 // A delivery is queued while its notification turns to another receiver, and that is stored a moment later: it waits for

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -87,4 +88,14 @@ func classify(err error) string {
 	default:
 		return "BROKEN" // off in the middle, or not HTTP
 	}
+}
+
+// ofHost reports whether a failure says something about the receiver's host: the others concern one address there, or
+// one notification, and those of other users may be fine.
+func ofHost(failure string) bool {
+	switch failure {
+	case "UNKNOWN_HOST", "UNREACHABLE", "TLS", "TIMEOUT", "BROKEN", "HTTP_429":
+		return true
+	}
+	return strings.HasPrefix(failure, "HTTP_5")
 }

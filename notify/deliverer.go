@@ -23,17 +23,19 @@ import (
 )
 
 const (
-	atOnce         = 256              // notifications that one process serves at the same time
-	atOnceReceiver = 16               // of those, at one receiver (host and port)
-	atOnceLanes    = 4                // deliveries of one notification at the same time
-	leaseTime      = 30 * time.Second // longer than a round takes: Patience, and storing the results
-	pause          = 200 * time.Millisecond
-	queueBatch     = 1000
-	failingFor     = 5 * time.Minute     // how long a receiver that failed is asked one thing at a time
-	grace          = 10 * time.Minute    // after the end of a delivery's time, for its last attempt
-	keepParked     = 30 * 24 * time.Hour // then parked deliveries are forgotten
-	tidyEvery      = time.Minute
-	maxAnswer      = 4 << 10 // bytes of an answer that are read, so that its connection can be used again
+	atOnce          = 256              // notifications that one process serves at the same time
+	atOnceStrangers = 128              // of those, at receivers that are not known to answer
+	atOnceUser      = 32               // of those, one user's
+	atOnceReceiver  = 16               // of those, at one receiver (host and port) that is known to answer
+	atOnceLanes     = 4                // deliveries of one notification at the same time
+	leaseTime       = 30 * time.Second // longer than a round takes: Patience, and storing the results
+	pause           = 200 * time.Millisecond
+	queueBatch      = 1000
+	knownFor        = time.Hour           // how long a receiver that answered is known to
+	grace           = 10 * time.Minute    // after the end of a delivery's time, for its last attempt
+	keepParked      = 30 * 24 * time.Hour // then parked deliveries are forgotten
+	tidyEvery       = time.Minute
+	maxAnswer       = 4 << 10 // bytes of an answer that are read, so that its connection can be used again
 )
 
 // schedule is how long to wait after each failed attempt; the last one repeats. A little chance is added to each, so that
@@ -51,6 +53,12 @@ type Options struct {
 }
 
 // A Deliverer delivers. Any number of them may work on one database.
+//
+// A slow or dead receiver costs others nothing. A receiver is known to answer if it has taken something within the last
+// hour, in less than half of the patience, and has not failed since; all others are strangers: dead, slow or new. Half
+// of the places are kept from strangers, who are asked one thing at a time each; and one user has an eighth of the places
+// at most, whatever his receivers are. So what is known to answer finds a place however many others hang, and what is
+// new finds one however many receivers of another user do.
 type Deliverer struct {
 	store     *models.Store
 	transport *http.Transport
@@ -62,15 +70,14 @@ type Deliverer struct {
 	ended   chan struct{} // holds one: a round has ended
 
 	mu        sync.Mutex
-	busy      int                  // rounds
-	receivers map[string]*receiver // that are busy, or have failed lately
+	receivers map[string]*receiver // that are busy, or known to answer
+	users     map[string]int       // rounds of each that has any
 }
 
-// receiver is what this process knows of one: nobody waits long for one that fails, since it is asked one thing at a
-// time until it answers again.
+// receiver is what this process knows of one.
 type receiver struct {
-	busy   int // rounds
-	failed time.Time
+	busy     int       // rounds
+	answered time.Time // when it took something last; zero: not yet, or it has failed or been slow since
 }
 
 // New makes a Deliverer.
@@ -79,7 +86,7 @@ func New(o Options) *Deliverer {
 		o.Patience = 10 * time.Second
 	}
 	d := &Deliverer{store: o.Store, transport: newTransport(o), patience: o.Patience, log: o.Logger,
-		ended: make(chan struct{}, 1), receivers: make(map[string]*receiver)}
+		ended: make(chan struct{}, 1), receivers: make(map[string]*receiver), users: make(map[string]int)}
 	if d.log == nil {
 		d.log = slog.Default()
 	}
@@ -171,23 +178,32 @@ func (d *Deliverer) begin(ctx context.Context) (begun int, err error) {
 	return len(rounds), nil
 }
 
-// limits are what there is room for.
+// limits are what there is room for. Receivers that are neither busy nor known any more are forgotten on the way.
 func (d *Deliverer) limits() models.Limits {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := models.Limits{Rounds: atOnce - d.busy, Lanes: atOnceLanes, PerReceiver: atOnceReceiver, Receivers: make(map[string]int, len(d.receivers))}
+	l := models.Limits{Rounds: atOnce, Strangers: atOnceStrangers, PerUser: atOnceUser, Lanes: atOnceLanes,
+		Receivers: make(map[string]int, len(d.receivers)), Users: make(map[string]int, len(d.users))}
 	for name, r := range d.receivers {
-		most := atOnceReceiver
-		if d.failing(r) {
-			most = 1
+		l.Rounds -= r.busy
+		switch {
+		case d.known(r):
+			l.Receivers[name] = max(0, atOnceReceiver-r.busy)
+		case r.busy > 0:
+			l.Receivers[name] = 0
+			l.Strangers -= r.busy
+		default:
+			delete(d.receivers, name)
 		}
-		l.Receivers[name] = max(0, most-r.busy)
+	}
+	for user, busy := range d.users {
+		l.Users[user] = atOnceUser - busy
 	}
 	return l
 }
 
-func (d *Deliverer) failing(r *receiver) bool {
-	return !r.failed.IsZero() && d.store.Now().Sub(r.failed) < failingFor
+func (d *Deliverer) known(r *receiver) bool {
+	return !r.answered.IsZero() && d.store.Now().Sub(r.answered) < knownFor
 }
 
 func (d *Deliverer) enter(r *models.Round) {
@@ -198,27 +214,29 @@ func (d *Deliverer) enter(r *models.Round) {
 		d.receivers[name] = &receiver{}
 	}
 	d.receivers[name].busy++
-	d.busy++
-	if d.failing(d.receivers[name]) && len(r.Deliveries) > 1 {
+	d.users[r.Notification.UserID]++
+	if !d.known(d.receivers[name]) && len(r.Deliveries) > 1 {
 		r.Deliveries = r.Deliveries[:1] // the others remain due
 	}
 }
 
-// leave notes how the receiver fared; results may be empty.
-func (d *Deliverer) leave(r *models.Round, results []models.Result) {
+// leave notes how the receiver fared in a round that took some time; results may be empty.
+func (d *Deliverer) leave(r *models.Round, results []models.Result, took time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	name := r.Notification.Receiver
-	known := d.receivers[name]
+	its := d.receivers[r.Notification.Receiver]
+	its.busy--
+	if d.users[r.Notification.UserID]--; d.users[r.Notification.UserID] == 0 {
+		delete(d.users, r.Notification.UserID)
+	}
+	slow := took > d.patience/2
 	for _, result := range results {
-		if known.failed = d.store.Now(); result.Error == "" {
-			known.failed = time.Time{} // one that was taken shows that it lives
+		if slow || ofHost(result.Error) {
+			its.answered = time.Time{}
+		} else if result.Error == "" {
+			its.answered = d.store.Now() // whatever else failed: it lives
 			break
 		}
-	}
-	d.busy--
-	if known.busy--; known.busy == 0 && !d.failing(known) {
-		delete(d.receivers, name)
 	}
 	select {
 	case d.ended <- struct{}{}:
@@ -229,7 +247,9 @@ func (d *Deliverer) leave(r *models.Round, results []models.Result) {
 // round makes one attempt at each of a round's deliveries, and stores what became of them.
 func (d *Deliverer) round(ctx context.Context, r *models.Round) {
 	results := make([]models.Result, len(r.Deliveries))
-	defer func() { d.leave(r, results) }()
+	var took time.Duration
+	defer func() { d.leave(r, results, took) }()
+	begun := time.Now()
 	target, err := d.store.OpenTarget(&r.Notification)
 	var attempts sync.WaitGroup
 	for i := range r.Deliveries {
@@ -242,6 +262,7 @@ func (d *Deliverer) round(ctx context.Context, r *models.Round) {
 		})
 	}
 	attempts.Wait()
+	took = time.Since(begun)
 	err = d.store.Settle(ctx, r, results)
 	if errors.Is(err, models.ErrOvertaken) {
 		d.log.InfoContext(ctx, "deliveries were too slow for their lease, or their notification is gone or has another address", "notification_id", r.Notification.ID)
@@ -283,13 +304,6 @@ func (d *Deliverer) report(ctx context.Context, r *models.Round, of *models.Deli
 
 // Tidy parks what has run out of time without a last attempt, and forgets what was parked long ago.
 func (d *Deliverer) Tidy(ctx context.Context) error {
-	d.mu.Lock()
-	for name, r := range d.receivers {
-		if r.busy == 0 && !d.failing(r) {
-			delete(d.receivers, name)
-		}
-	}
-	d.mu.Unlock()
 	now := d.store.Now()
 	parked, err := d.store.ParkExpired(ctx, now.Add(-grace))
 	if err != nil {

@@ -29,13 +29,14 @@ const patience = 3 * time.Minute
 type sender struct {
 	t     *testing.T
 	store *models.Store
-	user  string
+	user  string // whose the following is
 	log   *testground.Log
 	*notify.Deliverer
 
 	mu  sync.Mutex
 	now time.Time
 
+	client uuid.UUID
 	bank   models.Bank
 	method models.AccessMethod
 }
@@ -46,9 +47,8 @@ func newSender(t *testing.T, o notify.Options) *sender {
 	s.store = testground.Store(t, models.WithClock(s.time))
 	client, _, err := s.store.CreateClient(t.Context(), "client")
 	require.NoError(t, err)
-	user := models.User{ID: "U" + uuid.NewString(), ClientID: client.ID, Email: uuid.NewString(), PasswordHash: "-", CreatedAt: time.Now()}
-	require.NoError(t, s.store.DB.Create(&user).Error)
-	s.user = user.ID
+	s.client = client.ID
+	s.anotherUser()
 	s.bank = models.Bank{ID: models.NewID(), Kind: "BANK", Name: "Bank", Country: "DE"}
 	require.NoError(t, s.store.DB.Create(&s.bank).Error)
 	s.method = models.AccessMethod{ID: models.NewID(), BankID: s.bank.ID, Type: "API"}
@@ -57,6 +57,14 @@ func newSender(t *testing.T, o notify.Options) *sender {
 	o.Store, o.Logger = s.store, slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.Deliverer = notify.New(o)
 	return s
+}
+
+// anotherUser goes on with another user.
+func (s *sender) anotherUser() {
+	s.t.Helper()
+	user := models.User{ID: "U" + uuid.NewString(), ClientID: s.client, Email: uuid.NewString(), PasswordHash: "-", CreatedAt: time.Now()}
+	require.NoError(s.t, s.store.DB.Create(&user).Error)
+	s.user = user.ID
 }
 
 func (s *sender) time() time.Time {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -197,7 +198,7 @@ func TestWorkerDies(t *testing.T) {
 	s.announce(s.access(), 2)
 	_, err := s.store.QueueAnnounced(t.Context(), 10)
 	require.NoError(t, err)
-	limits := models.Limits{Rounds: 1, Lanes: 1, PerReceiver: 1}
+	limits := models.Limits{Rounds: 1, Strangers: 1, PerUser: 1, Lanes: 1}
 	held, err := s.store.Lease(t.Context(), s.time().Add(30*time.Second), limits)
 	require.NoError(t, err)
 	require.Len(t, held, 1) // and its worker is gone
@@ -327,6 +328,152 @@ func TestDeadReceiverCostsOthersNothing(t *testing.T) {
 	<-done
 }
 
+// hanging are receivers that never answer, and how many attempts hang there.
+func hanging(t *testing.T, n int) (uris []string, hang func() int) {
+	t.Helper()
+	var held atomic.Int32
+	gone := make(chan struct{})
+	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { held.Add(1); <-gone })}
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		go func() { _ = server.Serve(listener) }()
+		uris = append(uris, "http://"+listener.Addr().String())
+	}
+	t.Cleanup(func() { close(gone); server.Close() })
+	return uris, func() int { return int(held.Load()) }
+}
+
+// run lets the deliverer run until the test ends.
+func (s *sender) run() {
+	done := make(chan struct{})
+	ctx, stop := context.WithCancel(s.t.Context())
+	go func() { defer close(done); s.Run(ctx) }()
+	s.t.Cleanup(func() { stop(); <-done })
+}
+
+// A user with more receivers that hang than a worker serves at once: another's, which nobody has asked yet, is served.
+func TestUserWithManyHangingReceivers(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true, Patience: time.Hour})
+	s.run()
+	uris, hang := hanging(t, 300)
+	for _, uri := range uris {
+		s.observe(uri)
+	}
+	s.announce(s.access(), 2)
+	require.Eventually(t, func() bool { return hang() >= 32 }, patience, 10*time.Millisecond)
+	s.anotherUser()
+	live := newReceiver(t, s.time, always(http.StatusOK))
+	s.observe(live.URL)
+	s.announce(s.access(), 2)
+	require.Eventually(t, func() bool { return len(live.got()) == 2 }, patience, 10*time.Millisecond)
+	require.Equal(t, 32, hang())
+}
+
+// Many users whose receivers hang: one that is known to answer is served.
+func TestManyHangingReceivers(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true, Patience: time.Hour})
+	live := newReceiver(t, s.time, always(http.StatusOK))
+	s.observe(live.URL)
+	thing := s.access()
+	s.announce(thing, 1)
+	s.deliver()
+	require.Len(t, live.got(), 1)
+
+	s.run()
+	uris, hang := hanging(t, 300)
+	for i, uri := range uris {
+		if i%30 == 0 {
+			s.anotherUser()
+		}
+		s.observe(uri)
+		if i%30 == 29 {
+			s.announce(s.access(), 2)
+		}
+	}
+	require.Eventually(t, func() bool { return hang() >= 128 }, patience, 10*time.Millisecond)
+	s.announce(thing, 2)
+	require.Eventually(t, func() bool { return len(live.got()) == 3 }, patience, 10*time.Millisecond)
+	require.Equal(t, 128, hang())
+}
+
+// A receiver that takes what it gets, but slowly, is asked one thing at a time, like one that fails.
+func TestSlowReceiver(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true, Patience: time.Second})
+	var asked together
+	slow := false
+	r := newReceiver(t, s.time, func(http.ResponseWriter, *arrival) int {
+		defer asked.enter()()
+		if slow {
+			time.Sleep(600 * time.Millisecond) // more than half the patience
+		}
+		return http.StatusOK
+	})
+	for range 3 {
+		s.observe(r.URL)
+	}
+	thing := s.access()
+	s.announce(thing, 1)
+	s.deliver()
+	slow = true
+	s.announce(thing, 1)
+	s.deliver()
+	asked.forget()
+	s.announce(thing, 1)
+	s.deliver()
+	require.Equal(t, 1, asked.most)
+}
+
+// What one notification's path answers, or that it cannot be delivered at all, says nothing about the host: the others
+// are served there as before, two at a time here.
+func TestRefusalsAreNotTheHosts(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true, Patience: 5 * time.Second})
+	meet, gone := make(chan struct{}), make(chan struct{})
+	alone, refused := true, uuid.Nil
+	r := newReceiver(t, s.time, func(_ http.ResponseWriter, a *arrival) int {
+		switch {
+		case a.NotificationID == refused:
+			return http.StatusNotFound
+		case !alone:
+			select {
+			case meet <- struct{}{}:
+			case <-meet:
+			case <-gone:
+			}
+		}
+		return http.StatusOK
+	})
+	t.Cleanup(func() { close(gone) }) // runs before the server closes
+	s.observe(r.URL)
+	s.observe(r.URL)
+	thing, user := s.access(), s.user
+	s.announce(thing, 1)
+	s.deliver()
+
+	s.anotherUser()
+	first, _ := s.observe(r.URL)
+	refused = first.ID
+	sealed, _ := s.observe(r.URL)
+	require.NoError(t, s.store.DB.Exec(`UPDATE notifications SET target = 'x' WHERE id = ?`, sealed.ID).Error)
+	s.announce(s.access(), 1)
+	s.deliver()
+	var failures []string
+	require.NoError(t, s.store.DB.Raw(`SELECT last_error FROM notification_events ORDER BY last_error`).Scan(&failures).Error)
+	require.Equal(t, []string{"HTTP_404", "SEALED"}, failures)
+
+	s.user, alone = user, false
+	s.announce(thing, 1)
+	s.deliver()
+	require.Len(t, r.got(), 2+1+2)
+	var waiting int
+	require.NoError(t, s.store.DB.Raw(`SELECT count(*) FROM notification_events`).Row().Scan(&waiting))
+	require.Equal(t, 2, waiting, "the refused ones, since these met")
+}
+
 // What a receiver that hangs cannot be asked in time is parked all the same.
 func TestTooSlowForAllThatWaits(t *testing.T) {
 	t.Parallel()
@@ -358,17 +505,40 @@ func TestTooSlowForAllThatWaits(t *testing.T) {
 	require.Equal(t, "UNREACHABLE", failed)
 }
 
+// together counts how many are at something at the same time.
+type together struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (g *together) enter() (leave func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.now++
+	g.most = max(g.most, g.now)
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.now--
+	}
+}
+
+func (g *together) forget() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.most = 0
+}
+
 // How much of a receiver's time is taken: four deliveries of a notification, sixteen notifications, and one at all where
 // it failed.
 func TestAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSender(t, notify.Options{Loopback: true})
-	var now, most, failures atomic.Int64
+	var asked together
+	var failures atomic.Int64
 	answer := http.StatusOK
 	r := newReceiver(t, s.time, func(http.ResponseWriter, *arrival) int {
-		for n, seen := now.Add(1), most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
-		}
-		defer now.Add(-1)
+		defer asked.enter()()
 		if answer != http.StatusOK {
 			failures.Add(1)
 		}
@@ -380,7 +550,7 @@ func TestAtOnce(t *testing.T) {
 	}
 	s.deliver()
 	require.Len(t, r.got(), 30)
-	require.LessOrEqual(t, most.Load(), int64(4))
+	require.LessOrEqual(t, asked.most, 4)
 
 	for range 39 {
 		s.observe(r.URL)
@@ -389,12 +559,12 @@ func TestAtOnce(t *testing.T) {
 	answer = http.StatusInternalServerError
 	s.deliver()
 	require.Equal(t, int64(40), failures.Load())
-	require.LessOrEqual(t, most.Load(), int64(16))
-	most.Store(0)
+	require.LessOrEqual(t, asked.most, 16)
+	asked.forget()
 	s.advance(s.time().Add(10 * time.Second))
 	s.deliver()
 	require.Equal(t, int64(80), failures.Load())
-	require.Equal(t, int64(1), most.Load(), "one that fails is asked one thing at a time")
+	require.Equal(t, 1, asked.most, "one that fails is asked one thing at a time")
 	answer = http.StatusOK
 	s.advance(s.time().Add(time.Minute))
 	s.deliver()
