@@ -90,12 +90,10 @@ func (s *Server) UpdateNotification(c echo.Context, notificationID NotificationI
 	if err != nil {
 		return err
 	}
-	forbidden := false
-	n, target, err := s.store.UpdateNotification(ctx, who.user, id, func(n *models.Notification, t *models.Target) {
+	n, target, err := s.store.UpdateNotification(ctx, who.user, id, func(n *models.Notification, t *models.Target) error {
 		// Also where it is to observe something else: or what waits could be turned to whoever has this token.
 		if o, _ := parseObserveKey(n.ObserveKey); !who.may(o.scope) {
-			forbidden = true
-			return
+			return errForbidden
 		}
 		if key != "" {
 			n.ObserveKey = key
@@ -107,14 +105,15 @@ func (s *Server) UpdateNotification(c echo.Context, notificationID NotificationI
 			t.URI = body.NotifyURI
 		}
 		if body.RotateSecret {
-			t.Rotate(s.store.Now())
+			return t.Rotate(s.store.Now())
 		}
+		return nil
 	})
+	if errors.Is(err, models.ErrTooMany) {
+		return errState
+	}
 	if err != nil {
 		return err
-	}
-	if forbidden {
-		return errForbidden
 	}
 	wire := wireNotification(&n, &target)
 	if body.RotateSecret {

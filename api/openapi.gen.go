@@ -1012,7 +1012,7 @@ type NotificationChange struct {
 	// ObserveKey The path that is observed; see above.
 	ObserveKey ObserveKey `json:"observe_key,omitempty,omitzero"`
 
-	// RotateSecret Answers a new signing secret. For 24 hours, deliveries carry the signatures of both.
+	// RotateSecret Answers a new signing secret. For 24 hours, deliveries carry the signature of the one before, too. Ten times within these; then 1006.
 	RotateSecret bool   `json:"rotate_secret,omitempty,omitzero"`
 	State        string `json:"state,omitempty,omitzero"`
 }

@@ -85,7 +85,10 @@ func TestQueuedWhileTheReceiverChanges(t *testing.T) {
 	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) error {
 		changing := *s
 		changing.DB = tx
-		_, _, err := changing.UpdateNotification(t.Context(), a.UserID, n.ID, func(_ *models.Notification, to *models.Target) { to.URI = "https://new.example" })
+		_, _, err := changing.UpdateNotification(t.Context(), a.UserID, n.ID, func(_ *models.Notification, to *models.Target) error {
+			to.URI = "https://new.example"
+			return nil
+		})
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,26 +30,42 @@ type Notification struct {
 
 // A Target is where deliveries go, and what signs them.
 type Target struct {
-	URI           string    `json:"uri"`
-	Secret        string    `json:"secret"`             // "whsec_" and base64, as Standard Webhooks writes it
-	Previous      string    `json:"previous,omitempty"` // signs as well, until PreviousUntil
-	PreviousUntil time.Time `json:"previous_until,omitzero"`
+	URI      string           `json:"uri"`
+	Secret   string           `json:"secret"`             // "whsec_" and base64, as Standard Webhooks writes it
+	Replaced []ReplacedSecret `json:"replaced,omitempty"` // the newest first
 }
 
-// rotationOverlap is how long the secret before the present one signs, too.
-const rotationOverlap = 24 * time.Hour
+// A ReplacedSecret signs as well until a time.
+type ReplacedSecret struct {
+	Secret string    `json:"secret"`
+	Until  time.Time `json:"until"`
+}
 
-// Rotate replaces the secret.
-func (t *Target) Rotate(now time.Time) {
-	t.Previous, t.PreviousUntil, t.Secret = t.Secret, now.Add(rotationOverlap), newSigningSecret()
+const (
+	rotationOverlap = 24 * time.Hour // how long a replaced secret signs, too
+	maxReplaced     = 10             // that sign at a time: each adds 48 bytes to a header of every delivery
+)
+
+// Rotate replaces the secret. ErrTooMany: so many were replaced lately that one of them would have to stop signing early.
+func (t *Target) Rotate(now time.Time) error {
+	t.Replaced = slices.DeleteFunc(t.Replaced, func(r ReplacedSecret) bool { return !now.Before(r.Until) })
+	if len(t.Replaced) == maxReplaced {
+		return ErrTooMany
+	}
+	t.Replaced = slices.Insert(t.Replaced, 0, ReplacedSecret{t.Secret, now.Add(rotationOverlap)})
+	t.Secret = newSigningSecret()
+	return nil
 }
 
 // Secrets are those that sign at a time, the present one first.
 func (t *Target) Secrets(now time.Time) []string {
-	if t.Previous != "" && now.Before(t.PreviousUntil) {
-		return []string{t.Secret, t.Previous}
+	all := []string{t.Secret}
+	for _, r := range t.Replaced {
+		if now.Before(r.Until) {
+			all = append(all, r.Secret)
+		}
 	}
-	return []string{t.Secret}
+	return all
 }
 
 func newSigningSecret() string {
@@ -133,8 +150,9 @@ func (s *Store) Notification(ctx context.Context, user string, id uuid.UUID) (n 
 }
 
 // UpdateNotification changes one of a user's by what change does to it. What waits is due at another address at once, as
-// if it had never been tried, and an attempt that is under way at the old one counts for nothing. ErrNotFound.
-func (s *Store) UpdateNotification(ctx context.Context, user string, id uuid.UUID, change func(*Notification, *Target)) (n Notification, t Target, err error) {
+// if it had never been tried, and an attempt that is under way at the old one counts for nothing. ErrNotFound, and
+// change's own errors.
+func (s *Store) UpdateNotification(ctx context.Context, user string, id uuid.UUID, change func(*Notification, *Target) error) (n Notification, t Target, err error) {
 	return n, t, s.Transact(ctx, func(tx *gorm.DB) error {
 		err := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Take(&n, "id = ? AND user_id = ?", id, user).Error
 		if err != nil {
@@ -147,7 +165,9 @@ func (s *Store) UpdateNotification(ctx context.Context, user string, id uuid.UUI
 			return err
 		}
 		before := t.URI
-		change(&n, &t)
+		if err := change(&n, &t); err != nil {
+			return err
+		}
 		if err := s.sealTarget(&n, t); err != nil {
 			return err
 		}

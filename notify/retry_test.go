@@ -215,6 +215,11 @@ func TestWorkerDies(t *testing.T) {
 	require.ErrorIs(t, s.store.Settle(t.Context(), held[0], []models.Result{{}}), models.ErrOvertaken, "and if it was only slow, it changes nothing")
 }
 
+// turnTo changes where a notification's deliveries go.
+func turnTo(uri string) func(*models.Notification, *models.Target) error {
+	return func(_ *models.Notification, to *models.Target) error { to.URI = uri; return nil }
+}
+
 // Another address is tried at once with what waits; a deleted notification with nothing.
 func TestChangedReceiver(t *testing.T) {
 	t.Parallel()
@@ -225,7 +230,7 @@ func TestChangedReceiver(t *testing.T) {
 	s.announce(s.access(), 3)
 	s.deliver()
 	require.Len(t, bad.got(), 1)
-	_, _, err := s.store.UpdateNotification(t.Context(), s.user, n.ID, func(_ *models.Notification, to *models.Target) { to.URI = good.URL })
+	_, _, err := s.store.UpdateNotification(t.Context(), s.user, n.ID, turnTo(good.URL))
 	require.NoError(t, err)
 	s.deliver()
 	require.Len(t, good.got(), 3)
@@ -267,7 +272,7 @@ func TestChangedReceiverInheritsNothing(t *testing.T) {
 	go func() { third <- s.Deliver(context.WithoutCancel(t.Context())) }()
 	<-hangs
 
-	_, _, err := s.store.UpdateNotification(t.Context(), s.user, n.ID, func(_ *models.Notification, to *models.Target) { to.URI = good.URL })
+	_, _, err := s.store.UpdateNotification(t.Context(), s.user, n.ID, turnTo(good.URL))
 	require.NoError(t, err)
 	other := notify.New(notify.Options{Store: s.store, Loopback: true, Logger: slog.New(slog.DiscardHandler)})
 	require.NoError(t, other.Deliver(t.Context()))
@@ -590,7 +595,7 @@ func TestNotificationsComeAndGo(t *testing.T) {
 				for range 4 {
 					n, _, err := s.store.CreateNotification(ctx, s.user, models.ObserveAccesses, r.URL, "")
 					if err == nil {
-						_, _, err = s.store.UpdateNotification(ctx, s.user, n.ID, func(_ *models.Notification, to *models.Target) { to.URI += "/other" })
+						_, _, err = s.store.UpdateNotification(ctx, s.user, n.ID, turnTo(r.URL+"/other"))
 					}
 					if err != nil && !errors.Is(err, models.ErrNotFound) { // the other one has deleted all
 						t.Errorf("come: %v", err)

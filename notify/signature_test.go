@@ -25,7 +25,7 @@ console.log(JSON.stringify(deliveries.map(({ secret, body, headers }) => {
 	try { new Webhook(secret).verify(body, headers); return ""; } catch (e) { return e.message; }
 })));`
 
-// Signatures hold against the public library, and for 24 hours after a rotation against both secrets.
+// Signatures hold against the public library, and for 24 hours after each rotation against the secrets before, too.
 func TestSignatures(t *testing.T) {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
@@ -43,24 +43,32 @@ func TestSignatures(t *testing.T) {
 	s := newSender(t, notify.Options{Loopback: true})
 	r := newReceiver(t, s.time, always(http.StatusOK))
 	n, target := s.observe(r.URL)
-	before, rotatedAt := target.Secret, s.time().Add(-23*time.Hour)
+	before := target.Secret
 	send := func() arrival {
 		s.announce(s.access(), 1)
 		s.deliver()
 		all := r.got()
 		return all[len(all)-1]
 	}
+	rotate := func(ago time.Duration) string {
+		_, target, err := s.store.UpdateNotification(t.Context(), s.user, n.ID, func(_ *models.Notification, to *models.Target) error {
+			return to.Rotate(s.time().Add(-ago))
+		})
+		require.NoError(t, err)
+		return target.Secret
+	}
 	plain := send()
-	_, target, err = s.store.UpdateNotification(t.Context(), s.user, n.ID, func(_ *models.Notification, to *models.Target) { to.Rotate(rotatedAt) })
-	require.NoError(t, err)
-	both := send()
-	_, target, err = s.store.UpdateNotification(t.Context(), s.user, n.ID, func(_ *models.Notification, to *models.Target) {
-		to.PreviousUntil = s.time() // as if the day were over
+	between := rotate(23 * time.Hour)
+	present := rotate(22 * time.Hour)
+	all := send()
+	_, _, err = s.store.UpdateNotification(t.Context(), s.user, n.ID, func(_ *models.Notification, to *models.Target) error {
+		to.Replaced[1].Until = s.time() // as if its day were over
+		return nil
 	})
 	require.NoError(t, err)
-	rotated := send()
-	require.Len(t, strings.Fields(both.header.Get("webhook-signature")), 2)
-	require.Len(t, strings.Fields(rotated.header.Get("webhook-signature")), 1)
+	later := send()
+	require.Len(t, strings.Fields(all.header.Get("webhook-signature")), 3)
+	require.Len(t, strings.Fields(later.header.Get("webhook-signature")), 2)
 
 	type check struct {
 		Secret  string            `json:"secret"`
@@ -77,15 +85,17 @@ func TestSignatures(t *testing.T) {
 		checks, want = append(checks, check{secret, body, headers}), append(want, good)
 	}
 	add(before, plain, string(plain.body), true)
-	add(target.Secret, plain, string(plain.body), false)
+	add(present, plain, string(plain.body), false)
 	add(before, plain, strings.Replace(string(plain.body), "ACTIVE", "REVOKED", 1), false)
-	add(before, both, string(both.body), true)
-	add(target.Secret, both, string(both.body), true)
-	add(before, rotated, string(rotated.body), false)
-	add(target.Secret, rotated, string(rotated.body), true)
-	stolen := rotated
+	for _, secret := range []string{before, between, present} {
+		add(secret, all, string(all.body), true)
+	}
+	add(before, later, string(later.body), false)
+	add(between, later, string(later.body), true)
+	add(present, later, string(later.body), true)
+	stolen := later
 	stolen.header = plain.header
-	add(before, stolen, string(rotated.body), false)
+	add(before, stolen, string(later.body), false)
 
 	input, err := json.Marshal(checks)
 	require.NoError(t, err)
