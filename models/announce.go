@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,6 +21,19 @@ const (
 	ObserveAccesses            = "/rest/accesses"
 	ObserveAccess              = "/rest/accesses/%s"
 )
+
+// alike are the observe keys that tell the same as one of them does: of all things, and of the one whose id takes the
+// place of %s.
+func alike(key string) (ofAll, ofOne string) {
+	switch {
+	case strings.HasSuffix(key, "/transactions"):
+		return ObserveTransactions, ObserveAccountTransactions
+	case strings.HasPrefix(key, ObserveAccesses):
+		return ObserveAccesses, ObserveAccess
+	default: // nothing else tells the same
+		return key, key
+	}
+}
 
 // AccessEvent is why an access is announced.
 type AccessEvent string
@@ -46,7 +60,7 @@ func AnnounceAccess(tx *gorm.DB, access uuid.UUID, event AccessEvent, set map[st
 		return fmt.Errorf("read the access that is announced: %w", err)
 	}
 	var observers []observer
-	err = tx.Raw(`SELECT id, observe_key FROM notifications WHERE user_id = ? AND observe_key IN ? ORDER BY id FOR KEY SHARE`,
+	err = tx.Raw(`SELECT id, observe_key FROM notifications WHERE user_id = ? AND observe_key IN ? ORDER BY id FOR SHARE`,
 		a.UserID, []string{ObserveAccesses, fmt.Sprintf(ObserveAccess, access)}).Scan(&observers).Error
 	if err != nil {
 		return fmt.Errorf("look who observes the access: %w", err)
@@ -71,7 +85,7 @@ func announceSync(tx *gorm.DB, sync uuid.UUID) error {
 	err := tx.Raw(`SELECT n.id, n.observe_key, y.access_id, y.status, y.trigger, (y.error->>'code')::integer AS error_code
 		FROM synchronizations y JOIN accesses a ON a.id = y.access_id
 		JOIN notifications n ON n.user_id = a.user_id AND n.observe_key = ?
-		WHERE y.id = ? AND NOT y.disable_notifications ORDER BY n.id FOR KEY SHARE OF n`, ObserveSyncs, sync).Scan(&rows).Error
+		WHERE y.id = ? AND NOT y.disable_notifications ORDER BY n.id FOR SHARE OF n`, ObserveSyncs, sync).Scan(&rows).Error
 	if err != nil {
 		return fmt.Errorf("look who observes the synchronization: %w", err)
 	}
@@ -105,7 +119,7 @@ func announceAccount(tx *gorm.DB, sync, account uuid.UUID) error {
 		JOIN notifications n ON n.user_id = k.user_id AND (n.observe_key IN ? AND w.transactions_added + w.transactions_modified + w.transactions_removed > 0
 			OR n.observe_key = ? AND w.balance_changed)
 		WHERE w.sync_id = ? AND w.account_id = ? AND k.deleted_at IS NULL AND NOT y.disable_notifications
-		ORDER BY n.id FOR KEY SHARE OF n`, transactions, balance, sync, account).Scan(&rows).Error
+		ORDER BY n.id FOR SHARE OF n`, transactions, balance, sync, account).Scan(&rows).Error
 	if err != nil {
 		return fmt.Errorf("look who observes the account: %w", err)
 	}
@@ -141,7 +155,8 @@ type notificationEvent struct {
 // TableName is the entity's long name.
 func (notificationEvent) TableName() string { return "notification_events" }
 
-// announce puts a delivery for each observer into the outbox. The thing's row is locked, and so are the observers.
+// announce puts a delivery for each observer into the outbox. The thing's row is locked, and so are the observers: what
+// they observe does not change meanwhile.
 func announce(tx *gorm.DB, observers []observer, thing uuid.UUID, data map[string]any) error {
 	if len(observers) == 0 {
 		return nil

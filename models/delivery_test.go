@@ -55,6 +55,17 @@ func lease(t *testing.T, s *models.Store, limits models.Limits) (leased []uuid.U
 	return leased
 }
 
+// untilDoneOrWaiting returns when what answers over done has, or waits for a lock.
+func untilDoneOrWaiting(t *testing.T, s *models.Store, done <-chan error) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var waits bool
+		err := s.Pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits)
+		return len(done) == 1 || err == nil && waits
+	}, time.Minute, 5*time.Millisecond)
+}
+
 // Receivers take turns, and the one that has waited longest is first; so it is among the notifications of one.
 func TestLongestWaitingIsFirst(t *testing.T) {
 	t.Parallel()
@@ -93,12 +104,7 @@ func TestQueuedWhileTheReceiverChanges(t *testing.T) {
 			return err
 		}
 		go func() { _, err := s.QueueAnnounced(context.WithoutCancel(t.Context()), 10); done <- err }()
-		require.Eventually(t, func() bool {
-			var waits bool
-			err := s.Pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
-				WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits)
-			return len(done) == 1 || err == nil && waits
-		}, time.Minute, 5*time.Millisecond)
+		untilDoneOrWaiting(t, s, done)
 		return nil
 	}))
 	require.NoError(t, <-done)

@@ -149,9 +149,9 @@ func (s *Store) Notification(ctx context.Context, user string, id uuid.UUID) (n 
 	return n, found(s.DB.WithContext(ctx).Take(&n, "id = ? AND user_id = ?", id, user).Error, "the notification")
 }
 
-// UpdateNotification changes one of a user's by what change does to it. What waits is due at another address at once, as
-// if it had never been tried, and an attempt that is under way at the old one counts for nothing. ErrNotFound, and
-// change's own errors.
+// UpdateNotification changes one of a user's by what change does to it. Where it observes something else then, what waits
+// and is none of that is dropped. Where it has another address, what waits is due there at once, as if it had never been
+// tried, and an attempt that is under way at the old one counts for nothing. ErrNotFound, and change's own errors.
 func (s *Store) UpdateNotification(ctx context.Context, user string, id uuid.UUID, change func(*Notification, *Target) error) (n Notification, t Target, err error) {
 	return n, t, s.Transact(ctx, func(tx *gorm.DB) error {
 		err := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Take(&n, "id = ? AND user_id = ?", id, user).Error
@@ -164,7 +164,7 @@ func (s *Store) UpdateNotification(ctx context.Context, user string, id uuid.UUI
 		if t, err = s.OpenTarget(&n); err != nil {
 			return err
 		}
-		before := t.URI
+		key, uri := n.ObserveKey, t.URI
 		if err := change(&n, &t); err != nil {
 			return err
 		}
@@ -174,18 +174,43 @@ func (s *Store) UpdateNotification(ctx context.Context, user string, id uuid.UUI
 		if err := tx.Model(&n).Select("observe_key", "receiver", "state", "target").Updates(&n).Error; err != nil {
 			return fmt.Errorf("change the notification: %w", err)
 		}
-		if t.URI == before {
-			return nil
+		if n.ObserveKey != key {
+			if err := turnToKey(tx, &n, key); err != nil {
+				return err
+			}
 		}
-		err = tx.Exec(`UPDATE notification_events SET next_at = ?, attempts = 0 WHERE notification_id = ? AND next_at IS NOT NULL`, tx.NowFunc(), id).Error
-		if err == nil {
-			err = tx.Exec(`UPDATE notification_queues SET receiver = ?, next_at = ?, lease = NULL WHERE notification_id = ?`, n.Receiver, tx.NowFunc(), id).Error
-		}
-		if err != nil {
-			return fmt.Errorf("let the waiting deliveries go to the new receiver: %w", err)
+		if t.URI != uri {
+			return turnToReceiver(tx, &n)
 		}
 		return nil
 	})
+}
+
+// turnToKey lets what waits go out under the notification's key, as far as that tells of it as the one before did. What
+// is dropped of a lane is all of it.
+func turnToKey(tx *gorm.DB, n *Notification, before string) error {
+	ofAll, ofOne := alike(before)
+	err := tx.Exec(`DELETE FROM notification_events WHERE notification_id = ? AND ? NOT IN (?, format(?, thing))`, n.ID, n.ObserveKey, ofAll, ofOne).Error
+	if err == nil {
+		err = tx.Exec(`UPDATE notification_events SET observe_key = ? WHERE notification_id = ?`, n.ObserveKey, n.ID).Error
+	}
+	if err != nil {
+		return fmt.Errorf("let the waiting deliveries follow the observe key: %w", err)
+	}
+	return nil
+}
+
+// turnToReceiver lets what waits go to the notification's receiver, at once.
+func turnToReceiver(tx *gorm.DB, n *Notification) error {
+	now := tx.NowFunc()
+	err := tx.Exec(`UPDATE notification_events SET next_at = ?, attempts = 0 WHERE notification_id = ? AND next_at IS NOT NULL`, now, n.ID).Error
+	if err == nil {
+		err = tx.Exec(`UPDATE notification_queues SET receiver = ?, next_at = ?, lease = NULL WHERE notification_id = ?`, n.Receiver, now, n.ID).Error
+	}
+	if err != nil {
+		return fmt.Errorf("let the waiting deliveries go to the new receiver: %w", err)
+	}
+	return nil
 }
 
 // DeleteNotification deletes one of a user's, with what waits for it. ErrNotFound.
