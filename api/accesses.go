@@ -188,22 +188,11 @@ func (s *Server) ForgetSecrets(c echo.Context, accessID AccessID) error {
 	if err != nil {
 		return err
 	}
-	err = s.store.Transact(ctx, func(tx *gorm.DB) error {
-		access.SaveCredentials = false // or the next synchronization would store them again
-		if err := tx.Model(&access).Update("save_credentials", false).Error; err != nil {
-			return err
-		}
-		// And so would the one that runs.
-		err := tx.Model(&models.Synchronization{}).Where("access_id = ? AND save_secrets AND ended_at IS NULL", access.ID).
-			Update("save_secrets", false).Error
-		if err != nil {
-			return err
-		}
-		return models.ForgetSecrets(tx, access.ID)
-	})
+	err = s.store.Transact(ctx, func(tx *gorm.DB) error { return models.ForgetSecrets(tx, access.ID) })
 	if err != nil {
-		return fmt.Errorf("forget the secrets: %w", err)
+		return err
 	}
+	access.SaveCredentials = false
 	return s.answerAccess(c, http.StatusOK, access, nil)
 }
 

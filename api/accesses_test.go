@@ -112,18 +112,45 @@ func (w *world) requireOwed(access string) {
 	require.NoError(w.t, err)
 }
 
-// The last word counts: what a running synchronization was to store is forgotten at its end, too.
+// The last word counts: what a running synchronization was to store is forgotten at its end, too, and so it is by those
+// that come after it. Until then it goes on with what it was given.
 func TestForgettingWhileRunning(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	u := w.tenant().user()
-	access := u.access()
-	started := u.do("POST", "/rest/accesses/"+access+"/syncs", map[string]any{"credentials": map[string]any{"pin": "12345"}, "save_secrets": true}).
-		expect(http.StatusCreated)
-	u.do("POST", "/rest/accesses/"+access+"/remove_pin", nil).expect(http.StatusOK)
-	_, err := w.store.End(t.Context(), uuid.MustParse(started.body["id"].(string)), 30005)
-	require.NoError(t, err)
-	for _, item := range u.do("GET", "/rest/accesses/"+access+"/credentials", nil).at("credentials").([]any) {
-		require.NotEqual(t, "pin", item.(map[string]any)["key"])
+	for name, forget := range map[string]func(access, pin string){
+		"remove_pin": func(access, pin string) {
+			u.do("POST", access+"/remove_pin", nil).expect(http.StatusOK)
+		},
+		"the credential": func(access, pin string) {
+			u.do("PATCH", access+"/credentials/"+pin, map[string]any{"status": "REVOKED"}).expect(http.StatusOK)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id := u.do("POST", "/rest/accesses", map[string]any{"access_method_id": methodID, "save_credentials": true,
+				"credentials": map[string]string{"login": "jane", "pin": "12345"}}).expect(http.StatusCreated).body["id"].(string)
+			access := "/rest/accesses/" + id
+			stored := func() map[any]string {
+				ids := make(map[any]string)
+				for _, item := range u.do("GET", access+"/credentials", nil).expect(http.StatusOK).at("credentials").([]any) {
+					credential := item.(map[string]any)
+					ids[credential["key"]] = credential["id"].(string)
+				}
+				return ids
+			}
+			sync := uuid.MustParse(idOf(u.sync(id))) // save_secrets: as save_credentials says
+			forget(access, stored()["pin"])
+			session, err := w.store.OpenSession(t.Context(), sync)
+			require.NoError(t, err)
+			require.Equal(t, "12345", session.Conversation.Credentials["pin"])
+			_, err = w.store.End(t.Context(), sync, 0)
+			require.NoError(t, err)
+			require.Contains(t, stored(), "login")
+			require.NotContains(t, stored(), "pin")
+
+			_, err = w.store.End(t.Context(), uuid.MustParse(idOf(u.sync(id))), 30005)
+			require.NoError(t, err)
+			require.NotContains(t, stored(), "pin", "nobody said that it be stored again")
+		})
 	}
 }

@@ -54,17 +54,19 @@ func (s *Server) RevokeCredential(c echo.Context, accessID AccessID, credentialI
 		return errNotFound
 	}
 	var credential models.Credential
-	err = s.store.DB.WithContext(ctx).Take(&credential, "id = ? AND access_id = ? AND sync_id IS NULL", id, access.ID).Error
-	if err == nil {
-		if err := s.store.DB.WithContext(ctx).Delete(&credential).Error; err != nil {
-			return fmt.Errorf("delete the credential: %w", err)
+	err = s.store.Transact(ctx, func(tx *gorm.DB) error {
+		if err := tx.Take(&credential, "id = ? AND access_id = ? AND sync_id IS NULL", id, access.ID).Error; err != nil {
+			return err
 		}
+		return models.ForgetSecrets(tx, access.ID, credential.Key)
+	})
+	if err == nil {
 		revoked := wireCredential(credential)
 		revoked.Status = CredentialStatusREVOKED
 		return c.JSON(http.StatusOK, revoked)
 	}
 	if !errors.Is(err, gorm.ErrRecordNotFound) {
-		return fmt.Errorf("read the credential: %w", err)
+		return fmt.Errorf("revoke the credential: %w", err)
 	}
 	consent, ended, err := s.store.RevokeConsent(ctx, access.ID, id)
 	if err != nil {

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -60,7 +61,7 @@ type Credential struct {
 	SyncID    *uuid.UUID // given for this synchronization only
 	Key       string
 	IsSecret  bool
-	Keep      bool // false: forgotten at the end of the next synchronization
+	Keep      bool // false: forgotten at the end of its synchronization, or of the next one
 	Value     []byte
 	CreatedAt time.Time
 }
@@ -98,9 +99,25 @@ func (s *Store) StoredCredentials(ctx context.Context, access uuid.UUID) (all []
 	return all, s.DB.WithContext(ctx).Where("access_id = ? AND sync_id IS NULL", access).Order("created_at, id").Find(&all).Error
 }
 
-// ForgetSecrets deletes the stored secrets of an access; logins stay.
-func ForgetSecrets(tx *gorm.DB, access uuid.UUID) error {
-	return tx.Where("access_id = ? AND is_secret AND sync_id IS NULL", access).Delete(&Credential{}).Error
+// ForgetSecrets deletes what is stored of an access under the given keys, or all its secrets where none is given; then
+// logins stay. It is the client's last word: a synchronization that runs goes on with what it was given and does not store
+// it at its end, and later ones store nothing that they are not told to.
+func ForgetSecrets(tx *gorm.DB, access uuid.UUID, keys ...string) error {
+	// First, since it locks the access: a synchronization begins or ends before or after.
+	if err := tx.Model(&Access{}).Where("id = ?", access).Update("save_credentials", false).Error; err != nil {
+		return fmt.Errorf("withdraw the leave to store secrets: %w", err)
+	}
+	forgotten := tx.Where("access_id = ? AND is_secret", access)
+	if len(keys) > 0 {
+		forgotten = tx.Where("access_id = ? AND key IN ?", access, keys)
+	}
+	if err := tx.Where(forgotten).Delete(&Credential{}, "sync_id IS NULL").Error; err != nil {
+		return fmt.Errorf("forget the stored secrets: %w", err)
+	}
+	if err := tx.Model(&Credential{}).Where(forgotten).Update("keep", false).Error; err != nil {
+		return fmt.Errorf("let the running synchronization store no secrets: %w", err)
+	}
+	return nil
 }
 
 // A Consent is what the bank granted. Its id at the bank is part of the access's sealed bank state.

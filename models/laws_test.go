@@ -236,7 +236,7 @@ func TestSecretsAreKeptAsAsked(t *testing.T) {
 			id, err := queue(s, a.ID)
 			require.NoError(t, err)
 			require.NoError(t, s.DB.Exec(`UPDATE synchronizations SET save_secrets = ? WHERE id = ?`, c.save, id).Error)
-			require.NoError(t, s.PutCredentials(s.DB, a.ID, &id, map[string]string{"pin": "given"}, fields, false))
+			require.NoError(t, s.PutCredentials(s.DB, a.ID, &id, map[string]string{"pin": "given"}, fields, c.save != nil && *c.save))
 			session, err := s.OpenSession(t.Context(), id)
 			require.NoError(t, err)
 			require.Equal(t, map[string]string{"login": "erika", "pin": "given"}, session.Conversation.Credentials)

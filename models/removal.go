@@ -24,7 +24,7 @@ func (s *Store) HideAccess(tx *gorm.DB, access uuid.UUID) (ended Ended, err erro
 		return ended, err
 	}
 	if err := ForgetSecrets(tx, access); err != nil {
-		return ended, fmt.Errorf("forget the secrets: %w", err)
+		return ended, err
 	}
 	var accounts []uuid.UUID
 	err = tx.Raw(`UPDATE accounts SET deleted_at = ? WHERE access_id = ? AND deleted_at IS NULL RETURNING id`, now, access).Scan(&accounts).Error

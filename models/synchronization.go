@@ -351,21 +351,21 @@ func attemptFailed(tx *gorm.DB, access uuid.UUID, failure *SyncError) error {
 	return nil
 }
 
-// settleSecrets forgets what was given for this synchronization, or stores it where the client said save_secrets and
-// the bank did not refuse it.
+// settleSecrets forgets what was given for this synchronization, or stores it where the client said save_secrets, has not
+// taken it back (ForgetSecrets), and the bank did not refuse it.
 func settleSecrets(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
 	if y.SaveSecrets != nil {
 		refused := failure != nil && failure.refusesCredentials()
 		if !*y.SaveSecrets {
-			if err := ForgetSecrets(tx, y.AccessID); err != nil {
+			err := tx.Where("access_id = ? AND is_secret AND sync_id IS NULL", y.AccessID).Delete(&Credential{}).Error
+			if err != nil {
 				return fmt.Errorf("forget the stored secrets: %w", err)
 			}
 		} else if !refused {
 			err := tx.Exec(`DELETE FROM credentials WHERE access_id = ? AND sync_id IS NULL AND key IN
-				(SELECT key FROM credentials WHERE sync_id = ?)`, y.AccessID, y.ID).Error
+				(SELECT key FROM credentials WHERE sync_id = ? AND keep)`, y.AccessID, y.ID).Error
 			if err == nil {
-				err = tx.Model(&Credential{}).Where("sync_id = ?", y.ID).
-					Updates(map[string]any{"sync_id": nil, "keep": true}).Error
+				err = tx.Model(&Credential{}).Where("sync_id = ? AND keep", y.ID).Update("sync_id", nil).Error
 			}
 			if err == nil {
 				err = tx.Model(&Credential{}).Where("access_id = ? AND sync_id IS NULL", y.AccessID).Update("keep", true).Error
