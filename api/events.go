@@ -30,8 +30,7 @@ func (s *Server) StreamSync(c echo.Context, accessID AccessID, syncID SyncID, pa
 	defer unsubscribe()
 	ctx, cancel := context.WithTimeout(c.Request().Context(), streamLife)
 	defer cancel()
-	sync, err := s.sync(ctx, callerOf(c).user, access, id)
-	if err != nil {
+	if _, err := s.sync(ctx, callerOf(c).user, access, id); err != nil {
 		return err
 	}
 	stream := http.NewResponseController(c.Response().Writer)
@@ -46,7 +45,8 @@ func (s *Server) StreamSync(c echo.Context, accessID AccessID, syncID SyncID, pa
 		if err != nil {
 			return s.broken(c, err)
 		}
-		if sync, err = s.sync(ctx, callerOf(c).user, access, id); err != nil {
+		sync, err := s.sync(ctx, callerOf(c).user, access, id)
+		if err != nil {
 			return s.broken(c, err)
 		}
 		// Writing to a caller who does not read must not go on for ever.
