@@ -23,12 +23,11 @@ import (
 )
 
 const (
-	atOnce          = 256              // notifications that one process serves at the same time
-	atOnceStrangers = 128              // of those, at receivers that are not known to answer
-	atOnceUser      = 32               // of those, one user's
-	atOnceReceiver  = 16               // of those, at one receiver (host and port) that is known to answer
-	atOnceLanes     = 4                // deliveries of one notification at the same time
-	leaseTime       = 30 * time.Second // longer than a round takes: Patience, and storing the results
+	atOnce          = 256 // notifications that one process serves at the same time
+	atOnceStrangers = 128 // of those, at receivers that are not known to answer
+	atOnceUser      = 32  // of those, one user's
+	atOnceReceiver  = 16  // of those, at one receiver (host and port) that is known to answer
+	atOnceLanes     = 4   // deliveries of one notification at the same time
 	pause           = 200 * time.Millisecond
 	queueBatch      = 1000
 	knownFor        = time.Hour           // how long a receiver that answered is known to
@@ -50,6 +49,7 @@ type Options struct {
 	Meter    metric.Meter  // nil: none
 	Resolver *net.Resolver // nil: the machine's
 	Patience time.Duration // for connecting, sending and answering; 0: 10 s
+	Storing  time.Duration // at most, of the results; 0: 20 s. A lease is both
 }
 
 // A Deliverer delivers. Any number of them may work on one database.
@@ -63,6 +63,7 @@ type Deliverer struct {
 	store     *models.Store
 	transport *http.Transport
 	patience  time.Duration
+	storing   time.Duration
 	log       *slog.Logger
 
 	counted metric.Int64Counter
@@ -85,7 +86,10 @@ func New(o Options) *Deliverer {
 	if o.Patience == 0 {
 		o.Patience = 10 * time.Second
 	}
-	d := &Deliverer{store: o.Store, transport: newTransport(o), patience: o.Patience, log: o.Logger,
+	if o.Storing == 0 {
+		o.Storing = 20 * time.Second
+	}
+	d := &Deliverer{store: o.Store, transport: newTransport(o), patience: o.Patience, storing: o.Storing, log: o.Logger,
 		ended: make(chan struct{}, 1), receivers: make(map[string]*receiver), users: make(map[string]int)}
 	if d.log == nil {
 		d.log = slog.Default()
@@ -114,7 +118,8 @@ func (d *Deliverer) observeOldest(ctx context.Context, o metric.Float64Observer)
 	return nil
 }
 
-// Run delivers until ctx ends; then it returns when the attempts under way are over, which takes ten seconds at most.
+// Run delivers until ctx ends; then it returns when the attempts under way are over, which takes half a minute
+// at most: as long as a lease, even where the database hangs.
 //
 // It looks into the database five times a second rather than listening to it: two index probes cost less than a
 // notification of the database's own in every transaction that announces something.
@@ -164,7 +169,7 @@ func (d *Deliverer) begin(ctx context.Context) (begun int, err error) {
 	if limits.Rounds == 0 {
 		return 0, nil
 	}
-	rounds, err := d.store.Lease(ctx, d.store.Now().Add(leaseTime), limits)
+	rounds, err := d.store.Lease(ctx, d.store.Now().Add(d.patience+d.storing), limits)
 	if err != nil {
 		return 0, err
 	}
@@ -263,7 +268,9 @@ func (d *Deliverer) round(ctx context.Context, r *models.Round) {
 	}
 	attempts.Wait()
 	took = time.Since(begun)
-	err = d.store.Settle(ctx, r, results)
+	settling, cancel := context.WithTimeout(ctx, d.storing)
+	defer cancel()
+	err = d.store.Settle(settling, r, results)
 	if errors.Is(err, models.ErrOvertaken) {
 		d.log.InfoContext(ctx, "deliveries were too slow for their lease, or their notification is gone or has another address", "notification_id", r.Notification.ID)
 		return

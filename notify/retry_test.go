@@ -215,6 +215,48 @@ func TestWorkerDies(t *testing.T) {
 	require.ErrorIs(t, s.store.Settle(t.Context(), held[0], []models.Result{{}}), models.ErrOvertaken, "and if it was only slow, it changes nothing")
 }
 
+// A database that hangs while results are stored does not keep a worker from stopping; the deliveries come again.
+func TestDatabaseHangs(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true, Storing: time.Second})
+	ctx, stop := context.WithCancel(t.Context())
+	hold, err := s.store.Pool.Begin(t.Context())
+	require.NoError(t, err)
+	held := make(chan error, 1)
+	r := newReceiver(t, s.time, func(_ http.ResponseWriter, a *arrival) int {
+		if ctx.Err() == nil { // the first time
+			_, err := hold.Exec(ctx, `SELECT FROM notification_queues FOR UPDATE`)
+			held <- err
+			stop()
+		}
+		return http.StatusOK
+	})
+	s.observe(r.URL)
+	s.announce(s.access(), 1)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.Run(ctx)
+	}()
+	require.NoError(t, <-held)
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		require.NoError(t, hold.Rollback(t.Context()))
+		require.Fail(t, "it waits for the database for ever")
+	}
+	require.Contains(t, s.log.String(), "they will be delivered again")
+
+	require.NoError(t, hold.Rollback(t.Context()))
+	s.advance(s.time().Add(12 * time.Second)) // the patience with a receiver, and that with the database
+	deadline := time.Now().Add(patience)
+	for len(r.got()) < 2 { // the database still has to notice that nobody waits for its answer any more
+		require.True(t, time.Now().Before(deadline), "it is not delivered again")
+		s.deliver()
+	}
+	require.Equal(t, r.got()[0].EventID, r.got()[1].EventID)
+}
+
 // turnTo changes where a notification's deliveries go.
 func turnTo(uri string) func(*models.Notification, *models.Target) error {
 	return func(_ *models.Notification, to *models.Target) error { to.URI = uri; return nil }
