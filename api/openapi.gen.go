@@ -686,14 +686,14 @@ type AutoSync struct {
 	// NextSyncAt Where it is on, when the next one runs. Absent: there is none before the bank's consent ends, at `consent.expires_at`.
 	NextSyncAt Timestamp `json:"next_sync_at,omitempty,omitzero"`
 
-	// Reason Why it is off.
+	// Reason Why it is off. Of several reasons, the first in the order of this list.
 	Reason AutoSyncReason `json:"reason,omitempty,omitzero"`
 
 	// RemainingToday Reads without the customer that the bank's daily limit still lets happen: four in any 24 hours, or what the bank granted. Synchronizations with the header PSU-IP-Address do not count.
 	RemainingToday int `json:"remaining_today"`
 }
 
-// AutoSyncReason Why it is off.
+// AutoSyncReason Why it is off. Of several reasons, the first in the order of this list.
 type AutoSyncReason string
 
 // Balance defines model for Balance.

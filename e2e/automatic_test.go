@@ -124,7 +124,7 @@ func TestAutomaticEndsWhereTheCustomerIsNeeded(t *testing.T) {
 	require.Equal(t, 10009, codeOf(y))
 	require.Equal(t, "NEEDS_AUTH", c.at("/rest/accesses/" + access)["status"])
 	_, reason, _, _ := c.autoSync(access)
-	require.Contains(t, []string{"USER_ACTION_REQUIRED", "CONSENT_EXPIRED"}, reason)
+	require.Equal(t, "CONSENT_EXPIRED", reason, "what he has to renew")
 	for range 3 {
 		s.bank.Advance(24 * time.Hour)
 		require.Zero(t, s.sweep().Started)
@@ -300,7 +300,7 @@ func TestWrongStoredPIN(t *testing.T) {
 		_, reason, _, _ := c.autoSync(access)
 		if manually {
 			require.Equal(t, 10009, codeOf(y))
-			require.Equal(t, "USER_ACTION_REQUIRED", reason)
+			require.Equal(t, "CONSENT_EXPIRED", reason)
 			require.Equal(t, logins, s.bank.Counters().Logins[login], "no PIN without the customer")
 			require.Equal(t, 10001, codeOf(c.finish(c.start(access, object{}))), "the stored one")
 			_, reason, _, _ = c.autoSync(access)

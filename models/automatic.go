@@ -22,14 +22,15 @@ import (
 // DailyReads is how often a bank has to let an access be read in any 24 hours without its customer (RTS Art. 36(5)(b)).
 const DailyReads = 4
 
-// Reasons for which automatic synchronization of an access is off (API.md, "Accesses").
+// Reasons for which automatic synchronization of an access is off (API.md, "Accesses"). Of several it is the first in this
+// order: what the client has to do something about before the others matter.
 const (
-	NoStoredSecrets    = "NO_STORED_SECRETS"
-	ConsentExpired     = "CONSENT_EXPIRED" // or spent, or revoked: the bank lets nobody read
-	UpgradePending     = "UPGRADE_PENDING"
-	WrongCredentials   = "WRONG_CREDENTIALS"
-	UserActionRequired = "USER_ACTION_REQUIRED"
-	Disabled           = "DISABLED" // by the client, who deleted every account or wants none read by itself
+	UpgradePending     = "UPGRADE_PENDING"      // the method is over, with its consent and its secrets
+	Disabled           = "DISABLED"             // by the client, who deleted every account or wants none read by itself
+	WrongCredentials   = "WRONG_CREDENTIALS"    // the bank refused the login or the PIN: tried again, they may block the customer
+	ConsentExpired     = "CONSENT_EXPIRED"      // or spent, or revoked: the bank lets nobody read before the customer was there
+	NoStoredSecrets    = "NO_STORED_SECRETS"    // the customer may leave them on the same occasion
+	UserActionRequired = "USER_ACTION_REQUIRED" // whatever else the bank wants of the customer
 )
 
 // AutoSync is how it stands about an access's automatic synchronization.
@@ -48,26 +49,27 @@ type AutoSync struct {
 // AutoSyncs tells how it stands about accesses' automatic synchronization, at the time of tx's clock.
 func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, error) {
 	now := tx.NowFunc()
-	var all []AutoSync
+	var all []struct {
+		AutoSync  `gorm:"embedded"`
+		Obstacles obstacles `gorm:"embedded"`
+	}
 	err := tx.Raw(`
 		SELECT a.id AS access_id, a.bank_id, a.upgrade_announced, p.access_method_id AS upgrade_to,
 		       greatest(0, b.allowed - b.used) AS remaining, r.retry_at,
 		       CASE WHEN c.valid_until <= n.at THEN NULL ELSE n.at END AS next_sync_at,
 		       EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.ended_at IS NULL) AS running,
-		       coalesce(CASE
-		           WHEN p.access_id IS NOT NULL THEN 'UPGRADE_PENDING'
-		           WHEN NOT (SELECT coalesce(bool_or(k.deleted_at IS NULL AND k.supported AND k.auto_sync), true) FROM accounts k WHERE k.access_id = a.id)
-		                THEN 'DISABLED'
-		           WHEN a.stopped_by IS NOT NULL THEN a.stopped_by
-		           WHEN m.protocol = 'XS2A' AND a.status <> 'NEW' AND (c.id IS NULL OR c.valid_until <= @now OR a.consent ->> 'recurring' = 'false')
-		                THEN 'CONSENT_EXPIRED'
-		           -- Also where the bank's consent opens everything without them: they are the customer's leave.
-		           WHEN EXISTS (SELECT FROM jsonb_array_elements(m.credentials) f
-		                WHERE (f ->> 'is_secret')::boolean AND NOT (f ->> 'is_optional')::boolean
-		                AND NOT EXISTS (SELECT FROM credentials x WHERE x.access_id = a.id AND x.sync_id IS NULL AND x.keep AND x.key = f ->> 'key'))
-		                THEN 'NO_STORED_SECRETS'
-		           WHEN a.status <> 'ACTIVE' THEN 'USER_ACTION_REQUIRED'
-		       END, '') AS reason
+		       p.access_id IS NOT NULL AS superseded,
+		       NOT (SELECT coalesce(bool_or(k.deleted_at IS NULL AND k.supported AND k.auto_sync), true)
+		            FROM accounts k WHERE k.access_id = a.id) AS unwanted,
+		       coalesce(a.stopped_by = @refused, false) AS refused,
+		       m.protocol = 'XS2A' AND a.status <> 'NEW' AND (c.id IS NULL OR coalesce(c.valid_until <= @now, false)
+		            OR coalesce(a.consent ->> 'recurring' = 'false', false)) AS without_consent,
+		       -- Also where the bank's consent opens everything without them: they are the customer's leave.
+		       EXISTS (SELECT FROM jsonb_array_elements(m.credentials) f
+		            WHERE (f ->> 'is_secret')::boolean AND NOT (f ->> 'is_optional')::boolean
+		            AND NOT EXISTS (SELECT FROM credentials x WHERE x.access_id = a.id AND x.sync_id IS NULL AND x.keep AND x.key = f ->> 'key'))
+		            AS without_secrets,
+		       a.status <> 'ACTIVE' OR a.stopped_by IS NOT NULL AS stopped
 		FROM accesses a
 		JOIN access_methods m ON m.id = a.access_method_id
 		LEFT JOIN pending_upgrades p ON p.access_id = a.id AND p.superseded_from <= @now
@@ -82,15 +84,46 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 			SELECT CASE WHEN b.used >= b.allowed THEN b.ends[b.used - b.allowed + 1] + interval '24 hours' ELSE 'epoch' END AS retry_at) r
 		CROSS JOIN LATERAL (SELECT greatest(a.next_sync_at, r.retry_at, @now) AS at) n
 		WHERE a.id IN @accesses`,
-		map[string]any{"now": now, "dayAgo": now.Add(-24 * time.Hour), "daily": DailyReads, "accesses": accesses}).Scan(&all).Error
+		map[string]any{"now": now, "dayAgo": now.Add(-24 * time.Hour), "daily": DailyReads, "refused": WrongCredentials,
+			"accesses": accesses}).Scan(&all).Error
 	if err != nil {
 		return nil, fmt.Errorf("read how it stands about automatic synchronization: %w", err)
 	}
 	byAccess := make(map[uuid.UUID]AutoSync, len(all))
 	for _, a := range all {
-		byAccess[a.AccessID] = a
+		a.Reason = a.Obstacles.reason()
+		byAccess[a.AccessID] = a.AutoSync
 	}
 	return byAccess, nil
+}
+
+// obstacles are what speaks against an access's automatic synchronization.
+type obstacles struct {
+	Superseded     bool // its method is, by one that the access can take
+	Unwanted       bool // there is no account to read
+	Refused        bool // the bank did not take the login or the PIN
+	WithoutConsent bool // where the bank wants one, and for more than one time
+	WithoutSecrets bool // where the method has some
+	Stopped        bool // the bank wants the customer, for whatever reason
+}
+
+// reason is the one that is told; "": nothing speaks against it.
+func (o obstacles) reason() string {
+	switch {
+	case o.Superseded:
+		return UpgradePending
+	case o.Unwanted:
+		return Disabled
+	case o.Refused:
+		return WrongCredentials
+	case o.WithoutConsent:
+		return ConsentExpired
+	case o.WithoutSecrets:
+		return NoStoredSecrets
+	case o.Stopped:
+		return UserActionRequired
+	}
+	return ""
 }
 
 // AutoLimits bound how many automatic synchronizations run at once. What is beyond them waits in the database, where it

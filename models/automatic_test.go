@@ -3,6 +3,7 @@ package models_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -73,6 +74,45 @@ func TestNextSyncIsWhenItRuns(t *testing.T) {
 	require.Zero(t, at(next.Add(-time.Microsecond)))
 	require.Equal(t, next, standing(t, s, a).NextSyncAt, "it stays what it was")
 	require.Equal(t, 1, at(next))
+}
+
+// reasons are those for which automatic synchronization is off, in the order in which they are told, and what makes each.
+var reasons = []struct{ reason, update string }{
+	{models.UpgradePending, `WITH by AS (
+			INSERT INTO access_methods (id, bank_id, position, type, in_psd2_scope, configurable_consent, requires_account_identifiers, protocol, url, connection)
+			SELECT gen_random_uuid(), bank_id, 1, type, true, true, false, protocol, url, connection FROM access_methods WHERE id = @method RETURNING id)
+		UPDATE access_methods SET superseded_by = by.id, superseded_from = DATE '2026-01-01' FROM by WHERE access_methods.id = @method`},
+	{models.Disabled, `UPDATE accounts SET auto_sync = false WHERE access_id = @access`},
+	{models.WrongCredentials, `UPDATE accesses SET status = 'NEEDS_AUTH', stopped_by = 'WRONG_CREDENTIALS' WHERE id = @access`},
+	{models.ConsentExpired, `UPDATE consents SET status = 'EXPIRED', ended_at = @now WHERE access_id = @access`},
+	{models.NoStoredSecrets, `UPDATE access_methods SET credentials = '[{"key": "pin", "label": {"de": "PIN"}, "is_secret": true, "is_optional": false}]'
+		WHERE id = @method`},
+	{models.UserActionRequired, `UPDATE accesses SET status = 'NEEDS_AUTH', stopped_by = 'USER_ACTION_REQUIRED' WHERE id = @access`},
+}
+
+// TestReasons: whatever comes together, the reason is what the client has to do something about first.
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for all := range 1 << len(reasons) {
+		like := access(t, s)
+		a := due(t, s, like, 1)[0]
+		account := models.Account{ID: models.NewID(), UserID: like.UserID, AccessID: a, BankID: like.BankID, Identity: "x", ResourceID: "x",
+			Type: "Giro account", AutoSync: true, Supported: true, CreatedAt: s.Now()}
+		require.NoError(t, s.DB.Create(&account).Error)
+		var together []string
+		for i, r := range slices.Backward(reasons) {
+			if all&(1<<i) != 0 {
+				require.NoError(t, s.DB.Exec(r.update, map[string]any{"access": a, "method": like.AccessMethodID, "now": s.Now()}).Error)
+				together = append(together, r.reason)
+			}
+		}
+		first := ""
+		if len(together) > 0 {
+			first = together[len(together)-1]
+		}
+		require.Equal(t, first, standing(t, s, a).Reason, "%s", together)
+	}
 }
 
 // TestBanksAtTheirLimitHideNobody: however many of them have something due, and for however long.
