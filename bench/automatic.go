@@ -15,6 +15,9 @@ import (
 	"kontoflow/workflows"
 )
 
+// defaultPace is the default of AUTO_SYNC_PER_SECOND: how many are started at once, and so how many are looked at.
+const defaultPace = 4
+
 // sweepGrowth compares what a due access costs the sweep where 1,000 accesses are stored and where 1,000,000 are: from
 // the look at the index to the start of the workflow, which nobody works on.
 func sweepGrowth(ctx context.Context, s *stack) ([]result, error) {
@@ -92,7 +95,7 @@ func (w *world) sweep(ctx context.Context, due int) (float64, error) {
 	begun, started := time.Now(), 0
 	for {
 		looked := time.Now()
-		found, err := w.store.StartDue(ctx, models.AutoLimits{PerBank: due, Whole: 10 * due})
+		found, err := w.store.StartDue(ctx, models.AutoLimits{PerBank: due, Whole: 10 * due, Starts: defaultPace})
 		if err != nil {
 			return 0, err
 		}

@@ -141,8 +141,15 @@ type Due struct {
 	Waiting  bool      // more is due: beyond the limits, or locked by somebody else at this moment
 }
 
-// duePage bounds the accesses that one transaction of StartDue holds.
-const duePage = 200
+// page is how many accesses one transaction of StartDue examines and holds: some more than are to be started, as not
+// every one that is due may be.
+func (l AutoLimits) page() int {
+	const most, each = 200, 4
+	if l.Starts == 0 {
+		return most
+	}
+	return min(most, each*l.Starts)
+}
 
 // StartDue stores synchronizations for accesses that are due: of a bank the longest due first, and of the banks those of
 // which the fewest run. Each access that was due has another next_sync_at after it: no access is examined twice for the
@@ -229,12 +236,12 @@ func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool,
 			-- No more than the bank's part of the page, and one that tells whether there are more.
 			ORDER BY a.next_sync_at LIMIT greatest(0, least(due.room, 1 + @page / due.banks)) + 1) d
 		ORDER BY beyond, due.n + d.place, d.next_sync_at LIMIT @page`,
-		map[string]any{"now": tx.NowFunc(), "perBank": limits.PerBank, "page": duePage + 1}).Scan(&found).Error
+		map[string]any{"now": tx.NowFunc(), "perBank": limits.PerBank, "page": limits.page() + 1}).Scan(&found).Error
 	if err != nil {
 		return nil, false, fmt.Errorf("look for due accesses: %w", err)
 	}
 	for _, f := range found {
-		if f.Beyond || len(ids) >= min(limits.Whole-f.Running, duePage) {
+		if f.Beyond || len(ids) >= min(limits.Whole-f.Running, limits.page()) {
 			waiting = true
 			break
 		}

@@ -201,6 +201,25 @@ func TestStartsOfOneCall(t *testing.T) {
 	}
 }
 
+// TestWorkOfOneCall: as few accesses as are to be started are examined and held, however many are due; those that are off
+// among them do not keep the others from being reached.
+func TestWorkOfOneCall(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ids := due(t, s, access(t, s), 50)
+	require.NoError(t, s.DB.Exec(`UPDATE accesses SET stopped_by = 'WRONG_CREDENTIALS' WHERE id IN ?`, ids[:40]).Error)
+	limits := plenty
+	limits.Starts = 2
+	for started := 0; started < 10; {
+		found, err := s.StartDue(t.Context(), limits)
+		require.NoError(t, err)
+		require.Positive(t, found.Examined)
+		require.LessOrEqual(t, found.Examined, 4*limits.Starts)
+		started += len(found.Started)
+		require.Equal(t, started < 10, found.Waiting)
+	}
+}
+
 // TestQueuesHideNoLostStart: a manual synchronization whose start was lost is found behind any number of automatic ones
 // that wait for a worker.
 func TestQueuesHideNoLostStart(t *testing.T) {
