@@ -162,7 +162,7 @@ func TestSynchronizationNeedsCredentials(t *testing.T) {
 	u.do("POST", path, nil).expect(http.StatusCreated)
 }
 
-func TestPresenceOfTheUserIsSealed(t *testing.T) {
+func TestPresenceOfTheUserIsSealedAndForgotten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	u := w.tenant().user()
@@ -176,6 +176,10 @@ func TestPresenceOfTheUserIsSealed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, providers.PSU{IPAddress: "2001:db8::7", UserAgent: "Firefox"}, b.Conversation.PSU)
 	require.Equal(t, map[string]string{"login": "jane", "pin": "12345"}, b.Conversation.Credentials)
+	y, err = w.store.End(t.Context(), id, 0)
+	require.NoError(t, err)
+	require.Nil(t, y.PSU)
+	require.False(t, y.Unattended, "what it has cost is still known")
 }
 
 func TestWaitAnswersAtOnce(t *testing.T) {

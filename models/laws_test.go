@@ -3,6 +3,8 @@ package models_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -273,9 +275,78 @@ func TestAnswerOnce(t *testing.T) {
 	require.Error(t, err, "AWAIT_AUTH does not lead to COMPLETED")
 	_, err = s.End(ctx, id, providers.CodeExpired)
 	require.NoError(t, err)
+	_, err = s.Answer(ctx, challenge.ID)
+	require.ErrorIs(t, err, models.ErrNotFound, "it is forgotten")
 	require.NoError(t, s.PutAnswer(ctx, challenge.ID, providers.Answer{Value: "1"}), "the same again, late")
 	require.ErrorIs(t, s.PutAnswer(ctx, challenge.ID, providers.Answer{Value: "2"}), models.ErrAnswered)
 	require.ErrorIs(t, s.PutAnswer(ctx, models.NewID(), providers.Answer{Value: "2"}), models.ErrEdge)
+}
+
+// The customer answers at the very moment of the end: nothing is stored that nobody will forget.
+func TestAnswerMeetsTheEnd(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	id, err := queue(s, access(t, s).ID)
+	require.NoError(t, err)
+	session, err := s.OpenSession(t.Context(), id)
+	require.NoError(t, err)
+	var challenge *models.Challenge
+	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) (err error) {
+		challenge, err = session.Ask(tx, &providers.Challenge{Type: providers.Embedded, Format: providers.FormatText}, time.Now().Add(time.Minute))
+		return err
+	}))
+	answered := make(chan error, 1)
+	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) error {
+		if err := tx.Exec(`UPDATE challenges SET status = 'CLOSED' WHERE id = ?`, challenge.ID).Error; err != nil { // as End does
+			return err
+		}
+		go func() { answered <- s.PutAnswer(t.Context(), challenge.ID, providers.Answer{Value: "1"}) }()
+		require.Eventually(t, func() bool {
+			var waits bool
+			err := s.DB.Raw(`SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits).Error
+			return err == nil && waits || len(answered) > 0
+		}, time.Minute, 10*time.Millisecond)
+		return nil
+	}))
+	require.ErrorIs(t, <-answered, models.ErrEdge)
+	_, err = s.Answer(t.Context(), challenge.ID)
+	require.ErrorIs(t, err, models.ErrNotFound)
+}
+
+// A database from before forgets what it holds of those that have ended, and nothing of the others.
+func TestMigrationForgets(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	script, err := fs.ReadFile(models.Migrations(), "00009_forgotten_at_the_end.sql")
+	require.NoError(t, err)
+	up, down, _ := strings.Cut(string(script), "-- +goose Down")
+	conn, err := s.Pool.Acquire(t.Context())
+	require.NoError(t, err)
+	defer conn.Release()
+	execute := func(statements string) {
+		_, err := conn.Conn().PgConn().Exec(t.Context(), statements).ReadAll()
+		require.NoError(t, err)
+	}
+	execute(down)
+	kept := make(map[uuid.UUID]bool)
+	for _, ended := range []bool{true, false} {
+		id, err := queue(s, access(t, s).ID)
+		require.NoError(t, err)
+		execute(fmt.Sprintf(`UPDATE synchronizations SET psu = 'x' WHERE id = '%[1]s';
+			INSERT INTO challenges (id, sync_id, ordinal, type, status, content, expires_at) VALUES ('%[1]s', '%[1]s', 1, 'EMBEDDED', 'ANSWERED', 'x', now());
+			INSERT INTO answers (challenge_id, value) VALUES ('%[1]s', 'x');`, id))
+		if ended {
+			execute(fmt.Sprintf(`UPDATE synchronizations SET status = 'FAILED', error = '{}', ended_at = now() WHERE id = '%s'`, id))
+		}
+		kept[id] = !ended
+	}
+	execute(up)
+	for id, kept := range kept {
+		var psu, value []byte
+		require.NoError(t, s.DB.Raw(`SELECT y.psu, w.value FROM synchronizations y JOIN answers w ON w.challenge_id = y.id WHERE y.id = ?`, id).Row().Scan(&psu, &value))
+		require.Equal(t, kept, psu != nil)
+		require.Equal(t, kept, value != nil)
+	}
 }
 
 func ExampleSyncStatus_Ended() {

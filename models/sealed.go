@@ -10,15 +10,16 @@ import (
 )
 
 // The sealed columns: each ciphertext opens in its own row and column only.
-func credentialPlace(id uuid.UUID) vault.Context { return place("credentials", "value", id) }
-func connectionPlace(id uuid.UUID) vault.Context { return place("access_methods", "connection", id) }
-func bankStatePlace(id uuid.UUID) vault.Context  { return place("accesses", "bank_state", id) }
-func psuPlace(id uuid.UUID) vault.Context        { return place("synchronizations", "psu", id) }
-func dialogPlace(id uuid.UUID) vault.Context     { return place("bank_sessions", "dialog", id) }
-func challengePlace(id uuid.UUID) vault.Context  { return place("challenges", "content", id) }
-func answerPlace(id uuid.UUID) vault.Context     { return place("answers", "value", id) }
-func revocationPlace(id uuid.UUID) vault.Context { return place("revocations", "state", id) }
-func targetPlace(id uuid.UUID) vault.Context     { return place("notifications", "target", id) }
+func credentialPlace(id uuid.UUID) vault.Context  { return place("credentials", "value", id) }
+func connectionPlace(id uuid.UUID) vault.Context  { return place("access_methods", "connection", id) }
+func bankStatePlace(id uuid.UUID) vault.Context   { return place("accesses", "bank_state", id) }
+func psuPlace(id uuid.UUID) vault.Context         { return place("synchronizations", "psu", id) }
+func dialogPlace(id uuid.UUID) vault.Context      { return place("bank_sessions", "dialog", id) }
+func challengePlace(id uuid.UUID) vault.Context   { return place("challenges", "content", id) }
+func answerPlace(id uuid.UUID) vault.Context      { return place("answers", "value", id) }
+func fingerprintPlace(id uuid.UUID) vault.Context { return place("answers", "fingerprint", id) }
+func revocationPlace(id uuid.UUID) vault.Context  { return place("revocations", "state", id) }
+func targetPlace(id uuid.UUID) vault.Context      { return place("notifications", "target", id) }
 func cursorPlace(sync, account uuid.UUID) vault.Context {
 	return vault.Context{Table: "synchronization_accounts", Column: "cursor", Row: sync.String() + "/" + account.String()}
 }

@@ -68,7 +68,7 @@ type Synchronization struct {
 	DisableNotifications bool
 	RedirectURI          *string
 	State                *string // the client's own, appended to RedirectURI
-	PSU                  []byte  `gorm:"column:psu"` // sealed providers.PSU; nil: the user is absent
+	PSU                  []byte  `gorm:"column:psu"` // sealed providers.PSU; nil: the user is absent, or it has ended
 	Unattended           bool    // the bank counts it: the customer's address is not known
 	IdempotencyKey       *string
 	RequestHash          []byte
@@ -128,7 +128,7 @@ func Transition(tx *gorm.DB, id uuid.UUID, to SyncStatus, set map[string]any) er
 	case Running:
 		columns["started_at"] = gorm.Expr("coalesce(started_at, ?)", now)
 	case Completed, Failed:
-		columns["ended_at"] = now
+		columns["ended_at"], columns["psu"] = now, nil
 	}
 	for column, value := range set {
 		columns[column] = value
@@ -227,8 +227,9 @@ func (e *SyncError) json() string {
 }
 
 // End finishes a synchronization; code 0 means that nothing failed as a whole. What accounts had not ended fail
-// with it; accounts that all failed sink it with the first one's error. It closes the open challenge, keeps or forgets
-// the secrets as the client wished, and sets the access's status. Called again, it answers the same.
+// with it; accounts that all failed sink it with the first one's error. It closes the open challenge, forgets what the
+// customer answered, keeps or forgets the secrets as the client wished, and sets the access's status. Called again, it
+// answers the same.
 func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronization, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
 		// In the order in which an access is hidden, and in which a page is stored: both may be happening right now.
@@ -284,6 +285,10 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		}
 		if err := tx.Model(&Challenge{}).Where("sync_id = ? AND status = 'OPEN'", id).Update("status", "CLOSED").Error; err != nil {
 			return fmt.Errorf("close the challenge: %w", err)
+		}
+		err = tx.Exec(`UPDATE answers SET value = NULL WHERE challenge_id IN (SELECT id FROM challenges WHERE sync_id = ?)`, id).Error
+		if err != nil {
+			return fmt.Errorf("forget the answers: %w", err)
 		}
 		if err := tx.Exec(`UPDATE bank_sessions SET dialog = NULL, failure = NULL, version = version + 1, updated_at = now() WHERE sync_id = ?`, id).Error; err != nil {
 			return fmt.Errorf("forget the dialog: %w", err)
