@@ -226,7 +226,7 @@ func (m *month) live() {
 			case was.NextSyncAt.After(done):
 				require.Equal(m.t, was.NextSyncAt, is.NextSyncAt, "nothing ran before its time")
 			case !was.NextSyncAt.After(looked):
-				require.True(m.t, is.NextSyncAt.After(looked), "what was due ran")
+				require.True(m.t, is.NextSyncAt.After(looked) || is.NextSyncAt.IsZero(), "what was due ran")
 			}
 		}
 	}
