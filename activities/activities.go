@@ -29,7 +29,8 @@ type Activities struct {
 	// StartSync starts a stored synchronization's workflow.
 	StartSync  func(context.Context, models.SyncRef) error
 	AutoLimits models.AutoLimits
-	AutoPace   int // automatic synchronizations started in a second; 0: as fast as it goes
+	AutoPace   int           // automatic synchronizations started in a second; 0: as fast as it goes
+	AutoFor    time.Duration // after which StartDue leaves what waits to the next run; 0: 5 minutes
 	Log        *slog.Logger
 }
 

@@ -16,8 +16,9 @@ const consentsAtOnce = 100
 
 // StartDueOutcome is what a look at the due accesses came to.
 type StartDueOutcome struct {
-	Examined int // accesses that were due
-	Started  int // of them: synchronizations started
+	Examined int  // accesses that were due
+	Started  int  // of them: synchronizations started
+	Waiting  bool `json:",omitempty"` // more is due
 }
 
 // TendConsentsOutcome is what a look at the consents came to.
@@ -26,15 +27,22 @@ type TendConsentsOutcome struct {
 	Expired int
 }
 
-// StartDue starts automatic synchronizations until none is due, evenly where there is a pace. What is due beyond the limits
-// starts as others end; a synchronization that was stored and whose workflow could not be started is started by the
-// worker's sweep.
+// startsFor is how long StartDue goes on: banks may be slow for hours, and consents are looked after between two runs.
+const startsFor = 5 * time.Minute
+
+// StartDue starts automatic synchronizations until none is due, or for some minutes, evenly where there is a pace. What is
+// due beyond the limits starts as others end; a synchronization that was stored and whose workflow could not be started is
+// started by the worker's sweep.
 func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err error) {
 	defer beat(ctx)()
 	limits, pace := a.AutoLimits, rate.NewLimiter(rate.Inf, 1)
 	if a.AutoPace > 0 {
 		limits.Starts = a.AutoPace // those of a second
 		pace.SetLimit(rate.Limit(a.AutoPace))
+	}
+	begun, goesOn := time.Now(), startsFor
+	if a.AutoFor > 0 {
+		goesOn = a.AutoFor
 	}
 	for {
 		due, err := a.Store.StartDue(ctx, limits)
@@ -56,12 +64,13 @@ func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err err
 		}
 		out.Examined += due.Examined
 		out.Started += len(due.Started)
+		out.Waiting = due.Waiting
 		wait := time.Second
 		switch {
+		case due.Examined == 0 && !due.Waiting, time.Since(begun) >= goesOn:
+			return out, nil
 		case due.Examined > 0:
 			wait = 0
-		case !due.Waiting:
-			return out, nil
 		}
 		if err := pause(ctx, wait); err != nil { // a worker that stops leaves the rest to another one
 			return out, err

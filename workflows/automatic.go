@@ -22,7 +22,8 @@ type AutomaticSynchronizationsOutcome struct {
 }
 
 // AutomaticSynchronizations looks after consents that end, and starts the synchronizations that are due. The Schedule
-// that EnsureSchedule makes runs it, one at a time; which accesses are due is the database's to know.
+// that EnsureSchedule makes runs it, one at a time; which accesses are due is the database's to know. What banks have no
+// room for within some minutes waits for the next run.
 func AutomaticSynchronizations(ctx workflow.Context) (out AutomaticSynchronizationsOutcome, err error) {
 	detail(ctx, "looking after consents")
 	err = workflow.ExecuteActivity(sweeping.options(ctx, "warn of consents that end, close those that have ended"), a.TendConsents).

@@ -29,7 +29,8 @@ var (
 	reading = limits{attempt: 2 * time.Hour, heartbeat: 20 * time.Second, first: time.Second, longest: 30 * time.Second, attempts: 6}
 	// What is only between us and the database succeeds some day.
 	finishing = limits{attempt: 20 * time.Second, first: time.Second, longest: time.Minute}
-	// Starting what is due goes on as long as something is; where it broke off, the next attempt goes on.
+	// Page by page, as long as there is something to do; starting what is due comes back after minutes. Where it broke off,
+	// the next attempt goes on.
 	sweeping = limits{attempt: time.Hour, heartbeat: 20 * time.Second, first: time.Second, longest: 30 * time.Second, attempts: 10}
 	// Ending a consent is owed to the customer: a bank that is down is asked again, every hour at last, until the consent
 	// ends by itself (activities.RevokeConsent knows when).
