@@ -388,6 +388,30 @@ func TestNothingLeftToRead(t *testing.T) {
 	require.Equal(t, models.Disabled, standing(t, s, a).Reason)
 }
 
+// TestWarnings: owners hear once of a consent that ends within a week; not of one that the bank gave for one time, by whose
+// end nothing is lost.
+func TestWarnings(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	like := access(t, s)
+	observe(t, s, like.UserID, models.ObserveAccesses)
+	ids := due(t, s, like, 4)
+	end := s.Now().AddDate(0, 0, 3)
+	require.NoError(t, s.DB.Exec(`UPDATE consents SET valid_until = ? WHERE access_id IN ?`, end, ids[:3]).Error)
+	for id, consent := range map[uuid.UUID]models.ConsentRequest{ids[1]: {Recurring: true, Period: 90}, ids[2]: {Recurring: false}} {
+		require.NoError(t, s.DB.Model(&models.Access{ID: id}).Select("consent").Updates(&models.Access{Consent: &consent}).Error)
+	}
+	for _, want := range []int{2, 0} {
+		warned, err := s.WarnOfConsents(t.Context(), 10)
+		require.NoError(t, err)
+		require.Equal(t, want, warned)
+	}
+	warning := func(access uuid.UUID) map[string]any {
+		return map[string]any{"access_id": access.String(), "event": "CONSENT_EXPIRING", "status": "ACTIVE", "expires_at": models.WireTime(end)}
+	}
+	require.ElementsMatch(t, []map[string]any{warning(ids[0]), warning(ids[1])}, announced(t, s, models.ObserveAccesses))
+}
+
 // TestConsentsOfRunningSynchronizations: whoever may be renewing a consent at this moment keeps it until he is done.
 func TestConsentsOfRunningSynchronizations(t *testing.T) {
 	t.Parallel()

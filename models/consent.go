@@ -20,12 +20,12 @@ type endingConsent struct {
 }
 
 // WarnOfConsents announces consents that end within a week, each once for its end: a bank that lets it be renewed sets
-// another end. It answers how many of at most limit there were.
+// another end. One that was asked for once has served by then. It answers how many of at most limit there were.
 func (s *Store) WarnOfConsents(ctx context.Context, limit int) (warned int, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
 		now := tx.NowFunc()
-		ending, err := lockEnding(tx, `c.warned_of IS DISTINCT FROM c.valid_until AND c.valid_until > ? AND c.valid_until <= ?`,
-			limit, now, now.Add(consentWarning))
+		ending, err := lockEnding(tx, `c.warned_of IS DISTINCT FROM c.valid_until AND c.valid_until > ? AND c.valid_until <= ?
+			AND coalesce((a.consent ->> 'recurring')::boolean, true)`, limit, now, now.Add(consentWarning))
 		if err != nil {
 			return err
 		}
