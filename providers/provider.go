@@ -61,7 +61,8 @@ type Conversation struct {
 	PSU         PSU
 	// Interactive says that the customer can be asked. Without him a step that needs him ends in NeedsUser: no consent and no
 	// authorisation is begun at the bank, and no TAN or push message is called forth where that can be known beforehand.
-	// Where the bank wants him for more, the last DaysWithoutSCA are read.
+	// Where the bank wants him for more, the last DaysWithoutSCA are read. It also says that somebody waits: of what shares the
+	// bank's Connection.RequestsPerSecond, the interactive goes first.
 	Interactive bool
 	Consent     Consent // what is asked for
 	Redirect    Redirect

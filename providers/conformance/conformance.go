@@ -9,8 +9,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,6 +92,17 @@ func (g *ground) connection(bank string) providers.Connection {
 	}
 	g.t.Fatalf("the sandbox has no bank %q with an access method of type %s", bank, g.adapter.Type)
 	return providers.Connection{}
+}
+
+// counted counts the requests that the bank gets from here on.
+func (g *ground) counted() *atomic.Int32 {
+	var asked atomic.Int32
+	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		g.bank.Handler().ServeHTTP(w, r)
+	}))
+	g.t.Cleanup(g.server.Close)
+	return &asked
 }
 
 // A worker plays Kontoflow's part: it holds the state as it would be sealed, and calls the adapter.

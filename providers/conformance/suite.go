@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -504,13 +501,7 @@ func Run(t *testing.T, adapter Adapter) {
 		t.Parallel()
 		const pace = 10 // a second
 		g := newGround(t, adapter)
-		var asked atomic.Int32
-		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			asked.Add(1)
-			g.bank.Handler().ServeHTTP(w, r)
-		}))
-		t.Cleanup(front.Close)
-		g.server = front
+		asked := g.counted()
 		begun := time.Now()
 		var group sync.WaitGroup
 		failed := make([]error, 3) // synchronizations at once
@@ -523,6 +514,42 @@ func Run(t *testing.T, adapter Adapter) {
 		require.NoError(t, errors.Join(failed...))
 		require.Greater(t, int(asked.Load()), pace)
 		require.GreaterOrEqual(t, time.Since(begun), time.Duration(asked.Load()-1)*time.Second/pace)
+	})
+
+	t.Run("what somebody waits for goes before the background", func(t *testing.T) {
+		t.Parallel()
+		g := newGround(t, adapter)
+		asked := g.counted()
+		known := make([]*worker, 12)
+		for i := range known {
+			known[i] = g.newWorker(adapter.Bank, fmt.Sprintf("exempt+%d", i))
+			require.NoError(t, known[i].connect())
+			known[i].conv.Connection.RequestsPerSecond = 10
+		}
+		manual, background := known[0], known[1:]
+		asked.Store(0)
+		_, err := manual.attended().synchronize()
+		require.NoError(t, err)
+		alone := asked.Load()
+
+		ctx, stop := context.WithCancel(t.Context())
+		var group sync.WaitGroup
+		for _, w := range background {
+			group.Go(func() {
+				for ctx.Err() == nil { // refused or not: it asks
+					_, _ = w.unattended().synchronize()
+				}
+			})
+		}
+		require.Eventually(t, func() bool { return asked.Load() > alone+5 }, time.Minute, time.Millisecond)
+		asked.Store(0)
+		_, err = manual.attended().synchronize()
+		among := asked.Load()
+		stop()
+		group.Wait()
+		require.NoError(t, err)
+		// Between two requests of the manual one, nobody may be waiting for a moment; in one queue it were eleven for each.
+		require.LessOrEqual(t, among, 4*alone)
 	})
 
 	t.Run("a bank is not polled sooner than it likes", func(t *testing.T) {

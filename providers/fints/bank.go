@@ -40,7 +40,7 @@ func (p *provider) dial(c *providers.Connection) (*bank, error) {
 // post carries a message to the bank and its answer back, both as base64 ("Sicherheitsverfahren PIN/TAN", chapter B.1,
 // and the HTTPS profile of "Formals"). An error that leaves open whether the bank processed the message is a *lost.
 func (t *talk) post(ctx context.Context, doing string, wire []byte) ([]byte, error) {
-	if err := t.bank.Turn(ctx, doing); err != nil {
+	if err := t.bank.Turn(ctx, doing, t.conv.Interactive); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.options.WholeTimeout)

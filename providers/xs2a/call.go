@@ -58,7 +58,7 @@ type reply struct {
 
 // send makes the request, and turns everything but a 2xx answer into a classified error.
 func (t *talk) send(ctx context.Context, c call) (*reply, error) {
-	if err := t.bank.Turn(ctx, c.doing); err != nil {
+	if err := t.bank.Turn(ctx, c.doing, t.conv.Interactive); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.options.WholeTimeout)

@@ -107,7 +107,7 @@ func (t *talk) exchangeCode(ctx context.Context, code string, repeated bool) err
 	}
 	config := t.oauthConfig(g.TokenURL)
 	config.RedirectURL = g.Redirect
-	if err := t.bank.Turn(ctx, "exchange the code"); err != nil {
+	if err := t.bank.Turn(ctx, "exchange the code", t.conv.Interactive); err != nil {
 		return err
 	}
 	ctx, cancel := t.oauthContext(ctx)
@@ -140,7 +140,7 @@ func (t *talk) refreshToken(ctx context.Context) error {
 	if old == nil {
 		return nil
 	}
-	if err := t.bank.Turn(ctx, "refresh the token"); err != nil {
+	if err := t.bank.Turn(ctx, "refresh the token", t.conv.Interactive); err != nil {
 		return err
 	}
 	ctx, cancel := t.oauthContext(ctx)

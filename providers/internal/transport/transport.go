@@ -20,8 +20,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"kontoflow/providers"
 )
 
@@ -35,23 +33,25 @@ type Settings struct {
 // A Client reaches one bank.
 type Client struct {
 	*http.Client
-	turns *rate.Limiter // nil: the bank declares no limit
+	turns *turns // nil: the bank declares no limit
 }
 
-// Turn waits until the bank may be asked again; call it before each request. All synchronizations of this process that use
-// the connection are in the same queue.
-func (c *Client) Turn(ctx context.Context, doing string) error {
+// Turn waits until the bank may be asked again; call it before each request. All conversations of this process that use the
+// connection share its turns. The interactive ones, which somebody waits for, go first; the others take what these leave.
+func (c *Client) Turn(ctx context.Context, doing string, interactive bool) error {
 	if c.turns == nil {
 		return nil
 	}
-	if err := c.turns.Wait(ctx); err != nil {
-		if ctx.Err() != nil {
-			return Unreachable(doing, ctx.Err())
-		}
+	err := c.turns.wait(ctx, interactive)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
 		return &providers.Error{Kind: providers.Transient, Code: providers.CodeTemporary,
 			Err: fmt.Errorf("%s: too many requests wait for the bank", doing)}
+	default:
+		return Unreachable(doing, err)
 	}
-	return nil
 }
 
 // NewClient makes the HTTP client for a bank: it trusts the connection's roots, shows its certificate, and follows no redirect,
@@ -85,8 +85,8 @@ func NewClient(c *providers.Connection, s Settings) (*Client, error) {
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
-	if c.RequestsPerSecond > 0 { // evenly, so that no second has more
-		client.turns = rate.NewLimiter(rate.Limit(c.RequestsPerSecond), 1)
+	if c.RequestsPerSecond > 0 {
+		client.turns = newTurns(c.RequestsPerSecond)
 	}
 	return client, nil
 }

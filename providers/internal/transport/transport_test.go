@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"sync"
 	"testing"
 	"time"
 
@@ -108,37 +107,5 @@ func TestRetryAfter(t *testing.T) {
 		"-5": 0, "soon": 0, "99999999": 24 * time.Hour, "99999999999999": 0,
 	} {
 		require.Equal(t, want, transport.RetryAfter(http.Header{"Retry-After": {value}}, now), value)
-	}
-}
-
-// TestTurns: all who use a connection share what its bank lets be asked in a second, and nobody waits for longer than he has.
-func TestTurns(t *testing.T) {
-	t.Parallel()
-	client, err := transport.NewClient(&providers.Connection{RequestsPerSecond: 20}, transport.Settings{})
-	require.NoError(t, err)
-	begun := time.Now()
-	failed := make([]error, 11)
-	var group sync.WaitGroup
-	for i := range failed {
-		group.Go(func() { failed[i] = client.Turn(t.Context(), "ask") })
-	}
-	group.Wait()
-	require.NoError(t, errors.Join(failed...))
-	require.GreaterOrEqual(t, time.Since(begun), 500*time.Millisecond, "ten intervals of a twentieth of a second")
-
-	rare, err := transport.NewClient(&providers.Connection{RequestsPerSecond: 1}, transport.Settings{})
-	require.NoError(t, err)
-	soon, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	require.NoError(t, rare.Turn(soon, "ask"))
-	err = rare.Turn(soon, "ask")
-	require.Equal(t, providers.Transient, providers.AsError(err).Kind)
-	cancel()
-	require.ErrorIs(t, rare.Turn(soon, "ask"), context.Canceled)
-
-	free, err := transport.NewClient(&providers.Connection{}, transport.Settings{})
-	require.NoError(t, err)
-	for range 1000 {
-		require.NoError(t, free.Turn(soon, "ask"))
 	}
 }
