@@ -80,6 +80,7 @@ func (c *upCommand) Run(ctx context.Context) error {
 type apiCommand struct {
 	databaseSettings
 	temporalSettings
+	codecSettings
 	vaultSettings
 	publicSettings
 	receiverSettings
@@ -99,7 +100,11 @@ func (c *apiCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	temporal, err := temporalclient.Dial(temporalclient.Options{Address: c.TemporalAddress, Namespace: c.TemporalNamespace,
+	codec, err := c.codec()
+	if err != nil {
+		return err
+	}
+	temporal, err := temporalclient.Dial(temporalclient.Options{Address: c.TemporalAddress, Namespace: c.TemporalNamespace, Codec: codec,
 		Lazy: true}) // without Temporal the API stores what it is asked for, and the worker's sweep starts it later
 	if err != nil {
 		return err
@@ -112,6 +117,7 @@ func (c *apiCommand) Run(ctx context.Context) error {
 type workerCommand struct {
 	databaseSettings
 	temporalSettings
+	codecSettings
 	vaultSettings
 	publicSettings
 	receiverSettings
@@ -137,11 +143,16 @@ func (c *workerCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	codec, err := c.codec()
+	if err != nil {
+		return err
+	}
 	return worker.Run(ctx, worker.Config{
 		DatabaseURL:       c.DatabaseURL,
 		VaultKeys:         keys,
 		TemporalAddress:   c.TemporalAddress,
 		TemporalNamespace: c.TemporalNamespace,
+		Codec:             codec,
 		TaskQueue:         c.TaskQueue,
 		PublicURL:         c.PublicURL,
 		ChallengeTimeout:  c.ChallengeTimeout,

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 
+	"kontoflow/internal/temporalclient"
 	"kontoflow/vault"
 )
 
@@ -29,18 +30,23 @@ type vaultSettings struct {
 
 // keyset is the keyset's JSON.
 func (s vaultSettings) keyset() (string, error) {
-	switch {
-	case s.VaultKeys != "":
-		return s.VaultKeys, nil
-	case s.VaultKeysFile != "":
-		text, err := os.ReadFile(s.VaultKeysFile)
-		if err != nil {
-			return "", fmt.Errorf("reading the keyset: %w", err)
-		}
-		return string(text), nil
-	default:
+	keys, err := keysetOf(s.VaultKeys, s.VaultKeysFile)
+	if err == nil && keys == "" {
 		return "", errors.New("VAULT_KEYS or VAULT_KEYS_FILE is missing: make a keyset with kontoflow keys create FILE")
 	}
+	return keys, err
+}
+
+// keysetOf is a keyset that is given itself or by its file; empty: neither is given.
+func keysetOf(keys, file string) (string, error) {
+	if keys != "" || file == "" {
+		return keys, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("reading the keyset: %w", err)
+	}
+	return string(text), nil
 }
 
 func (s vaultSettings) open() (*vault.Vault, error) {
@@ -49,6 +55,21 @@ func (s vaultSettings) open() (*vault.Vault, error) {
 		return nil, err
 	}
 	return vault.Open(keys)
+}
+
+type codecSettings struct {
+	TemporalCodecKeys     string `env:"TEMPORAL_CODEC_KEYS" placeholder:"JSON" help:"Tink keyset that seals payloads in Temporal, as kontoflow keys writes it, and another one than the vault's; by default they are not sealed."`
+	TemporalCodecKeysFile string `env:"TEMPORAL_CODEC_KEYS_FILE" type:"path" placeholder:"PATH" help:"File with that keyset, instead of TEMPORAL_CODEC_KEYS."`
+	TemporalCodecOpenOnly bool   `env:"TEMPORAL_CODEC_OPEN_ONLY" help:"Open what is sealed, but seal nothing: until all processes have the keys, and after sealing was switched off."`
+}
+
+// codec is nil where there are no keys.
+func (s codecSettings) codec() (*temporalclient.Codec, error) {
+	keys, err := keysetOf(s.TemporalCodecKeys, s.TemporalCodecKeysFile)
+	if err != nil || keys == "" {
+		return nil, err
+	}
+	return temporalclient.NewCodec(keys, s.TemporalCodecOpenOnly)
 }
 
 type publicSettings struct {

@@ -58,6 +58,7 @@ type stack struct {
 	logs     *journal
 
 	keys     string // of the vault
+	codec    *temporalclient.Codec
 	runs     *runs
 	canaries *canaries // what must not leak
 
@@ -149,7 +150,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	s.canaries.add("the TAN", tan)
 	s.canaries.add("the client's secret", secret)
 
-	s.temporal, err = temporalclient.Dial(temporalclient.Options{Address: s.address, Logger: logger, Meter: s.meter})
+	s.temporal, err = temporalclient.Dial(temporalclient.Options{Address: s.address, Logger: logger, Meter: s.meter, Codec: s.codec})
 	require.NoError(t, err)
 	t.Cleanup(s.temporal.Close)
 

@@ -32,6 +32,7 @@ type Config struct {
 	VaultKeys         string // Tink keyset, JSON
 	TemporalAddress   string
 	TemporalNamespace string
+	Codec             *temporalclient.Codec // nil: none
 	TaskQueue         string
 	PublicURL         string // where banks send customers back to
 	ChallengeTimeout  time.Duration
@@ -55,7 +56,7 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	temporal, err := temporalclient.Dial(temporalclient.Options{Address: config.TemporalAddress, Namespace: config.TemporalNamespace, Meter: metrics})
+	temporal, err := temporalclient.Dial(temporalclient.Options{Address: config.TemporalAddress, Namespace: config.TemporalNamespace, Meter: metrics, Codec: config.Codec})
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/contrib/opentelemetry"
 	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
 )
 
 // Options say where the server is. What they leave empty comes from Temporal's own environment configuration
@@ -20,6 +21,7 @@ type Options struct {
 	Lazy      bool         // connect at the first call, so that a process starts although the server is down
 	Logger    *slog.Logger // nil: slog's default
 	Meter     metric.Meter // nil: no metrics
+	Codec     *Codec       // nil: payloads go as they are, and none that is sealed opens
 }
 
 // Dial connects, and returns when the server answered, or at once where the client is lazy.
@@ -41,6 +43,12 @@ func Dial(o Options) (client.Client, error) {
 	if o.Meter != nil {
 		options.MetricsHandler = opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{Meter: o.Meter})
 	}
+	if o.Codec == nil {
+		o.Codec = &Codec{}
+	}
+	options.DataConverter = o.Codec.DataConverter()
+	options.FailureConverter = temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{
+		DataConverter: options.DataConverter, EncodeCommonAttributes: o.Codec.seals}) // messages and stacks, too
 	dial := client.Dial
 	if o.Lazy {
 		dial = client.NewLazyClient
