@@ -108,10 +108,16 @@ type numberedEvent struct {
 	number int
 }
 
+// events reads what happened after an event. Of a synchronization whose events are forgotten (Store.ForgetCourses) that is
+// how it ended.
 func (s *Server) events(ctx context.Context, sync uuid.UUID, after int) ([]numberedEvent, error) {
 	rows, err := s.store.Pool.Query(ctx, `
 		SELECT number, status, accounts_total, accounts_done, transactions_added, transactions_modified, transactions_removed, created_at
-		FROM synchronization_events WHERE sync_id = $1 AND number > $2 ORDER BY number`, sync, after)
+		FROM synchronization_events WHERE sync_id = $1 AND number > $2
+		UNION ALL
+		SELECT 0, status, accounts_total, accounts_done, transactions_added, transactions_modified, transactions_removed, ended_at
+		FROM synchronizations WHERE id = $1 AND ended_at IS NOT NULL AND NOT EXISTS (SELECT FROM synchronization_events WHERE sync_id = $1)
+		ORDER BY number`, sync, after)
 	if err != nil {
 		return nil, fmt.Errorf("read the events: %w", err)
 	}

@@ -1451,7 +1451,7 @@ type ListSyncsParams struct {
 
 // CreateSyncParams defines parameters for CreateSync.
 type CreateSyncParams struct {
-	// IdempotencyKey The same key answers the same synchronization.
+	// IdempotencyKey The same key answers the same synchronization, as long as that is kept.
 	IdempotencyKey string `json:"Idempotency-Key,omitempty,omitzero"`
 
 	// PSUIPAddress The customer's IP address, version 4 or 6.

@@ -305,6 +305,32 @@ func TestEvents(t *testing.T) {
 	u.do("GET", path+"/events", nil, "Last-Event-ID", "x").fails(http.StatusBadRequest, 1000, "Last-Event-ID")
 }
 
+// How an old synchronization went is forgotten, how it ended is not.
+func TestForgottenEvents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.tenant().user()
+	path := u.sync(u.access())
+	challenge, _ := w.ask(idOf(path), providers.Challenge{Type: providers.Decoupled, Message: "Look at your phone"})
+	_, err := w.store.End(t.Context(), uuid.MustParse(idOf(path)), 20003)
+	require.NoError(t, err)
+	before := u.do("GET", path, nil).expect(http.StatusOK)
+	n, err := w.store.ForgetCourses(t.Context(), time.Now().Add(time.Hour), 1)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+
+	require.Equal(t, before.body, u.do("GET", path, nil).expect(http.StatusOK).body)
+	for _, header := range [][]string{nil, {"Last-Event-ID", "2"}} {
+		again := u.do("GET", path+"/events", nil, header...).expect(http.StatusOK)
+		require.Equal(t, 1, strings.Count(string(again.raw), "event: status\n"), "%s", again.raw)
+		require.Contains(t, string(again.raw), `"status":"FAILED"`)
+		require.Contains(t, string(again.raw), `"code":20003`)
+		require.Contains(t, string(again.raw), before.body["ended_at"])
+	}
+	require.Empty(t, u.do("GET", path+"/challenges", nil).expect(http.StatusOK).list)
+	u.do("GET", path+"/challenges/"+challenge, nil).fails(http.StatusNotFound, 1002)
+}
+
 // A stream ends with the token that opened it.
 func TestEventsEndWithTheToken(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"kontoflow/models"
 )
 
 // A year and a month later the worker has forgotten what happened to transactions since they were added, and all about
@@ -48,4 +50,46 @@ func TestOldChangesAreForgotten(t *testing.T) {
 	beginning = ""
 	added, _, _ = c.changes(&beginning)
 	require.Equal(t, known, added)
+}
+
+// A month after its end, how a synchronization went is forgotten; a year and a month after, it is itself, if another one
+// came after it.
+func TestOldSynchronizationsAreForgotten(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	c := s.newCustomer()
+	access := c.access("demo", "demo")
+	first := c.start(access, object{"credentials": object{"pin": password}})
+	require.Equal(t, "COMPLETED", c.finish(first)["status"])
+	last := c.start(access, object{})
+	require.Equal(t, "COMPLETED", c.finish(last)["status"])
+	transactions := c.transactions()
+	require.NotEmpty(t, transactions)
+	stored := func(table string) (n int) {
+		require.NoError(t, s.store.DB.Raw(`SELECT count(*) FROM `+table).Scan(&n).Error)
+		return n
+	}
+	tables := []string{"synchronization_events", "bank_sessions", "challenges", "answers"}
+	for _, table := range tables {
+		require.Positive(t, stored(table), table)
+	}
+
+	s.bank.Advance(models.CourseKept + day)
+	for _, table := range tables {
+		require.Eventually(t, func() bool { return stored(table) == 0 }, patience, 100*time.Millisecond, table)
+	}
+	for _, sync := range []string{first, last} {
+		var y object
+		c.get(sync, &y)
+		require.Equal(t, "COMPLETED", y["status"])
+		require.NotEmpty(t, y["accounts"])
+	}
+
+	s.bank.Advance(models.SynchronizationsKept)
+	require.Eventually(t, func() bool { return stored("synchronizations") == 1 }, patience, 100*time.Millisecond)
+	c.call("GET", first, c.auth, nil, 404, nil)
+	var y object
+	c.get(last, &y)
+	require.NotEmpty(t, y["accounts"])
+	require.Equal(t, transactions, c.transactions())
 }

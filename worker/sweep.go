@@ -13,12 +13,13 @@ import (
 )
 
 // sweep repairs what an API process stored but could not tell Temporal, because one of them died in between, ends
-// synchronizations that Temporal has lost, deletes the rows of accesses that were deleted, and compacts the changes feed.
+// synchronizations that Temporal has lost, deletes the rows of accesses that were deleted, and forgets what is old.
 // The rows are the outbox, and every call is harmless when made twice, so several workers may sweep at once.
 type sweep struct {
 	Options
-	asked   models.UnderWay // the last one whose run Temporal was asked about
-	compact time.Time       // when the feed is compacted next
+	asked     models.UnderWay // the last one whose run Temporal was asked about
+	forget    time.Time       // when old things are looked for next
+	forgotten time.Time       // up to where old synchronizations are looked at
 }
 
 // batch bounds one look into the database.
@@ -68,16 +69,30 @@ func (s *sweep) once(ctx context.Context, before time.Time) {
 	for _, id := range deleted {
 		s.report(ctx, "delete an access", s.Store.DeleteAccess(ctx, id))
 	}
-	if now := s.Store.Now(); !now.Before(s.compact) {
-		const limit = 10 * batch
-		n, err := s.Store.CompactChanges(ctx, now.Add(-models.ChangesKept), limit)
-		s.report(ctx, "compact the changes feed", err)
-		if n < limit {
-			s.compact = now.Add(time.Hour)
-		}
-	}
+	s.forgetOld(ctx)
 	if n := len(starts) + len(answers) + len(cancels); n > 0 {
 		s.Logger.InfoContext(ctx, "sweep repaired what was lost", "starts", len(starts), "answers", len(answers), "cancels", len(cancels))
+	}
+}
+
+// forgetOld deletes a part of what is old: once an hour, and every time while there is more.
+func (s *sweep) forgetOld(ctx context.Context) {
+	const limit = 10 * batch
+	now := s.Store.Now()
+	if now.Before(s.forget) {
+		return
+	}
+	changes, err := s.Store.CompactChanges(ctx, now.Add(-models.ChangesKept), limit)
+	s.report(ctx, "compact the changes feed", err)
+	courses, err := s.Store.ForgetCourses(ctx, now.Add(-models.CourseKept), limit)
+	s.report(ctx, "forget how old synchronizations went", err)
+	last, synchronizations, err := s.Store.ForgetSynchronizations(ctx, now.Add(-models.SynchronizationsKept), s.forgotten, limit)
+	s.report(ctx, "forget old synchronizations", err)
+	if s.forgotten = last; synchronizations < limit {
+		s.forgotten = time.Time{} // what is kept now may be none of the newest next time
+	}
+	if max(changes, courses, synchronizations) < limit {
+		s.forget = now.Add(time.Hour)
 	}
 }
 
