@@ -303,8 +303,15 @@ func (a *Access) BeforeCreate(tx *gorm.DB) error {
 // together with the day's own they leave one of DailyReads for a client that comes without its customer.
 var retries = [...]time.Duration{time.Hour, 6 * time.Hour}
 
-// settleSchedule sets what a synchronization's end means for the automatic ones of its access.
-func settleSchedule(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
+// settleSchedule sets what a synchronization's end means for the automatic ones of its access. An automatic one of which an
+// account failed alone, and for a passing reason, comes again as if it had failed as a whole: else that account's data
+// would be a day older than the others'.
+func settleSchedule(tx *gorm.DB, y *Synchronization, failure *SyncError, accounts []SyncAccount) error {
+	if failure == nil && y.Trigger == Auto {
+		if i := slices.IndexFunc(accounts, func(a SyncAccount) bool { return a.Error != nil && passing[a.Error.Code] }); i >= 0 {
+			failure = accounts[i].Error
+		}
+	}
 	slot := nextSlot(y.AccessID, tx.NowFunc())
 	set := make(map[string]any)
 	switch {

@@ -388,6 +388,67 @@ func TestNothingLeftToRead(t *testing.T) {
 	require.Equal(t, models.Disabled, standing(t, s, a).Reason)
 }
 
+// TestAccountsThatFailAlone: an automatic synchronization of which one account failed for a passing reason comes again as one
+// that failed as a whole does. What the customer has to mend, or nobody can, waits for the next day.
+func TestAccountsThatFailAlone(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	now := time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+	s.DB.NowFunc = func() time.Time { return now }
+	like := access(t, s)
+	a := due(t, s, like, 1)[0]
+	var accounts []uuid.UUID
+	for i := range 3 {
+		account := models.Account{ID: models.NewID(), UserID: like.UserID, AccessID: a, BankID: like.BankID, Identity: fmt.Sprint(i), ResourceID: "x",
+			Type: "Giro account", AutoSync: true, Supported: true, CreatedAt: now}
+		require.NoError(t, s.DB.Create(&account).Error)
+		accounts = append(accounts, account.ID)
+	}
+	// read ends a synchronization of which the second account failed, and answers how long it takes to the next one.
+	read := func(sync uuid.UUID, failure *models.SyncError) time.Duration {
+		t.Helper()
+		require.NoError(t, models.Transition(s.DB, sync, models.Running, nil))
+		for i, account := range accounts {
+			require.NoError(t, s.DB.Create(&models.SyncAccount{SyncID: sync, AccountID: account, Position: i, Status: "PENDING"}).Error)
+			if i != 1 {
+				require.NoError(t, models.EndAccount(s.DB, sync, account, nil))
+			} else if failure == nil || failure.Code != 0 {
+				require.NoError(t, models.EndAccount(s.DB, sync, account, failure))
+			}
+		}
+		y, err := s.End(t.Context(), sync, 0)
+		require.NoError(t, err)
+		require.Equal(t, models.Completed, y.Status)
+		return standing(t, s, a).NextSyncAt.Sub(now)
+	}
+	automatic := func() uuid.UUID {
+		t.Helper()
+		now = standing(t, s, a).NextSyncAt.UTC()
+		found, err := s.StartDue(t.Context(), plenty)
+		require.NoError(t, err)
+		require.Len(t, found.Started, 1)
+		return found.Started[0].ID
+	}
+	const daily = 24 * time.Hour
+	require.LessOrEqual(t, read(automatic(), nil), 30*time.Hour)
+	for _, passing := range []int{30006, 20003, 20004, 0} { // 0: it never came to an end
+		require.Equal(t, daily, read(automatic(), nil))
+		require.Equal(t, time.Hour, read(automatic(), &models.SyncError{Code: passing}), "%d", passing)
+		require.Equal(t, 6*time.Hour, read(automatic(), &models.SyncError{Code: passing}), "%d", passing)
+		require.Equal(t, 17*time.Hour, read(automatic(), &models.SyncError{Code: passing}), "%d", passing)
+	}
+	require.Equal(t, daily, read(automatic(), nil))
+	for _, staying := range []int{10005, 10010, 10011, 10014, 20000, 20001, 30000} {
+		require.Equal(t, daily, read(automatic(), &models.SyncError{Code: staying}), "%d", staying)
+	}
+	limited := &models.SyncError{Code: 30006, Data: map[string]any{"retry_at": models.WireTime(now.Add(daily + 4*time.Hour))}}
+	require.Equal(t, 4*time.Hour, read(automatic(), limited), "when the bank says")
+
+	manual, err := queue(s, a)
+	require.NoError(t, err)
+	require.Greater(t, read(manual, &models.SyncError{Code: 30006}), 6*time.Hour, "whoever started it decides")
+}
+
 // TestWarnings: owners hear once of a consent that ends within a week; not of one that the bank gave for one time, by whose
 // end nothing is lost.
 func TestWarnings(t *testing.T) {

@@ -254,7 +254,8 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 			return err
 		}
 		failed := 0
-		for _, a := range accounts {
+		for i := range accounts {
+			a := &accounts[i]
 			if a.Status == "PENDING" {
 				e := failure
 				if e == nil { // its reading never came to an end, however often it was tried
@@ -271,9 +272,6 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		}
 		if failure == nil && failed > 0 && failed == len(accounts) {
 			failure = accounts[0].Error
-			if failure == nil {
-				failure = &SyncError{Code: providers.CodeInternal}
-			}
 		}
 		if failure != nil && len(accounts) == 0 {
 			if err := attemptFailed(tx, y.AccessID, failure); err != nil {
@@ -296,7 +294,7 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if err := s.settleAccess(tx, &y, failure); err != nil {
 			return err
 		}
-		if err := settleSchedule(tx, &y, failure); err != nil {
+		if err := settleSchedule(tx, &y, failure, accounts); err != nil {
 			return err
 		}
 		if failure == nil {
@@ -394,6 +392,9 @@ var needsCustomer = map[int]bool{
 	providers.CodeActivationNeeded: true, providers.CodeTANBlocked: true,
 	providers.CodeLoginNotPossible: true, providers.CodeConfirmAtBank: true,
 }
+
+// passing are the failures that may be over in an hour, without anybody doing anything.
+var passing = map[int]bool{providers.CodeTemporary: true, providers.CodeMaintenance: true, providers.CodeMigration: true}
 
 // settleAccess sets what a synchronization's end says about its access. One that was cancelled before anything is in force
 // leaves the bank: the customer could still authorize there what the client does not want any more.
