@@ -162,6 +162,38 @@ func (c *workerCommand) Run(ctx context.Context) error {
 	})
 }
 
+type codecCommand struct {
+	codecSettings
+	Listen string `env:"LISTEN" default:"127.0.0.1:8234" placeholder:"HOST:PORT" help:"Where to listen (${default}); elsewhere than on this machine with a token only."`
+	UI     string `name:"ui" env:"CODEC_UI" default:"http://127.0.0.1:8233" placeholder:"URL" help:"Origin of the Temporal UI, whose pages may ask (${default})."`
+	Token  string `env:"CODEC_TOKEN" placeholder:"TOKEN" help:"Bearer token that requests need; none by default."`
+}
+
+func (c *codecCommand) Run(ctx context.Context) error {
+	codec, err := c.codec()
+	if err != nil {
+		return err
+	}
+	if codec == nil {
+		return errors.New("TEMPORAL_CODEC_KEYS or TEMPORAL_CODEC_KEYS_FILE is missing: make a keyset with kontoflow keys create FILE")
+	}
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("listening for the Temporal UI: %w", err)
+	}
+	if c.Token == "" && !listener.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		listener.Close()
+		return errors.New("CODEC_TOKEN is missing: whoever reaches this address could read all payloads")
+	}
+	server := &http.Server{Handler: temporalclient.CodecServer(codec, strings.TrimSuffix(c.UI, "/"), c.Token), ReadTimeout: 30 * time.Second, WriteTimeout: 30 * time.Second}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	slog.InfoContext(ctx, "the codec server listens", "address", listener.Addr().String())
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the Temporal UI: %w", err)
+	}
+	return nil
+}
+
 type bankCommand struct {
 	Listen    string `env:"LISTEN" default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Where the bank listens (${default})."`
 	PublicURL string `env:"BANK_URL" placeholder:"URL" help:"Where its customers' browsers and the worker reach it; by default as they did."`

@@ -15,6 +15,7 @@ type commands struct {
 	Up            upCommand            `cmd:"" help:"Bring up everything on this machine and run one synchronization; or, with a command after --, bring up PostgreSQL and Temporal for that command."`
 	API           apiCommand           `cmd:"" help:"Serve the HTTP API."`
 	Worker        workerCommand        `cmd:"" help:"Run the workflows and talk to the banks."`
+	Codec         codecCommand         `cmd:"" help:"Open sealed payloads for the Temporal UI and CLI (a codec server)."`
 	Bank          bankCommand          `cmd:"" help:"Serve the sandbox bank."`
 	Migrate       migrateCommand       `cmd:"" help:"Bring the database to the newest schema, and register the search attributes where a Temporal server is named."`
 	Client        clientCommand        `cmd:"" help:"Create or list the clients (tenants) of the API."`
