@@ -1,13 +1,21 @@
 package e2e_test
 
 import (
+	"fmt"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/stretchr/testify/require"
+	otelprometheus "go.opentelemetry.io/otel/exporters/prometheus"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.temporal.io/sdk/client"
 
+	"kontoflow/sandbox"
 	"kontoflow/workflows"
 )
 
@@ -338,4 +346,48 @@ func TestWrongStoredPIN(t *testing.T) {
 		require.Equal(t, 2, s.bank.Counters().WrongPINs[login])
 		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
 	}
+}
+
+// TestWhatIsLate: the metrics tell for how long accesses wait that are due, as long as they are on, and for how long banks
+// are owed revocations.
+func TestWhatIsLate(t *testing.T) {
+	t.Parallel()
+	registry := prometheus.NewRegistry()
+	exporter, err := otelprometheus.New(otelprometheus.WithRegisterer(registry))
+	require.NoError(t, err)
+	s := newStack(t, withBankClock(), func(s *stack) {
+		s.workerOptions.Meter = sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter)).Meter("kontoflow")
+	})
+	late := func(what string) (seconds float64) {
+		t.Helper()
+		measured := httptest.NewRecorder()
+		promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(measured, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
+		for line := range strings.Lines(measured.Body.String()) {
+			if strings.HasPrefix(line, what+"{") {
+				_, err := fmt.Sscan(line[strings.LastIndex(line, " "):], &seconds)
+				require.NoError(t, err)
+				return seconds
+			}
+		}
+		require.Fail(t, "not measured", what)
+		return 0
+	}
+	c := s.newCustomer()
+	off, on := c.access("demo", "demo+off"), c.accessReadDaily("demo", "demo+on")
+	require.NoError(t, s.store.DB.Exec(`UPDATE accesses SET next_sync_at = ? WHERE id = ?`, s.bank.Now().Add(-time.Hour), off).Error)
+	require.Zero(t, late("kontoflow_auto_sync_oldest_seconds"), "what is due is off")
+	require.Zero(t, late("kontoflow_revocation_oldest_seconds"))
+	_, _, next, _ := c.autoSync(on)
+	s.bank.Advance(next.Add(time.Hour).Sub(s.bank.Now()))
+	require.InDelta(t, 3600, late("kontoflow_auto_sync_oldest_seconds"), 300)
+	require.Equal(t, 1, s.sweep())
+	require.Zero(t, late("kontoflow_auto_sync_oldest_seconds"))
+
+	require.NoError(t, s.bank.Inject(sandbox.Fault{Endpoint: "consents.delete", Action: sandbox.ActStatus, Status: 503}))
+	c.call("DELETE", "/rest/accesses/"+on, c.auth, nil, 200, nil)
+	s.bank.Advance(2 * time.Hour)
+	require.InDelta(t, 7200, late("kontoflow_revocation_oldest_seconds"), 300)
+	s.bank.ClearFaults()
+	c.revoked(on)
+	require.Zero(t, late("kontoflow_revocation_oldest_seconds"))
 }

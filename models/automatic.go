@@ -214,12 +214,7 @@ func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool,
 		Running int  // in the whole
 	}
 	err = tx.Raw(`
-		WITH RECURSIVE bank (id) AS (
-			(SELECT bank_id FROM accesses WHERE deleted_at IS NULL ORDER BY bank_id LIMIT 1)
-			UNION ALL
-			SELECT (SELECT bank_id FROM accesses WHERE deleted_at IS NULL AND bank_id > bank.id ORDER BY bank_id LIMIT 1)
-			FROM bank WHERE bank.id IS NOT NULL
-		), running AS (
+		WITH RECURSIVE `+banksWithAccesses+`, running AS (
 			SELECT a.bank_id, count(*) AS n FROM synchronizations y JOIN accesses a ON a.id = y.access_id
 			WHERE y.trigger = 'AUTO' AND y.ended_at IS NULL GROUP BY a.bank_id
 		), due AS MATERIALIZED (
@@ -258,6 +253,60 @@ func dueAccesses(tx *gorm.DB, limits AutoLimits) (ids []uuid.UUID, waiting bool,
 	}
 	waiting = waiting || len(locked) < len(ids) // what somebody else works on at this moment is looked at again
 	return slices.DeleteFunc(ids, func(id uuid.UUID) bool { return !slices.Contains(locked, id) }), waiting, nil
+}
+
+// banksWithAccesses is the recursive query `bank` of the banks that have any, with one look at an index for each. The last
+// of them is NULL.
+const banksWithAccesses = `bank (id) AS (
+			(SELECT bank_id FROM accesses WHERE deleted_at IS NULL ORDER BY bank_id LIMIT 1)
+			UNION ALL
+			SELECT (SELECT bank_id FROM accesses WHERE deleted_at IS NULL AND bank_id > bank.id ORDER BY bank_id LIMIT 1)
+			FROM bank WHERE bank.id IS NOT NULL
+		)`
+
+// DueSince is since when the access is due that waits for the longest time, of those whose automatic synchronization is
+// on; zero: none waits. Where the longest due are all off, it is the time of the last that was looked at: none that is on
+// waits for longer.
+func (s *Store) DueSince(ctx context.Context) (since time.Time, err error) {
+	const looked = 50
+	db := s.DB.WithContext(ctx)
+	var due []struct {
+		ID         uuid.UUID
+		NextSyncAt time.Time
+	}
+	// The first so many of all are among the first so many of the banks whose first come first.
+	err = db.Raw(`
+		WITH RECURSIVE `+banksWithAccesses+`, waiting AS MATERIALIZED (
+			SELECT bank.id FROM bank CROSS JOIN LATERAL (SELECT a.next_sync_at FROM accesses a
+				WHERE a.bank_id = bank.id AND a.deleted_at IS NULL AND a.next_sync_at <= @now ORDER BY a.next_sync_at LIMIT 1) first
+			WHERE bank.id IS NOT NULL ORDER BY first.next_sync_at LIMIT @looked
+		)
+		SELECT d.id, d.next_sync_at FROM waiting CROSS JOIN LATERAL (SELECT a.id, a.next_sync_at FROM accesses a
+			WHERE a.bank_id = waiting.id AND a.deleted_at IS NULL AND a.next_sync_at <= @now ORDER BY a.next_sync_at LIMIT @looked) d
+		ORDER BY d.next_sync_at LIMIT @looked`, map[string]any{"now": db.NowFunc(), "looked": looked}).Scan(&due).Error
+	if err != nil {
+		return since, fmt.Errorf("look for the longest due: %w", err)
+	}
+	if len(due) == 0 {
+		return since, nil
+	}
+	ids := make([]uuid.UUID, len(due))
+	for i, d := range due {
+		ids[i] = d.ID
+	}
+	standings, err := AutoSyncs(db, ids...)
+	if err != nil {
+		return since, err
+	}
+	for _, d := range due {
+		if a := standings[d.ID]; a.Reason == "" && !a.Running && a.Remaining > 0 {
+			return d.NextSyncAt, nil
+		}
+	}
+	if len(due) == looked {
+		since = due[looked-1].NextSyncAt
+	}
+	return since, nil
 }
 
 // reschedule sets when accesses are looked at next.

@@ -133,6 +133,15 @@ func (s *Store) LostRevocations(ctx context.Context, before time.Time, limit int
 		before, before.Add(-forgottenAfter), limit).Scan(&all).Error
 }
 
+// OwedSince is since when the oldest revocation is owed; zero: none is.
+func (s *Store) OwedSince(ctx context.Context) (since time.Time, err error) {
+	err = s.DB.WithContext(ctx).Raw(`SELECT created_at FROM revocations ORDER BY created_at LIMIT 1`).Row().Scan(&since)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return since, fmt.Errorf("look for the oldest revocation: %w", err)
+	}
+	return since, nil
+}
+
 // A RevocationAttempt is one try to have the bank end what it granted.
 type RevocationAttempt struct {
 	Over         bool // it has ended by itself

@@ -164,6 +164,9 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	started := &Worker{worker: w, stop: stop}
+	if o.Meter != nil {
+		observe(o.Meter, o.Store)
+	}
 	started.beside.Go(func() { (&sweep{Options: o}).run(ctx) })
 	deliverer := notify.New(notify.Options{Store: o.Store, Loopback: o.LoopbackReceivers, Logger: o.Logger, Meter: o.Meter})
 	started.beside.Go(func() { deliverer.Run(ctx) })
