@@ -41,38 +41,54 @@ func (s *sweep) run(ctx context.Context) {
 	}
 }
 
-// once repairs what was lost before the given time.
+// once repairs what was lost before the given time. What the database can do by itself comes first: it does not wait for
+// a Temporal that is down.
 func (s *sweep) once(ctx context.Context, before time.Time) {
-	starts, err := s.Store.LostStarts(ctx, before, batch)
-	s.report(ctx, "look for lost starts", err)
-	for _, ref := range starts {
-		s.report(ctx, "start a synchronization", workflows.Start(ctx, s.Client, s.TaskQueue, ref))
-	}
-	answers, err := s.Store.LostAnswers(ctx, before, batch)
-	s.report(ctx, "look for lost answers", err)
-	for _, ref := range answers {
-		s.report(ctx, "signal an answer", workflows.SignalAnswered(ctx, s.Client, ref.SyncID, ref.ChallengeID))
-	}
-	cancels, err := s.Store.LostCancels(ctx, before, batch)
-	s.report(ctx, "look for lost cancels", err)
-	for _, id := range cancels {
-		s.report(ctx, "cancel a synchronization", s.cancel(ctx, id))
-	}
-	s.report(ctx, "look for lost runs", s.endLost(ctx))
-	owed, err := s.Store.LostRevocations(ctx, before, batch)
-	s.report(ctx, "look for lost revocations", err)
-	for _, r := range owed {
-		s.report(ctx, "start a revocation", workflows.StartRevocation(ctx, s.Client, s.TaskQueue, r))
-	}
 	deleted, err := s.Store.DeletedAccesses(ctx, before, batch)
 	s.report(ctx, "look for deleted accesses", err)
 	for _, id := range deleted {
 		s.report(ctx, "delete an access", s.Store.DeleteAccess(ctx, id))
 	}
 	s.forgetOld(ctx)
-	if n := len(starts) + len(answers) + len(cancels); n > 0 {
-		s.Logger.InfoContext(ctx, "sweep repaired what was lost", "starts", len(starts), "answers", len(answers), "cancels", len(cancels))
+
+	starts, err := s.Store.LostStarts(ctx, before, batch)
+	s.report(ctx, "look for lost starts", err)
+	started := tell(ctx, s, "start a synchronization", starts, func(ref models.SyncRef) error {
+		return workflows.Start(ctx, s.Client, s.TaskQueue, ref)
+	})
+	answers, err := s.Store.LostAnswers(ctx, before, batch)
+	s.report(ctx, "look for lost answers", err)
+	signalled := tell(ctx, s, "signal an answer", answers, func(ref models.AnswerRef) error {
+		return workflows.SignalAnswered(ctx, s.Client, ref.SyncID, ref.ChallengeID)
+	})
+	cancels, err := s.Store.LostCancels(ctx, before, batch)
+	s.report(ctx, "look for lost cancels", err)
+	cancelled := tell(ctx, s, "cancel a synchronization", cancels, func(id uuid.UUID) error { return s.cancel(ctx, id) })
+	s.report(ctx, "look for lost runs", s.endLost(ctx))
+	owed, err := s.Store.LostRevocations(ctx, before, batch)
+	s.report(ctx, "look for lost revocations", err)
+	tell(ctx, s, "start a revocation", owed, func(r models.Revocation) error {
+		return workflows.StartRevocation(ctx, s.Client, s.TaskQueue, r)
+	})
+	if started+signalled+cancelled > 0 {
+		s.Logger.InfoContext(ctx, "sweep repaired what was lost", "starts", started, "answers", signalled, "cancels", cancelled)
 	}
+}
+
+// tell lets Temporal know of each lost thing, and answers how many it was told of. It gives up at the first that Temporal is
+// not there for: the next would wait as long, and the next sweep goes on.
+func tell[T any](ctx context.Context, s *sweep, what string, lost []T, f func(T) error) (told int) {
+	for _, one := range lost {
+		err := f(one)
+		s.report(ctx, what, err)
+		if workflows.Unreachable(err) {
+			break
+		}
+		if err == nil {
+			told++
+		}
+	}
+	return told
 }
 
 // forgetOld deletes a part of what is old: once an hour, and every time while there is more.
@@ -117,8 +133,9 @@ func (s *sweep) endLost(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, s.asked = range page {
-		if err := s.endIfLost(ctx, s.asked); err != nil {
+	for _, y := range page {
+		s.asked = y // also where it fails: one that cannot be looked up hides no other
+		if err := s.endIfLost(ctx, y); err != nil {
 			return err
 		}
 	}
