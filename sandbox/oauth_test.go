@@ -124,14 +124,41 @@ func TestOAuthIntegrated(t *testing.T) {
 	require.Equal(t, 200, status)
 	bearer = with(reading, "Authorization", "Bearer "+got.AccessToken)
 	require.Equal(t, 200, c.do("GET", "/v1/accounts", nil, bearer).Status)
+	other := c.consented("exempt")
+	require.Equal(t, "TOKEN_INVALID", c.do("GET", "/v1/accounts", nil, with(bearer, "Consent-ID", other)).code(), "a token opens its own consent")
 
 	status, _ = c.redeem(token, "", byCode(code))
 	require.Equal(t, 400, status, "a code is spent once")
 	status, _ = c.redeem(token, "", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {got.RefreshToken}})
 	require.Equal(t, 400, status, "and its tokens die with the second try")
+}
 
-	other := c.consented("exempt")
-	require.Equal(t, "TOKEN_INVALID", c.do("GET", "/v1/accounts", nil, with(bearer, "Consent-ID", other)).code(), "a token opens its own consent")
+func TestRefreshTokensRotate(t *testing.T) {
+	t.Parallel()
+	c := visit(t, open(), "prestep").checked()
+	authorize, token := c.authorizationServer()
+	refresh := func(with string) (int, tokens) {
+		return c.redeem(token, "kontoflow-sandbox", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {with}})
+	}
+	accounts := func(got tokens) string {
+		return c.do("POST", "/v1/consents", allAccounts(), with(atHome, "Authorization", "Bearer "+got.AccessToken)).code()
+	}
+	_, other := c.redeem(token, "kontoflow-sandbox", byCode(c.approve("demo", authorize+authorization("AIS"))))
+	_, first := c.redeem(token, "kontoflow-sandbox", byCode(c.approve("demo", authorize+authorization("AIS"))))
+	status, second := refresh(first.RefreshToken)
+	require.Equal(t, 200, status)
+	require.NotEqual(t, first.RefreshToken, second.RefreshToken)
+	status, third := refresh(second.RefreshToken)
+	require.Equal(t, 200, status)
+	require.Empty(t, accounts(third))
+
+	status, said := refresh(first.RefreshToken)
+	require.Equal(t, 400, status, "good for one refresh")
+	require.Equal(t, "invalid_grant", said.Error)
+	require.Equal(t, "TOKEN_UNKNOWN", accounts(third), "all of the authorization's tokens end with it")
+	status, _ = refresh(third.RefreshToken)
+	require.Equal(t, 400, status)
+	require.Empty(t, accounts(other), "those of another authorization do not")
 }
 
 func TestOAuthPreStep(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 
 // The OAuth2 authorization server of each bank: code grant with PKCE S256 (RFC 6749, 7636), metadata (RFC 8414).
 // Integrated, the scope names the consent ("AIS:<consentId>"), and approving makes it valid. In the pre-step the
-// scope is "AIS", and the token says who the customer is.
+// scope is "AIS", and the token says who the customer is. Refresh tokens rotate: each is good for one refresh, and one that
+// comes a second time was stolen from somebody, so that all tokens of its authorization end (RFC 9700, section 4.14.2).
 
 const (
 	oauthClientID     = "kontoflow"
@@ -38,15 +39,16 @@ type oauthGrant struct {
 	login   string
 	consent string // id; "" in the pre-step
 	issued  time.Time
-	tokens  []string // what it was redeemed for: revoked when it comes a second time
+	tokens  []string // of the code and of every refresh since
 }
 
 type oauthToken struct {
 	bank    string
 	login   string
 	consent string
-	scope   string
+	grant   *oauthGrant
 	refresh bool
+	spent   bool // refreshed with
 	ends    time.Time
 }
 
@@ -183,9 +185,7 @@ func (f *face) answerToken(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if g.tokens != nil { // RFC 6749, section 4.1.2: a code that comes twice was stolen
-			for _, token := range g.tokens {
-				delete(b.tokens, token)
-			}
+			b.revokeTokens(g)
 			oauthError(w, http.StatusBadRequest, "invalid_grant")
 			return
 		}
@@ -195,39 +195,43 @@ func (f *face) answerToken(w http.ResponseWriter, r *http.Request) {
 			oauthError(w, http.StatusBadRequest, "invalid_grant")
 			return
 		}
-		access, refresh := b.newTokens(f, g.login, g.consent, g.request.scope, secret())
-		g.tokens = []string{access, refresh}
-		tokenAnswer(w, access, refresh, g.request.scope)
+		b.answerTokens(w, g)
 	case "refresh_token":
-		old := form.Get("refresh_token")
-		t := b.tokens[old]
+		t := b.tokens[form.Get("refresh_token")]
 		if t == nil || !t.refresh || t.bank != f.dialect.Path || b.now().After(t.ends) {
 			oauthError(w, http.StatusBadRequest, "invalid_grant")
 			return
 		}
-		access, _ := b.newTokens(f, t.login, t.consent, t.scope, "")
-		tokenAnswer(w, access, old, t.scope)
+		if t.spent {
+			b.revokeTokens(t.grant)
+			oauthError(w, http.StatusBadRequest, "invalid_grant")
+			return
+		}
+		t.spent = true
+		b.answerTokens(w, t.grant)
 	default:
 		oauthError(w, http.StatusBadRequest, "unsupported_grant_type")
 	}
 }
 
-// newTokens needs Bank.mu.
-func (b *Bank) newTokens(f *face, login, consent, scope, refresh string) (string, string) {
-	access := secret()
-	b.tokens[access] = &oauthToken{bank: f.dialect.Path, login: login, consent: consent, scope: scope, ends: b.now().Add(tokenLife)}
-	if refresh != "" {
-		b.tokens[refresh] = &oauthToken{bank: f.dialect.Path, login: login, consent: consent, scope: scope, refresh: true, ends: b.now().Add(refreshLife)}
-	}
-	return access, refresh
-}
-
-func tokenAnswer(w http.ResponseWriter, access, refresh, scope string) {
+// answerTokens makes a grant's next tokens. It needs Bank.mu.
+func (b *Bank) answerTokens(w http.ResponseWriter, g *oauthGrant) {
+	access, refresh := secret(), secret()
+	b.tokens[access] = &oauthToken{bank: g.face.dialect.Path, login: g.login, consent: g.consent, grant: g, ends: b.now().Add(tokenLife)}
+	b.tokens[refresh] = &oauthToken{bank: g.face.dialect.Path, login: g.login, consent: g.consent, grant: g, refresh: true, ends: b.now().Add(refreshLife)}
+	g.tokens = append(g.tokens, access, refresh)
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_ = json.NewEncoder(w).Encode(map[string]any{
-		"access_token": access, "token_type": "Bearer", "expires_in": int(tokenLife.Seconds()), "refresh_token": refresh, "scope": scope,
+		"access_token": access, "token_type": "Bearer", "expires_in": int(tokenLife.Seconds()), "refresh_token": refresh, "scope": g.request.scope,
 	})
+}
+
+// revokeTokens ends everything that a grant was redeemed for. It needs Bank.mu.
+func (b *Bank) revokeTokens(g *oauthGrant) {
+	for _, token := range g.tokens {
+		delete(b.tokens, token)
+	}
 }
 
 func oauthError(w http.ResponseWriter, status int, code string) {

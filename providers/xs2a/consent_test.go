@@ -1,6 +1,7 @@
 package xs2a_test
 
 import (
+	"context"
 	"net/http"
 	"testing"
 	"time"
@@ -52,6 +53,54 @@ func TestAnUnfinishedConsentIsNotForgotten(t *testing.T) {
 			g.requireLeft(t, conv, test.left)
 		})
 	}
+}
+
+// With a pre-step the token is the access's: it outlives a consent that is given up, and what ends that consent later, when
+// its copy of the access token has expired, leaves the access its tokens, which the bank renews once each.
+func TestAConsentIsLeftWithoutTheAccessesToken(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"prestep", "token"} {
+		g := newGround(t, xs2a.Options{}, nil)
+		conv := g.conversation(t, path, "demo")
+		unfinished(t, g.provider, conv)
+		asked, err := authorize(t, g.provider, conv)
+		require.NoError(t, err)
+		for _, challenge := range asked {
+			require.NotEqual(t, providers.RedirectTo, challenge.Type, "the token is good")
+		}
+		require.Len(t, conv.Left, 1)
+
+		g.bank.Advance(2 * time.Hour)
+		revoked := g.provider.Revoke(t.Context(), &providers.Conversation{Connection: conv.Connection, Lasting: conv.Left[0], Resumed: true})
+		conv.Dialog, conv.Interactive, conv.Resumed = nil, false, true
+		_, err = authorize(t, g.provider, conv)
+		require.NoError(t, err)
+		_, err = g.provider.Accounts(t.Context(), conv)
+		require.NoError(t, err)
+		requireKind(t, revoked, providers.NeedsAuthorization) // this bank ends none without a token
+	}
+}
+
+// Integrated, the token is the consent's, and goes with it: to end it, and so that the next consent gets its own.
+func TestAConsentIsLeftWithItsToken(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	conv := g.conversation(t, "oauth", "demo")
+	conv.Consent.Scopes = []string{"ACCOUNTS"}
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	conv.Dialog, conv.Consent.Scopes = nil, nil
+	asked, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	require.Equal(t, providers.RedirectTo, asked[0].Type)
+	_, err = g.provider.Accounts(t.Context(), conv)
+	require.NoError(t, err)
+
+	g.bank.Advance(2 * time.Hour)
+	renewals := g.bank.Counters().Calls["oauth/token"]
+	g.requireLeft(t, conv, 1)
+	require.Equal(t, renewals+1, g.bank.Counters().Calls["oauth/token"], "renewed, to end it")
+	require.Equal(t, 1, g.bank.RevokeConsents("demo"), "the new one is valid, the old one is not")
 }
 
 // The customer finished after all, what was asked for then; now more is wanted.
@@ -182,6 +231,25 @@ func ask(t *testing.T, p providers.Provider, conv *providers.Conversation) *prov
 	}
 	t.Fatal("nobody is asked")
 	return nil
+}
+
+// unfinished brings the conversation to the question for the TAN, and forgets the dialog there.
+func unfinished(t *testing.T, p providers.Provider, conv *providers.Conversation) {
+	t.Helper()
+	var step providers.Step
+	var err error
+	move := p.Authorize
+	for step.Challenge == nil || step.Challenge.Type != providers.Embedded {
+		step, err = move(t.Context(), conv)
+		require.NoError(t, err)
+		if step.Challenge != nil && step.Challenge.Type == providers.RedirectTo {
+			answer := providers.Answer{Query: visit(t, conv, step.Challenge.Location)}
+			move = func(ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+				return p.Answer(ctx, c, answer)
+			}
+		}
+	}
+	conv.Dialog, conv.Resumed = nil, true
 }
 
 // refuse makes the bank refuse the next call of an endpoint. Without a code it says nothing but the status.

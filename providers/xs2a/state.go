@@ -157,10 +157,20 @@ func covers(a, b providers.Consent) bool {
 	return len(b.Accounts) > 0
 }
 
-// leaveConsent forgets the consent, and has it revoked where it may be valid at the bank, or become so.
+// leaveConsent forgets the consent, and has it revoked where it may be valid at the bank, or become so. A token that came with
+// it, as OAuth integrated gives them, goes with it. Another one is the access's, and stays: the consent gets a copy of the
+// access token only. Refreshed from two places, a refresh token that rotates ends all tokens (RFC 9700, section 4.14.2).
 func (t *talk) leaveConsent() error {
-	if t.lasting.live(t.today()) {
-		left, err := json.Marshal(&t.lasting)
+	leaves := t.lasting
+	if t.oauthFlow() == integrated {
+		t.lasting.Token = nil
+	} else if leaves.Token != nil {
+		copied := *leaves.Token
+		copied.Refresh = ""
+		leaves.Token = &copied
+	}
+	if leaves.live(t.today()) {
+		left, err := json.Marshal(&leaves)
 		if err != nil {
 			return fmt.Errorf("write lasting state: %w", err)
 		}

@@ -407,6 +407,37 @@ func TestALostExchange(t *testing.T) {
 	}
 }
 
+// A refresh token is good for one refresh: where its answer is lost, the tokens are, and the customer is sent once more.
+func TestALostRefresh(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"prestep", "oauth"} {
+		for action, lost := range map[sandbox.Action]bool{sandbox.ActLose: true, sandbox.ActDrop: false} {
+			t.Run(path+" "+string(action), func(t *testing.T) {
+				t.Parallel()
+				g := newGround(t, xs2a.Options{}, nil)
+				conv := g.conversation(t, path, "demo")
+				_, err := authorize(t, g.provider, conv)
+				require.NoError(t, err)
+				g.bank.Advance(3 * time.Hour)
+				require.NoError(t, g.bank.Inject(sandbox.Fault{Bank: path, Endpoint: "token", Times: 1, Action: action}))
+				conv.Dialog, conv.Interactive, conv.Resumed = nil, false, true
+				_, err = authorize(t, g.provider, conv)
+				if lost {
+					requireKind(t, err, providers.NeedsUser)
+					conv.Dialog, conv.Interactive, conv.Resumed = nil, true, true
+					asked, err := authorize(t, g.provider, conv)
+					require.NoError(t, err)
+					require.Equal(t, providers.RedirectTo, asked[0].Type)
+				} else {
+					require.NoError(t, err)
+				}
+				_, err = g.provider.Accounts(t.Context(), conv)
+				require.NoError(t, err)
+			})
+		}
+	}
+}
+
 // Errors and logs carry nobody's data, whatever the bank puts into its answers.
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
