@@ -216,14 +216,21 @@ type customer struct {
 func (s *stack) newCustomer() *customer {
 	s.t.Helper()
 	c := &customer{stack: s}
-	var user, token object
+	var user object
 	s.call("POST", "/auth/user", s.basic, object{"email": uuid.NewString() + "@example.org", "password": password, "full_name": "Erika Mustermann"}, 201, &user)
 	c.id = user["user_id"].(string)
-	s.call("POST", "/auth/token", s.basic, object{"grant_type": "client_credentials", "user_id": c.id}, 200, &token)
-	c.bearer = token["access_token"].(string)
-	s.canaries.add("an access token", c.bearer)
-	s.canaries.add("a refresh token", token["refresh_token"].(string))
+	c.renewToken()
 	return c
+}
+
+// renewToken gets the customer's backend a token for the next hour.
+func (c *customer) renewToken() {
+	c.t.Helper()
+	var token object
+	c.call("POST", "/auth/token", c.basic, object{"grant_type": "client_credentials", "user_id": c.id}, 200, &token)
+	c.bearer = token["access_token"].(string)
+	c.canaries.add("an access token", c.bearer)
+	c.canaries.add("a refresh token", token["refresh_token"].(string))
 }
 
 func (s *stack) basic(r *http.Request) { r.SetBasicAuth(s.clientID, s.secret) }
