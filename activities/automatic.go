@@ -81,15 +81,20 @@ func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err err
 // TendConsents announces consents that end within a week, and closes those that have ended.
 func (a *Activities) TendConsents(ctx context.Context) (out TendConsentsOutcome, err error) {
 	defer beat(ctx)()
-	for _, look := range []struct {
-		tend  func(context.Context, int) (int, error)
-		count *int
-	}{{a.Store.WarnOfConsents, &out.Warned}, {a.Store.ExpireConsents, &out.Expired}} {
-		for n := consentsAtOnce; n == consentsAtOnce; *look.count += n {
-			if n, err = look.tend(ctx, consentsAtOnce); err != nil {
-				return out, failure(err)
-			}
+	if out.Warned, err = pageByPage(ctx, a.Store.WarnOfConsents); err != nil {
+		return out, failure(err)
+	}
+	out.Expired, err = pageByPage(ctx, a.Store.ExpireConsents)
+	return out, failure(err)
+}
+
+// pageByPage tends consents until there are fewer than a page of them, and answers how many there were.
+func pageByPage(ctx context.Context, tend func(ctx context.Context, limit int) (int, error)) (total int, err error) {
+	for {
+		n, err := tend(ctx, consentsAtOnce)
+		total += n
+		if err != nil || n < consentsAtOnce {
+			return total, err
 		}
 	}
-	return out, nil
 }
