@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"kontoflow/providers"
 )
@@ -52,6 +51,33 @@ type ConsentRequest struct {
 type ConsentAccount struct {
 	ID       string `json:"id"`
 	Currency string `json:"currency,omitempty"`
+}
+
+// setStatus sets an access's status and announces it, where it changes. The synchronization whose end it is may have
+// been told to keep silent; nil: it is nobody's.
+func setStatus(tx *gorm.DB, access uuid.UUID, status AccessStatus, y *Synchronization) error {
+	var before AccessStatus
+	err := tx.Raw(`SELECT status FROM accesses WHERE id = ? FOR NO KEY UPDATE`, access).Scan(&before).Error
+	if err != nil {
+		return fmt.Errorf("read the access's status: %w", err)
+	}
+	if before == status || before == AccessRevoked || before == "" {
+		return nil
+	}
+	if err := tx.Model(&Access{}).Where("id = ?", access).Update("status", status).Error; err != nil {
+		return fmt.Errorf("set the access's status: %w", err)
+	}
+	if y != nil && y.DisableNotifications {
+		return nil
+	}
+	event := EventStatusChanged
+	switch {
+	case status == AccessNeedsAuth:
+		event = EventNeedsAuth
+	case before == AccessNeedsAuth:
+		event = EventHealed
+	}
+	return AnnounceAccess(tx, access, event, nil)
 }
 
 // A Credential is one value the customer gave us, sealed whether it is a secret or a login.
@@ -118,43 +144,4 @@ func ForgetSecrets(tx *gorm.DB, access uuid.UUID, keys ...string) error {
 		return fmt.Errorf("let the running synchronization store no secrets: %w", err)
 	}
 	return nil
-}
-
-// A Consent is what the bank granted. Its id at the bank is part of the access's sealed bank state.
-type Consent struct {
-	ID              uuid.UUID
-	AccessID        uuid.UUID
-	Status          string // VALID | EXPIRED | REVOKED
-	ValidUntil      *time.Time
-	FrequencyPerDay *int
-	CreatedAt       time.Time
-	EndedAt         *time.Time
-}
-
-// ValidConsent finds the access's consent in force, or ErrNotFound.
-func (s *Store) ValidConsent(ctx context.Context, access uuid.UUID) (c Consent, err error) {
-	return c, found(s.DB.WithContext(ctx).Take(&c, "access_id = ? AND status = 'VALID'", access).Error, "the consent")
-}
-
-// recordGrant keeps the consent in force in line with what the bank last said.
-func recordGrant(tx *gorm.DB, access uuid.UUID, g *providers.Grant) error {
-	c := Consent{ID: NewID(), AccessID: access, Status: "VALID", CreatedAt: tx.NowFunc()}
-	if !g.ValidUntil.IsZero() {
-		until := g.ValidUntil.UTC()
-		c.ValidUntil = &until
-	}
-	if g.FrequencyPerDay > 0 {
-		c.FrequencyPerDay = &g.FrequencyPerDay
-	}
-	return tx.Clauses(clause.OnConflict{
-		Columns:     []clause.Column{{Name: "access_id"}},
-		TargetWhere: clause.Where{Exprs: []clause.Expression{clause.Eq{Column: clause.Column{Name: "status"}, Value: clause.Expr{SQL: "'VALID'"}}}},
-		DoUpdates:   clause.AssignmentColumns([]string{"valid_until", "frequency_per_day"}),
-	}).Create(&c).Error
-}
-
-// EndConsent closes the consent in force, if there is one. Status is EXPIRED or REVOKED.
-func EndConsent(tx *gorm.DB, access uuid.UUID, status string) error {
-	return tx.Model(&Consent{}).Where("access_id = ? AND status = 'VALID'", access).
-		Updates(map[string]any{"status": status, "ended_at": tx.NowFunc()}).Error
 }

@@ -176,3 +176,6 @@ func announce(tx *gorm.DB, observers []observer, thing uuid.UUID, data map[strin
 	}
 	return nil
 }
+
+// WireTime is an instant as the API writes it: UTC, with milliseconds.
+func WireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }

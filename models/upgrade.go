@@ -77,6 +77,15 @@ func pendingUpgrades(tx *gorm.DB, accesses ...uuid.UUID) (all []PendingUpgrade, 
 	return all, nil
 }
 
+// announceUpgrade tells of a method that supersedes the access's own, once.
+func announceUpgrade(tx *gorm.DB, a AutoSync) error {
+	err := tx.Model(&Access{}).Where("id = ?", a.AccessID).Update("upgrade_announced", a.UpgradeTo).Error
+	if err != nil {
+		return fmt.Errorf("note the upgrade's announcement: %w", err)
+	}
+	return AnnounceAccess(tx, a.AccessID, EventUpgradePending, nil)
+}
+
 // An Upgrade is what became of an access whose method was superseded. It is the data of the synchronization's error
 // (API.md, "Access upgrades").
 type Upgrade struct {
