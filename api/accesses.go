@@ -168,17 +168,24 @@ func (s *Server) DeleteAccess(c echo.Context, accessID AccessID) error {
 	return c.JSON(http.StatusOK, Done{})
 }
 
-// goOn lets the workflows do the rest where a relation to a bank has ended: the synchronization that ran stops, and the
-// bank revokes what it granted.
-func (s *Server) goOn(ctx context.Context, ended models.Ended) {
-	if ended.Running != uuid.Nil {
-		s.tell(ctx, "cancel a synchronization", func(ctx context.Context) error { return workflows.Cancel(ctx, s.temporal, ended.Running) })
-	}
-	if ended.Owed.ID != uuid.Nil {
-		s.tell(ctx, "start a revocation", func(ctx context.Context) error {
-			return workflows.StartRevocation(ctx, s.temporal, s.taskQueue, ended.Owed)
-		})
-	}
+// goOn lets the workflows do the rest where relations to banks have ended: synchronizations that ran stop, and the banks
+// revoke what they granted. All of it has the patience of one call; what is left is done by the worker's sweep.
+func (s *Server) goOn(ctx context.Context, relations ...models.Ended) {
+	s.tell(ctx, "leave the banks", func(ctx context.Context) error {
+		for _, ended := range relations {
+			if ended.Running != uuid.Nil {
+				if err := workflows.Cancel(ctx, s.temporal, ended.Running); err != nil {
+					return err
+				}
+			}
+			if ended.Owed.ID != uuid.Nil {
+				if err := workflows.StartRevocation(ctx, s.temporal, s.taskQueue, ended.Owed); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
 }
 
 // ForgetSecrets deletes stored secrets (POST /rest/accesses/{id}/remove_pin).

@@ -1,13 +1,18 @@
 package api_test
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"kontoflow/api"
 )
@@ -194,4 +199,37 @@ func TestUser(t *testing.T) {
 	var secrets int
 	require.NoError(t, w.store.Pool.QueryRow(t.Context(), `SELECT count(*) FROM credentials WHERE access_id = $1 AND is_secret AND sync_id IS NULL`, access).Scan(&secrets))
 	require.Zero(t, secrets)
+}
+
+// silent is a Temporal that does not answer, and counts who asks.
+type silent struct {
+	client.Client
+	asked atomic.Int32
+}
+
+func (s *silent) CancelWorkflow(ctx context.Context, _, _ string) error {
+	s.asked.Add(1)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// However many accesses a user has: while Temporal is down, his deletion waits for it once.
+func TestUserDeletedWithoutTemporal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.tenant().user()
+	for range 3 {
+		u.sync(u.access())
+	}
+	temporal := &silent{Client: w.temporal}
+	s := api.New(api.Options{Store: w.store, Temporal: temporal, TaskQueue: "none", PublicURL: w.url})
+	t.Cleanup(s.Close)
+	server := httptest.NewServer(s.Handler())
+	t.Cleanup(server.Close)
+	w.url = server.URL
+	u.do("DELETE", "/rest/user", nil).expect(http.StatusOK)
+	require.EqualValues(t, 1, temporal.asked.Load())
+	running, err := w.store.LostCancels(t.Context(), time.Now().Add(time.Minute), 100)
+	require.NoError(t, err)
+	require.Len(t, running, 3, "the sweep does the rest")
 }

@@ -176,9 +176,7 @@ func (s *Server) DeleteUser(c echo.Context) error {
 	if err != nil {
 		return fmt.Errorf("delete the user: %w", err)
 	}
-	for _, ended := range accesses {
-		s.goOn(ctx, ended)
-	}
+	s.goOn(ctx, accesses...)
 	return c.JSON(http.StatusOK, Done{})
 }
 
