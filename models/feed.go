@@ -60,13 +60,22 @@ func logChanges(tx *gorm.DB, user string, changes []change) error {
 	return nil
 }
 
-// removed are the changes of transactions that disappear.
-func removed(transactions []uuid.UUID) []change {
-	changes := make([]change, len(transactions))
-	for i, id := range transactions {
-		changes[i] = change{id, changeRemoved}
+// logRemovals appends to a user's feed that the transactions which gone answers (id, removed_at) disappear, in the order of
+// their ids, but for those that had before. However many they are, they do not leave the database. As for logChanges, take
+// it last: what else could change them is locked.
+func logRemovals(tx *gorm.DB, user, gone string, arguments ...any) error {
+	err := tx.Exec(`WITH gone AS (`+gone+`),
+		numbered AS (SELECT id, row_number() OVER (ORDER BY id) AS n, count(*) OVER () AS whole FROM gone WHERE removed_at IS NULL),
+		feed AS (
+			INSERT INTO feeds (user_id, position) SELECT ?, count(*) FROM numbered HAVING count(*) > 0
+			ON CONFLICT (user_id) DO UPDATE SET position = feeds.position + excluded.position RETURNING id, position)
+		INSERT INTO transaction_changes (feed, position, transaction_id, change, changed_at)
+		SELECT feed.id, feed.position - g.whole + g.n, g.id, ?, ? FROM feed, numbered g`,
+		append(arguments, user, changeRemoved, tx.NowFunc())...).Error
+	if err != nil {
+		return fmt.Errorf("log the removal of transactions: %w", err)
 	}
-	return changes
+	return nil
 }
 
 // Changes are one page of a feed: what became of each transaction between two positions. No transaction is in it twice.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -433,4 +434,45 @@ func TestFeedBeginsWithWhatIsStored(t *testing.T) {
 	require.NoError(t, b.live(t.Context(), 20))
 	require.NoError(t, r.catchUp(t.Context(), random, 10))
 	require.Equal(t, table(t, s, a.UserID), r.known)
+}
+
+// What goes with an access or an account is told by the database to itself, in order: it costs this process nothing,
+// however much it is. (Not parallel: it looks at the process's memory.)
+func TestRemovalsStayInTheDatabase(t *testing.T) {
+	s := open(t)
+	for name, remove := range map[string]func(a models.Access, account uuid.UUID) error{
+		"the access": func(a models.Access, _ uuid.UUID) error {
+			return s.Transact(t.Context(), func(tx *gorm.DB) error {
+				_, err := s.HideAccess(tx, a.ID)
+				return err
+			})
+		},
+		"the account": func(a models.Access, account uuid.UUID) error { return s.DeleteAccount(t.Context(), a.UserID, account) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const all, before = 30_000, 7 // so many of them were removed by the bank
+			a, account := access(t, s), models.NewID()
+			require.NoError(t, s.DB.Exec(`INSERT INTO accounts (id, user_id, access_id, bank_id, identity, resource_id, type)
+				VALUES (?, ?, ?, ?, 'x', 'x', 'Giro account')`, account, a.UserID, a.ID, a.BankID).Error)
+			require.NoError(t, s.DB.Exec(`INSERT INTO transactions (id, account_id, day, booked, amount, currency, type, created_at, modified_at,
+				created_by, modified_by, removed_at, facts)
+				SELECT gen_random_uuid(), ?, '2026-01-01', true, 1, 'EUR', 'x', now(), now(), ?, ?, CASE WHEN n <= ? THEN now() END, ''
+				FROM generate_series(1, ?) n`, account, account, account, before, all).Error)
+			require.NoError(t, s.DB.Exec(`INSERT INTO feeds (user_id, position) VALUES (?, 5)`, a.UserID).Error)
+
+			var begun, done runtime.MemStats
+			runtime.ReadMemStats(&begun)
+			require.NoError(t, remove(a, account))
+			runtime.ReadMemStats(&done)
+			require.Less(t, done.TotalAlloc-begun.TotalAlloc, uint64(16*all), "bytes: less than the ids alone")
+
+			var head, first, last, count int
+			var ordered bool
+			require.NoError(t, s.DB.Raw(`SELECT f.position, min(c.position), max(c.position), count(*), bool_and(c.n = c.position - 5)
+				FROM feeds f JOIN (SELECT *, row_number() OVER (PARTITION BY feed ORDER BY transaction_id) AS n FROM transaction_changes) c ON c.feed = f.id
+				WHERE f.user_id = ? GROUP BY f.position`, a.UserID).Row().Scan(&head, &first, &last, &count, &ordered))
+			require.Equal(t, []int{5 + all - before, 6, 5 + all - before, all - before}, []int{head, first, last, count})
+			require.True(t, ordered)
+		})
+	}
 }

@@ -48,12 +48,7 @@ func logHidden(tx *gorm.DB, access uuid.UUID, accounts []uuid.UUID) error {
 	if user == "" {
 		return nil
 	}
-	var transactions []uuid.UUID
-	err = tx.Raw(`SELECT id FROM transactions WHERE account_id IN ? AND removed_at IS NULL ORDER BY id`, accounts).Scan(&transactions).Error
-	if err != nil {
-		return fmt.Errorf("read the hidden transactions: %w", err)
-	}
-	return logChanges(tx, user, removed(transactions))
+	return logRemovals(tx, user, `SELECT id, removed_at FROM transactions WHERE account_id IN ?`, accounts)
 }
 
 // DeleteAccount deletes what is stored of an account of the user's, and keeps in mind not to read it again. ErrNotFound.
@@ -70,13 +65,7 @@ func (s *Store) DeleteAccount(ctx context.Context, user string, account uuid.UUI
 		if err := tx.Where("account_id = ?", account).Delete(&Balance{}).Error; err != nil {
 			return fmt.Errorf("delete the balances: %w", err)
 		}
-		var transactions []uuid.UUID
-		err := tx.Raw(`WITH gone AS (DELETE FROM transactions WHERE account_id = ? RETURNING id, removed_at)
-			SELECT id FROM gone WHERE removed_at IS NULL ORDER BY id`, account).Scan(&transactions).Error
-		if err != nil {
-			return fmt.Errorf("delete the transactions: %w", err)
-		}
-		return logChanges(tx, user, removed(transactions))
+		return logRemovals(tx, user, `DELETE FROM transactions WHERE account_id = ? RETURNING id, removed_at`, account)
 	})
 }
 
