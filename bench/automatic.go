@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"kontoflow/models"
@@ -187,7 +188,8 @@ func manualStarts(ctx context.Context, s *stack) ([]result, error) {
 	if reached == 0 || failed > 0 || reached > len(real) {
 		return nil, fmt.Errorf("%d automatic synchronizations were started meanwhile, %d failed: that is not the load that was meant", reached, failed)
 	}
-	if err := s.temporal.TerminateWorkflow(ctx, sweep.GetID(), "", "enough"); err != nil {
+	var over *serviceerror.NotFound // it goes on for some minutes only
+	if err := s.temporal.TerminateWorkflow(ctx, sweep.GetID(), "", "enough"); err != nil && !errors.As(err, &over) {
 		return nil, err
 	}
 	if _, err := s.pool.Exec(ctx, `UPDATE accesses SET next_sync_at = now() + interval '1 day'`); err != nil {
