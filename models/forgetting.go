@@ -54,8 +54,12 @@ func (s *Store) ForgetSynchronizations(ctx context.Context, before, after time.T
 			SELECT y.id, y.ended_at, EXISTS (SELECT FROM synchronizations n WHERE n.access_id = y.access_id
 				AND (n.created_at, n.id) > (y.created_at, y.id)) AS followed
 			FROM synchronizations y WHERE y.ended_at > @after AND y.ended_at < @before
-			ORDER BY y.ended_at LIMIT @limit FOR UPDATE OF y SKIP LOCKED
-		), gone AS (DELETE FROM synchronizations WHERE id IN (SELECT id FROM old WHERE followed))
+			ORDER BY y.ended_at LIMIT @limit
+		), gone AS (
+			-- Only what goes is locked: a lock is a write, and most of what is looked at may be there to stay.
+			DELETE FROM synchronizations WHERE id IN (
+				SELECT id FROM synchronizations WHERE id IN (SELECT id FROM old WHERE followed) FOR UPDATE SKIP LOCKED)
+		)
 		SELECT coalesce(max(ended_at), @after), count(*) FROM old`,
 		map[string]any{"before": before, "after": after, "limit": limit}).Row().Scan(&last, &n)
 	if err != nil {

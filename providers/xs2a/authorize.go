@@ -209,7 +209,8 @@ func (t *talk) review(ctx context.Context) (providers.Step, error) {
 		err := t.readConsent(ctx)
 		r, refused := asRefusal(err)
 		switch {
-		case refused && r.unexplained(http.StatusForbidden): // some banks know no other way to say that there is none
+		case refused && (r.unexplained(http.StatusForbidden) || r.fault.Kind == providers.Rejected && r.fault.Code == providers.CodeBankCannot):
+			// Some banks know no other way to say that there is none, or cannot show it; and that will not pass.
 		case err != nil:
 			return providers.Step{}, err
 		case t.lasting.consented(t.today(), t.conv.Consent):

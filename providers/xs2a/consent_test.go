@@ -29,6 +29,8 @@ func TestAnUnfinishedConsentIsNotForgotten(t *testing.T) {
 		"our certificate expired":      {status: 401, code: "CERTIFICATE_EXPIRED", kind: providers.Rejected, left: 1},
 		"the bank does not say why":    {status: 403, left: 1},
 		"nor here":                     {status: 401, left: 1},
+		"the bank calls it wrong":      {status: 400, code: "FORMAT_ERROR", left: 1},
+		"the bank cannot show it":      {status: 405, code: "SERVICE_INVALID", left: 1},
 		"the bank does not know it":    {status: 403, code: "CONSENT_UNKNOWN"},
 		"the bank calls it expired":    {status: 401, code: "CONSENT_EXPIRED"},
 		"the bank has nothing there":   {status: 404},
