@@ -98,12 +98,27 @@ func consentEnd(tx *gorm.DB, access uuid.UUID) (until *time.Time, err error) {
 	return until, nil
 }
 
-// owe notes that what lasting holds has to be ended at the bank. until is the consent's own end; nil: unknown.
+// owe notes that what lasting holds has to be ended at the bank. until is the consent's own end; nil: unknown. The end of one
+// consent is owed once: the tokens of an older state of it may be spent, and using them would end the newer ones.
 func (s *Store) owe(tx *gorm.DB, a *Access, lasting json.RawMessage, until *time.Time) (owed Revocation, err error) {
 	if len(lasting) == 0 {
 		return owed, nil
 	}
-	owed = Revocation{ID: NewID(), AccessID: a.ID, BankID: a.BankID}
+	owed = Revocation{AccessID: a.ID, BankID: a.BankID}
+	if owed.ID, err = s.owedConsent(tx, a, providers.ConsentID(lasting)); err != nil {
+		return owed, err
+	}
+	if owed.ID != uuid.Nil {
+		sealed, err := seal(s.Vault, lasting, revocationPlace(owed.ID))
+		if err == nil {
+			err = tx.Exec(`UPDATE revocations SET state = ? WHERE id = ?`, sealed, owed.ID).Error
+		}
+		if err != nil {
+			return owed, fmt.Errorf("renew what the bank is owed: %w", err)
+		}
+		return owed, nil
+	}
+	owed.ID = NewID()
 	sealed, err := seal(s.Vault, lasting, revocationPlace(owed.ID))
 	if err != nil {
 		return owed, err
@@ -119,6 +134,32 @@ func (s *Store) owe(tx *gorm.DB, a *Access, lasting json.RawMessage, until *time
 		return owed, fmt.Errorf("note what the bank is owed: %w", err)
 	}
 	return owed, nil
+}
+
+// owedConsent finds what is owed for a consent of an access by its id at the bank, and locks it; the nil UUID: nothing is.
+func (s *Store) owedConsent(tx *gorm.DB, a *Access, consent string) (uuid.UUID, error) {
+	if consent == "" {
+		return uuid.Nil, nil
+	}
+	var all []struct {
+		ID    uuid.UUID
+		State []byte
+	}
+	err := tx.Raw(`SELECT id, state FROM revocations WHERE access_id = ? AND access_method_id = ? ORDER BY id FOR UPDATE`,
+		a.ID, a.AccessMethodID).Scan(&all).Error
+	if err != nil {
+		return uuid.Nil, fmt.Errorf("look for what the bank is owed: %w", err)
+	}
+	for _, r := range all {
+		var lasting json.RawMessage
+		if err := open(s.Vault, r.State, revocationPlace(r.ID), &lasting); err != nil {
+			return uuid.Nil, err
+		}
+		if providers.ConsentID(lasting) == consent {
+			return r.ID, nil
+		}
+	}
+	return uuid.Nil, nil
 }
 
 // forgottenAfter is how long nobody tries before a revocation's workflow is thought lost. Between two tries lies an hour at
