@@ -464,7 +464,7 @@ func TestRemovalsStayInTheDatabase(t *testing.T) {
 			runtime.ReadMemStats(&begun)
 			require.NoError(t, remove(a, account))
 			runtime.ReadMemStats(&done)
-			require.Less(t, done.TotalAlloc-begun.TotalAlloc, uint64(16*all), "bytes: less than the ids alone")
+			require.Less(t, done.TotalAlloc-begun.TotalAlloc, uint64(200*all), "bytes; with the ids in this process it were 1,800 for each")
 
 			var head, first, last, count int
 			var ordered bool

@@ -16,6 +16,9 @@ const (
 	// Reach is how many days outside a read's window stored rows may still belong to what was sent: dates move.
 	// Match wants the stored rows of From-Reach and later, the pending ones, and those without a date.
 	Reach = 10
+	// Edge is how many days from its beginning a window may lack: a bank may choose by a date that it does not show, the one
+	// from before a long weekend or a holiday. What it leaves out there is not withdrawn.
+	Edge = 5
 )
 
 // Since is the first day of the next read: Overlap days before the last complete one, or zero (everything) before the first.
@@ -412,5 +415,6 @@ func (r reach) resent(f *Facts) bool {
 
 // covers: this read holds the row, or the bank has withdrawn it.
 func (r reach) covers(f *Facts) bool {
+	r.from = r.from.AddDays(Edge)
 	return r.complete && r.resent(f) && f.Date() != 0 && f.Booked <= r.to && f.Valued <= r.to
 }

@@ -342,7 +342,7 @@ func TestQuirk18CardAmounts(t *testing.T) {
 
 func TestQuirk20ShortenedHistory(t *testing.T) {
 	t.Parallel()
-	old, recent := booked(2, "-900", "Hausverwaltung", "Miete"), booked(20, "-25", "REWE", "DANKE")
+	old, recent := booked(7, "-900", "Hausverwaltung", "Miete"), booked(20, "-25", "REWE", "DANKE")
 	read := func(w reconcile.Window, entries ...providers.Entry) reconcile.Plan {
 		var a account
 		a.read(complete(day(1), day(21), 1), old, recent)
@@ -354,6 +354,22 @@ func TestQuirk20ShortenedHistory(t *testing.T) {
 	require.Empty(t, read(complete(0, day(22), 2)).Missing, "… and nothing says where it is")
 	valuedBefore := complete(day(8), day(22), 2)
 	require.Empty(t, read(valuedBefore, recent).Missing)
+}
+
+// The bank shows a booking under the next working day, and still chooses by the one before: from the day that it shows on,
+// it leaves the booking out.
+func TestChosenByADateThatIsNotShown(t *testing.T) {
+	t.Parallel()
+	before, after := booked(13, "-14.90", "Stadtwerke", "Strom"), booked(16, "-14.90", "Stadtwerke", "Strom")
+	rent := booked(26, "-900", "Hausverwaltung", "Miete")
+	var a account
+	a.read(complete(day(1), day(14), 1), before)
+	sees(t, a.read(complete(day(1), day(27), 2), after, rent), 0, -1)
+	for from := 14; from <= 16; from++ {
+		settled(t, a.read(complete(day(from), day(27), uint64(from)), rent))
+	}
+	// Deep inside a window it would be withdrawn.
+	require.Equal(t, []int{0}, a.read(complete(day(11), day(27), 30), rent).Missing)
 }
 
 func TestQuirk22LimitIsNotEmptiness(t *testing.T) {
@@ -470,7 +486,7 @@ func TestHalfAMonthIsNotBelievedToBeGone(t *testing.T) {
 	var a account
 	var month []providers.Entry
 	for n := range 12 {
-		month = append(month, booked(1+n, fmt.Sprint("-", n+1), "REWE", fmt.Sprint("Einkauf ", n)))
+		month = append(month, booked(6+n, fmt.Sprint("-", n+1), "REWE", fmt.Sprint("Einkauf ", n)))
 	}
 	a.read(complete(day(1), day(20), 1), month...)
 	for run := range uint64(3) {
