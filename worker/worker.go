@@ -145,6 +145,9 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		ActivityTaskPollerBehavior: worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
 		// Customers who look for their phone hold a slot each (AwaitConfirmation): they must not stop the others.
 		MaxConcurrentActivityExecutionSize: 2000,
+		// A workflow that waits a second for a processor is not a deadlock: taken for one, its task fails, and its memory is
+		// read while it still runs.
+		DeadlockDetectionTimeout: 10 * time.Second,
 	})
 	workflows.Register(w)
 	w.RegisterActivity(&activities.Activities{
