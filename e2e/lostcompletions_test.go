@@ -221,15 +221,17 @@ type mischievous struct {
 
 // ExecuteActivity loses the completion, be it a result or an error.
 func (a *mischievous) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
-	result, err := a.Next.ExecuteActivity(ctx, in)
 	info := activity.GetInfo(ctx)
 	key := info.WorkflowExecution.ID + "/" + info.ActivityID
 	m := a.mischief
 	m.mu.Lock()
 	again := m.seen[key]
 	m.seen[key] = true
+	// What began before the way is none of its steps: a synchronization reads as COMPLETED while its Finish returns.
+	before := !m.awake
 	m.mu.Unlock()
-	if again {
+	result, err := a.Next.ExecuteActivity(ctx, in)
+	if again || before {
 		return result, err
 	}
 	if _, lost := m.strikes(info.ActivityType.Name, completionLost); lost {
