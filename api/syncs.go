@@ -104,16 +104,22 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 	if err != nil {
 		return err
 	}
-	// Read before its workflow moves it: the answer to a start is QUEUED.
-	created, err := s.sync(ctx, callerOf(c).user, sync.AccessID, sync.ID)
 	s.tell(ctx, "start a synchronization", func(ctx context.Context) error {
 		return workflows.Start(ctx, s.temporal, s.taskQueue, models.SyncRef{
 			ID: sync.ID, AccessID: access.ID, BankID: access.BankID, Trigger: sync.Trigger, Scope: sync.Scope})
 	})
-	if err != nil {
-		return err
+	// Not read again: its workflow may have moved it already, and the answer to a start is QUEUED.
+	return c.JSON(http.StatusCreated, queuedSync(sync))
+}
+
+// queuedSync shows a synchronization that nothing has happened to.
+func queuedSync(y *models.Synchronization) *Sync {
+	shown := &Sync{ID: y.ID, AccessID: y.AccessID, Status: SyncStatus(y.Status), Trigger: SyncTrigger(y.Trigger), Scope: make([]SyncScope, len(y.Scope)),
+		CreatedAt: Timestamp(y.CreatedAt), Accounts: []SyncAccount{}}
+	for i, scope := range y.Scope {
+		shown.Scope[i] = SyncScope(scope)
 	}
-	return c.JSON(http.StatusCreated, created)
+	return shown
 }
 
 // checkBudget refuses with 1020 a synchronization without its customer where the bank's limit of those is used up. Nobody

@@ -24,10 +24,12 @@ func TestSynchronizationLifecycle(t *testing.T) {
 	w := newWorld(t)
 	u := w.tenant().user()
 	access := u.access()
-	path := u.sync(access)
-	id := idOf(path)
+	started := u.do("POST", "/rest/accesses/"+access+"/syncs", map[string]any{"credentials": map[string]string{"pin": "12345"}}).expect(http.StatusCreated)
+	id := started.body["id"].(string)
+	path := "/rest/accesses/" + access + "/syncs/" + id
 
 	r := u.do("GET", path, nil).expect(http.StatusOK)
+	require.Equal(t, started.body, r.body, "the answer to a start is the synchronization")
 	require.Equal(t, "QUEUED", r.body["status"])
 	require.Equal(t, "MANUAL", r.body["trigger"])
 	require.Equal(t, []any{"TRANSACTIONS"}, r.body["scope"])
