@@ -108,17 +108,9 @@ func (s *Store) owe(tx *gorm.DB, a *Access, lasting json.RawMessage, until *time
 	if owed.ID, err = s.owedConsent(tx, a, providers.ConsentID(lasting)); err != nil {
 		return owed, err
 	}
-	if owed.ID != uuid.Nil {
-		sealed, err := seal(s.Vault, lasting, revocationPlace(owed.ID))
-		if err == nil {
-			err = tx.Exec(`UPDATE revocations SET state = ? WHERE id = ?`, sealed, owed.ID).Error
-		}
-		if err != nil {
-			return owed, fmt.Errorf("renew what the bank is owed: %w", err)
-		}
-		return owed, nil
+	if owed.ID == uuid.Nil {
+		owed.ID = NewID()
 	}
-	owed.ID = NewID()
 	sealed, err := seal(s.Vault, lasting, revocationPlace(owed.ID))
 	if err != nil {
 		return owed, err
@@ -128,7 +120,8 @@ func (s *Store) owe(tx *gorm.DB, a *Access, lasting json.RawMessage, until *time
 	if until != nil && until.Before(end) {
 		end = *until
 	}
-	err = tx.Exec(`INSERT INTO revocations (id, access_id, access_method_id, state, owed_until, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
+	err = tx.Exec(`INSERT INTO revocations AS r (id, access_id, access_method_id, state, owed_until, created_at) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET state = excluded.state, owed_until = greatest(r.owed_until, excluded.owed_until)`,
 		owed.ID, a.ID, a.AccessMethodID, sealed, end, now).Error
 	if err != nil {
 		return owed, fmt.Errorf("note what the bank is owed: %w", err)
@@ -188,8 +181,9 @@ type RevocationAttempt struct {
 	Over         bool // it has ended by itself
 	Conversation providers.Conversation
 
-	store *Store
-	id    uuid.UUID
+	store  *Store
+	id     uuid.UUID
+	sealed []byte // the state as stored
 }
 
 // AttemptRevocation opens what the bank is to be told, and counts the attempt. ErrNotFound: it has done it.
@@ -203,7 +197,7 @@ func (s *Store) AttemptRevocation(ctx context.Context, id uuid.UUID) (*Revocatio
 	if err := row.Scan(&method.ID, &method.Connection, &sealed, &until); err != nil {
 		return nil, found(err, "the revocation")
 	}
-	t := &RevocationAttempt{Over: until.Before(now), store: s, id: id}
+	t := &RevocationAttempt{Over: until.Before(now), store: s, id: id, sealed: sealed}
 	t.Conversation.Resumed = true
 	var err error
 	if t.Conversation.Connection, err = s.OpenConnection(&method); err != nil {
@@ -220,13 +214,15 @@ func (t *RevocationAttempt) Settle(ctx context.Context) error {
 	return nil
 }
 
-// Keep stores what a failed attempt has changed, such as tokens that the next one needs.
+// Keep stores what a failed attempt has changed, such as tokens that the next one needs. A state that was stored while it
+// went on is newer, and stays.
 func (t *RevocationAttempt) Keep(ctx context.Context) error {
 	sealed, err := seal(t.store.Vault, t.Conversation.Lasting, revocationPlace(t.id))
 	if err != nil {
 		return err
 	}
-	if err := t.store.DB.WithContext(ctx).Exec(`UPDATE revocations SET state = ? WHERE id = ?`, sealed, t.id).Error; err != nil {
+	err = t.store.DB.WithContext(ctx).Exec(`UPDATE revocations SET state = ? WHERE id = ? AND state = ?`, sealed, t.id, t.sealed).Error
+	if err != nil {
 		return fmt.Errorf("keep the revocation's state: %w", err)
 	}
 	return nil

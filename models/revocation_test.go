@@ -337,3 +337,29 @@ func TestGivenUpConsentsAreOwed(t *testing.T) {
 	}
 	require.Equal(t, []string{`{"consent_id":"1"}`}, owed(t, s, a.ID))
 }
+
+// What becomes known of a consent whose end is owed already replaces what was known of it, its later end too, and an
+// attempt that began before does not bring the old state back.
+func TestOwedConsentsStayNew(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	s := open(t, models.WithClock(func() time.Time { return now }))
+	a, step := granted(t, s, now.AddDate(0, 0, 7))
+	r := leave(t, s, a.ID)
+	old, err := s.AttemptRevocation(t.Context(), r.ID)
+	require.NoError(t, err)
+
+	const renewed = `{"consent_id":"1","token":"new"}`
+	require.NoError(t, s.DB.Exec(`UPDATE synchronizations SET cancel_requested_at = now() WHERE access_id = ?`, a.ID).Error)
+	step.Conversation.Lasting = json.RawMessage(renewed)
+	step.Conversation.Granted = &providers.Grant{ValidUntil: now.AddDate(0, 0, 30)}
+	require.NoError(t, step.KeepLate(t.Context()))
+	old.Conversation.Lasting = json.RawMessage(`{"consent_id":"1","token":"spent"}`)
+	require.NoError(t, old.Keep(t.Context()))
+
+	now = now.AddDate(0, 0, 29)
+	attempt, err := s.AttemptRevocation(t.Context(), r.ID)
+	require.NoError(t, err)
+	require.JSONEq(t, renewed, string(attempt.Conversation.Lasting))
+	require.False(t, attempt.Over)
+}
