@@ -58,11 +58,12 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 	if err != nil {
 		return err
 	}
-	if len(upgrades) > 0 {
-		err = s.checkSpareCredentials(ctx, upgrades[0], method, body.Credentials)
-		body.Credentials = nil // the bank is not asked this time
-	} else {
+	asksBank := len(upgrades) == 0
+	if asksBank {
 		err = s.checkSyncCredentials(ctx, access, method, body.Credentials)
+	} else {
+		err = s.checkSpareCredentials(ctx, upgrades[0], method, body.Credentials)
+		body.Credentials = nil
 	}
 	if err != nil {
 		return err
@@ -71,26 +72,8 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 		return err
 	}
 	err = s.store.Transact(ctx, func(tx *gorm.DB) error {
-		// A deletion of the access at the same moment, or of its secrets, or an upgrade, comes before or after, not in between.
-		var now struct {
-			AccessMethodID  uuid.UUID
-			SaveCredentials bool
-		}
-		result := tx.Raw(`SELECT access_method_id, save_credentials FROM accesses WHERE id = ? AND deleted_at IS NULL FOR SHARE`, access.ID).Scan(&now)
-		switch {
-		case result.Error != nil:
-			return fmt.Errorf("lock the access: %w", result.Error)
-		case result.RowsAffected == 0:
-			return errNotFound
-		case now.AccessMethodID != access.AccessMethodID:
-			return errState
-		case sync.SaveSecrets == nil && now.SaveCredentials:
-			sync.SaveSecrets = &now.SaveCredentials
-		}
-		if sync.Unattended && len(upgrades) == 0 {
-			if err := checkBudget(tx, access.ID); err != nil {
-				return err
-			}
+		if err := settleStart(tx, access, sync, asksBank); err != nil {
+			return err
 		}
 		if err := models.CreateSynchronization(tx, sync); err != nil {
 			return err
@@ -120,6 +103,30 @@ func queuedSync(y *models.Synchronization) *Sync {
 		shown.Scope[i] = SyncScope(scope)
 	}
 	return shown
+}
+
+// settleStart checks a synchronization against its access as it is now, and completes it. A deletion of the access at the
+// same moment, or of its secrets, or an upgrade, comes before or after the transaction, not in between.
+func settleStart(tx *gorm.DB, access models.Access, sync *models.Synchronization, asksBank bool) error {
+	var now struct {
+		AccessMethodID  uuid.UUID
+		SaveCredentials bool
+	}
+	result := tx.Raw(`SELECT access_method_id, save_credentials FROM accesses WHERE id = ? AND deleted_at IS NULL FOR SHARE`, access.ID).Scan(&now)
+	switch {
+	case result.Error != nil:
+		return fmt.Errorf("lock the access: %w", result.Error)
+	case result.RowsAffected == 0:
+		return errNotFound
+	case now.AccessMethodID != access.AccessMethodID:
+		return errState
+	case sync.SaveSecrets == nil && now.SaveCredentials:
+		sync.SaveSecrets = &now.SaveCredentials
+	}
+	if sync.Unattended && asksBank {
+		return checkBudget(tx, access.ID)
+	}
+	return nil
 }
 
 // checkBudget refuses with 1020 a synchronization without its customer where the bank's limit of those is used up. Nobody
