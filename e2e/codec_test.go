@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"kontoflow/internal/temporalclient"
+	"kontoflow/internal/testground"
 	"kontoflow/vault"
 	"kontoflow/workflows"
 )
@@ -25,7 +26,7 @@ import (
 // holds opens with the keys alone.
 func TestCodec(t *testing.T) {
 	t.Parallel()
-	codec := newCodec(t, newCodecKeys(t))
+	codec := testground.Codec(t, testground.Keyset(t))
 	s := newStack(t, func(s *stack) { s.codec = codec })
 	for login, code := range map[string]int{"demo": 0, "redirect": 0, "wrongpin": 10001} {
 		t.Run(login, func(t *testing.T) {
@@ -56,7 +57,7 @@ func TestCodec(t *testing.T) {
 			require.Contains(t, plainText(t, did), "SyncState", "search attributes are for looking for")
 
 			require.NoError(t, replay(did, codec))
-			require.ErrorContains(t, replay(did, newCodec(t, newCodecKeys(t))), temporalclient.ErrSealed.Error())
+			require.ErrorContains(t, replay(did, testground.Codec(t, testground.Keyset(t))), temporalclient.ErrSealed.Error())
 			open(t, did, codec)
 			for _, word := range words {
 				require.Contains(t, plainText(t, did), word)
@@ -70,7 +71,7 @@ func TestCodec(t *testing.T) {
 // that lacks the key holds it up, and neither fails it nor loses the customer's answer.
 func TestCodecComesAndGoes(t *testing.T) {
 	t.Parallel()
-	first := newCodecKeys(t)
+	first := testground.Keyset(t)
 	second, err := vault.Rotate(first)
 	require.NoError(t, err)
 	var ofAPI struct{ client.Client }
@@ -97,12 +98,12 @@ func TestCodecComesAndGoes(t *testing.T) {
 	completes := func(sync string, challenge object) *history.History {
 		require.Equal(t, "COMPLETED", c.until(sync, challenge["id"].(string))["status"])
 		did := c.ended(idOf(sync))
-		require.NoError(t, replay(did, newCodec(t, second)))
+		require.NoError(t, replay(did, testground.Codec(t, second)))
 		return did
 	}
 
 	sync, challenge := asked(c.access("demo", "demo"))
-	ofAPI.Client = dial(newCodec(t, first))
+	ofAPI.Client = dial(testground.Codec(t, first))
 	c.answer(sync, challenge)
 	var held *history.History
 	c.eventually(func() bool {
@@ -110,17 +111,17 @@ func TestCodecComesAndGoes(t *testing.T) {
 		return slices.ContainsFunc(held.Events, refused)
 	}, "the worker holds the run up")
 	require.Contains(t, plainText(t, held), temporalclient.ErrSealed.Error())
-	work(newCodec(t, first))
+	work(testground.Codec(t, first))
 	did := completes(sync, challenge)
 	require.Equal(t, []string{"", keyOf(t, first)}, keysIn(t, did))
 
 	sync, challenge = asked(c.access("demo", "demo+rotated"))
-	ofAPI.Client = dial(newCodec(t, second))
-	work(newCodec(t, second))
+	ofAPI.Client = dial(testground.Codec(t, second))
+	work(testground.Codec(t, second))
 	c.answer(sync, challenge)
 	did = completes(sync, challenge)
 	require.Equal(t, []string{keyOf(t, first), keyOf(t, second)}, keysIn(t, did))
-	require.ErrorContains(t, replay(did, newCodec(t, first)), temporalclient.ErrSealed.Error())
+	require.ErrorContains(t, replay(did, testground.Codec(t, first)), temporalclient.ErrSealed.Error())
 
 	sync, challenge = asked(c.access("demo", "demo+off"))
 	opens, err := temporalclient.NewCodec(second, true)
@@ -130,18 +131,6 @@ func TestCodecComesAndGoes(t *testing.T) {
 	c.answer(sync, challenge)
 	did = completes(sync, challenge)
 	require.Equal(t, []string{keyOf(t, second), ""}, keysIn(t, did))
-}
-
-func newCodecKeys(t *testing.T) string {
-	keys, err := vault.NewKeyset()
-	require.NoError(t, err)
-	return keys
-}
-
-func newCodec(t *testing.T, keys string) *temporalclient.Codec {
-	codec, err := temporalclient.NewCodec(keys, false)
-	require.NoError(t, err)
-	return codec
 }
 
 // refused reports that a worker could not go on.
@@ -202,7 +191,7 @@ func keysIn(t *testing.T, did *history.History) (keys []string) {
 // keyOf is the key that seals by a keyset.
 func keyOf(t *testing.T, keys string) string {
 	t.Helper()
-	all, err := newCodec(t, keys).Encode([]*common.Payload{{}})
+	all, err := testground.Codec(t, keys).Encode([]*common.Payload{{}})
 	require.NoError(t, err)
 	return string(all[0].Data[:5])
 }

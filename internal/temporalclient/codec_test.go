@@ -9,22 +9,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"kontoflow/internal/temporalclient"
+	"kontoflow/internal/testground"
 	"kontoflow/vault"
 )
 
 const canary = "canary-4711"
-
-func newKeys(t *testing.T) string {
-	keys, err := vault.NewKeyset()
-	require.NoError(t, err)
-	return keys
-}
-
-func newCodec(t *testing.T, keys string) *temporalclient.Codec {
-	codec, err := temporalclient.NewCodec(keys, false)
-	require.NoError(t, err)
-	return codec
-}
 
 func plainPayloads(t *testing.T) []*common.Payload {
 	word, err := converter.GetDefaultDataConverter().ToPayload(canary)
@@ -53,7 +42,7 @@ func requireOpens(t *testing.T, codec *temporalclient.Codec, payloads []*common.
 
 func TestPayloadsAreSealed(t *testing.T) {
 	t.Parallel()
-	codec := newCodec(t, newKeys(t))
+	codec := testground.Codec(t, testground.Keyset(t))
 	sealed := encode(t, codec)
 	for _, payload := range sealed {
 		require.Equal(t, "binary/encrypted", string(payload.Metadata["encoding"]))
@@ -67,12 +56,12 @@ func TestPayloadsAreSealed(t *testing.T) {
 
 func TestOtherPayloadsDoNotOpen(t *testing.T) {
 	t.Parallel()
-	codec := newCodec(t, newKeys(t))
+	codec := testground.Codec(t, testground.Keyset(t))
 	changed := encode(t, codec)
 	changed[0].Data[len(changed[0].Data)-1] ^= 1
 	cut := encode(t, codec)
 	cut[0].Data = cut[0].Data[:3]
-	for name, payloads := range map[string][]*common.Payload{"another key": encode(t, newCodec(t, newKeys(t))), "changed": changed, "cut": cut} {
+	for name, payloads := range map[string][]*common.Payload{"another key": encode(t, testground.Codec(t, testground.Keyset(t))), "changed": changed, "cut": cut} {
 		_, err := codec.Decode(payloads)
 		require.ErrorIs(t, err, temporalclient.ErrSealed, name)
 		require.Equal(t, temporalclient.ErrSealed.Error(), err.Error(), "it says nothing else")
@@ -86,33 +75,33 @@ func TestOtherPayloadsDoNotOpen(t *testing.T) {
 
 func TestKeysAreRotated(t *testing.T) {
 	t.Parallel()
-	first := newKeys(t)
+	first := testground.Keyset(t)
 	staged, err := vault.Stage(first)
 	require.NoError(t, err)
 	second, err := vault.Rotate(staged)
 	require.NoError(t, err)
-	requireOpens(t, newCodec(t, staged), encode(t, newCodec(t, first)))
-	requireOpens(t, newCodec(t, first), encode(t, newCodec(t, staged)))
-	requireOpens(t, newCodec(t, staged), encode(t, newCodec(t, second)))
-	requireOpens(t, newCodec(t, second), encode(t, newCodec(t, first)))
-	_, err = newCodec(t, first).Decode(encode(t, newCodec(t, second)))
+	requireOpens(t, testground.Codec(t, staged), encode(t, testground.Codec(t, first)))
+	requireOpens(t, testground.Codec(t, first), encode(t, testground.Codec(t, staged)))
+	requireOpens(t, testground.Codec(t, staged), encode(t, testground.Codec(t, second)))
+	requireOpens(t, testground.Codec(t, second), encode(t, testground.Codec(t, first)))
+	_, err = testground.Codec(t, first).Decode(encode(t, testground.Codec(t, second)))
 	require.ErrorIs(t, err, temporalclient.ErrSealed)
 }
 
 func TestCodecThatOnlyOpens(t *testing.T) {
 	t.Parallel()
-	keys := newKeys(t)
+	keys := testground.Keyset(t)
 	codec, err := temporalclient.NewCodec(keys, true)
 	require.NoError(t, err)
-	requireOpens(t, codec, encode(t, newCodec(t, keys)))
+	requireOpens(t, codec, encode(t, testground.Codec(t, keys)))
 	requireOpens(t, new(temporalclient.Codec), encode(t, codec)) // they are plain
 }
 
 // Only a workflow's task is held up by a payload that does not open: everything else gets an error.
 func TestSealedPayloadHoldsWorkflowsUp(t *testing.T) {
 	t.Parallel()
-	sealed := &common.Payloads{Payloads: encode(t, newCodec(t, newKeys(t)))}
-	dc := newCodec(t, newKeys(t)).DataConverter()
+	sealed := &common.Payloads{Payloads: encode(t, testground.Codec(t, testground.Keyset(t)))}
+	dc := testground.Codec(t, testground.Keyset(t)).DataConverter()
 	var to string
 	require.ErrorIs(t, dc.FromPayload(sealed.Payloads[0], &to), temporalclient.ErrSealed)
 	aware := dc.(converter.ContextAware)

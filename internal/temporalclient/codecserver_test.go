@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"kontoflow/internal/temporalclient"
+	"kontoflow/internal/testground"
 )
 
 const ui, token = "https://temporal.example", "t0ken"
@@ -18,7 +19,7 @@ const ui, token = "https://temporal.example", "t0ken"
 // The SDK's own client of codec servers gets what the codec does itself, with the token alone.
 func TestCodecServer(t *testing.T) {
 	t.Parallel()
-	codec := newCodec(t, newKeys(t))
+	codec := testground.Codec(t, testground.Keyset(t))
 	server := httptest.NewServer(temporalclient.CodecServer(codec, ui, token))
 	t.Cleanup(server.Close)
 	remote := func(token string) converter.PayloadCodec {
@@ -33,7 +34,7 @@ func TestCodecServer(t *testing.T) {
 	require.NotContains(t, string(sealed[0].Data), canary)
 	requireOpens(t, codec, sealed)
 
-	_, err = remote(token).Decode(encode(t, newCodec(t, newKeys(t))))
+	_, err = remote(token).Decode(encode(t, testground.Codec(t, testground.Keyset(t))))
 	require.ErrorContains(t, err, temporalclient.ErrSealed.Error())
 	for _, wrong := range []string{"", "T0ken", token + "2"} {
 		_, err = remote(wrong).Decode(encode(t, codec))
@@ -46,7 +47,7 @@ func TestCodecServer(t *testing.T) {
 // Browsers are let in from the UI alone.
 func TestCodecServerInBrowsers(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(temporalclient.CodecServer(newCodec(t, newKeys(t)), ui, token))
+	server := httptest.NewServer(temporalclient.CodecServer(testground.Codec(t, testground.Keyset(t)), ui, token))
 	t.Cleanup(server.Close)
 	ask := func(method, origin, body string) *http.Response {
 		r, err := http.NewRequestWithContext(t.Context(), method, server.URL+"/decode", strings.NewReader(body))

@@ -19,6 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"kontoflow/internal/temporalclient"
 	"kontoflow/models"
 	"kontoflow/vault"
 )
@@ -75,11 +76,7 @@ func Database(t testing.TB) string {
 // Store opens a database of the test's own, with a vault of its own, and closes it after the test.
 func Store(t testing.TB, options ...models.Option) *models.Store {
 	t.Helper()
-	keys, err := vault.NewKeyset()
-	if err != nil {
-		t.Fatal(err)
-	}
-	secrets, err := vault.Open(keys)
+	secrets, err := vault.Open(Keyset(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +86,26 @@ func Store(t testing.TB, options ...models.Option) *models.Store {
 	}
 	t.Cleanup(store.Close)
 	return store
+}
+
+// Keyset is a new set of keys, as VAULT_KEYS and TEMPORAL_CODEC_KEYS hold them.
+func Keyset(t testing.TB) string {
+	t.Helper()
+	keys, err := vault.NewKeyset()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// Codec seals what Temporal holds with keys.
+func Codec(t testing.TB, keys string) *temporalclient.Codec {
+	t.Helper()
+	codec, err := temporalclient.NewCodec(keys, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return codec
 }
 
 // A Log can be read while it is written.
