@@ -459,6 +459,8 @@ type keysCommand struct {
 	Create keysCreateCommand `cmd:"" help:"Create a keyset."`
 	Stage  keysStageCommand  `cmd:"" help:"Add a key that opens but does not seal yet: roll the file out everywhere, then rotate."`
 	Rotate keysRotateCommand `cmd:"" help:"Seal with the newest key from now on."`
+	Reseal keysResealCommand `cmd:"" help:"Seal anew what older keys have sealed in the database. Fails as long as something is left."`
+	Retire keysRetireCommand `cmd:"" help:"Drop the keys older than the one that seals: what they sealed opens no more."`
 }
 
 type keysCreateCommand struct {
@@ -495,6 +497,35 @@ type keysRotateCommand struct {
 }
 
 func (c *keysRotateCommand) Run() error { return rewrite(c.File, vault.Rotate) }
+
+type keysResealCommand struct {
+	databaseSettings
+	vaultSettings
+}
+
+func (c *keysResealCommand) Run(ctx context.Context) error {
+	secrets, err := c.open()
+	if err != nil {
+		return err
+	}
+	store, err := models.Open(ctx, c.DatabaseURL, secrets)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	r, err := store.Reseal(ctx)
+	fmt.Println("sealed anew", r.Moved, "left", r.Left)
+	if err == nil && r.Left > 0 {
+		err = errors.New("what is left is in use: run it again later")
+	}
+	return err
+}
+
+type keysRetireCommand struct {
+	File string `arg:"" type:"existingfile" help:"The keyset's file."`
+}
+
+func (c *keysRetireCommand) Run() error { return rewrite(c.File, vault.Retire) }
 
 // rewrite replaces the file as a whole: a keyset that is half written opens nothing.
 func rewrite(path string, change func(string) (string, error)) error {

@@ -60,6 +60,36 @@ func TestCatalogSupersede(t *testing.T) {
 	require.ErrorIs(t, run(t, "catalog", "supersede", by.String(), old.String(), "--from", "2026-12-01", "--database-url", database), models.ErrSupersession)
 }
 
+// An operator rotates the vault's keys, and takes the old one away when nothing needs it.
+func TestKeysAreRotated(t *testing.T) {
+	t.Parallel()
+	database, directory := testground.Database(t), t.TempDir()
+	keys, banks := filepath.Join(directory, "vault.json"), filepath.Join(directory, "catalog.json")
+	require.NoError(t, os.WriteFile(banks, sandbox.New(sandbox.Options{}).Catalog("http://127.0.0.1:1"), 0o600))
+	settings := []string{"--database-url", database, "--vault-keys-file", keys}
+	connections := func() error {
+		secrets, err := vaultSettings{VaultKeysFile: keys}.open()
+		require.NoError(t, err)
+		store, err := models.Open(t.Context(), database, secrets)
+		require.NoError(t, err)
+		defer store.Close()
+		m, err := store.AccessMethod(t.Context(), sandbox.AccessMethodID("demo"))
+		require.NoError(t, err)
+		_, err = store.OpenConnection(&m)
+		return err
+	}
+	require.NoError(t, run(t, "keys", "create", keys))
+	require.NoError(t, run(t, append([]string{"catalog", "import", banks}, settings...)...))
+	for _, step := range [][]string{{"stage", keys}, {"rotate", keys}, append([]string{"reseal"}, settings...), {"retire", keys}, append([]string{"reseal"}, settings...)} {
+		require.NoError(t, run(t, append([]string{"keys"}, step...)...), step)
+		require.NoError(t, connections(), step)
+	}
+	require.NoError(t, run(t, "keys", "rotate", keys))
+	require.NoError(t, run(t, "keys", "retire", keys)) // too early
+	require.ErrorIs(t, connections(), vault.ErrSealed)
+	require.ErrorIs(t, run(t, append([]string{"keys", "reseal"}, settings...)...), vault.ErrSealed)
+}
+
 // run is the command line.
 func run(t *testing.T, arguments ...string) error {
 	t.Helper()

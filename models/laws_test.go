@@ -353,3 +353,14 @@ func ExampleSyncStatus_Ended() {
 	fmt.Println(models.AwaitAuth.Ended(), models.Failed.Ended())
 	// Output: false true
 }
+
+// The database's URL says how many connections a process may have, to every command.
+func TestPoolIsSetInTheURL(t *testing.T) {
+	t.Parallel()
+	url := testground.Database(t) + "&pool_max_conns=3"
+	require.NoError(t, models.Migrate(t.Context(), url))
+	s, err := models.Open(t.Context(), url, nil)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	require.EqualValues(t, 3, s.Pool.Config().MaxConns)
+}

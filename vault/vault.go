@@ -80,8 +80,10 @@ func (v *Vault) Open(ciphertext []byte, context Context) ([]byte, error) {
 	return plaintext, nil
 }
 
-// Reseal moves a ciphertext to the primary key. One that is there already comes back as it is, and false: run it over
-// a table until nothing changes, and the old key can leave the keyset.
+// Prefix is what every ciphertext of the primary key begins with: 5 bytes.
+func (v *Vault) Prefix() []byte { return v.primary[:] }
+
+// Reseal moves a ciphertext to the primary key. One that is there already comes back as it is, and false.
 func (v *Vault) Reseal(ciphertext []byte, context Context) ([]byte, bool, error) {
 	if len(ciphertext) >= len(v.primary) && [5]byte(ciphertext) == v.primary {
 		return ciphertext, false, nil
@@ -154,6 +156,28 @@ func Rotate(keysetJSON string) (string, error) {
 		}
 	}
 	return write(manager, id)
+}
+
+// Retire takes away the keys that are older than the primary one. What they sealed opens no more.
+func Retire(keysetJSON string) (string, error) {
+	handle, err := read(keysetJSON)
+	if err != nil {
+		return "", err
+	}
+	manager := keyset.NewManagerFromHandle(handle)
+	for i := range handle.Len() {
+		entry, err := handle.Entry(i)
+		if err != nil {
+			return "", fmt.Errorf("read a key: %w", err)
+		}
+		if entry.IsPrimary() {
+			return write(manager, entry.KeyID())
+		}
+		if err := manager.Delete(entry.KeyID()); err != nil {
+			return "", fmt.Errorf("take a key away: %w", err)
+		}
+	}
+	return "", errors.New("keyset has no usable primary key")
 }
 
 func read(keysetJSON string) (*keyset.Handle, error) {

@@ -114,6 +114,21 @@ func TestRotation(t *testing.T) {
 
 	_, _, err = rotated.Reseal(sealedBefore, vault.Context{Table: "accesses", Column: "value", Row: place.Row})
 	require.ErrorIs(t, err, vault.ErrSealed, "resealing does not launder a moved ciphertext")
+
+	// When the old key has gone, what was moved opens, and what comes next does not go with it.
+	staged, err := vault.Stage(after)
+	require.NoError(t, err)
+	retired, err := vault.Retire(staged)
+	require.NoError(t, err)
+	_, err = open(t, retired).Open(sealedBefore, place)
+	require.ErrorIs(t, err, vault.ErrSealed)
+	_, err = open(t, retired).Open(resealed, place)
+	require.NoError(t, err)
+	next, err := vault.Rotate(retired)
+	require.NoError(t, err)
+	staging, err := vault.Rotate(staged)
+	require.NoError(t, err)
+	require.Equal(t, open(t, staging).Prefix(), open(t, next).Prefix(), "the staged key")
 }
 
 // While a rotation rolls out, processes with the old and the new configuration open each other's ciphertexts.
@@ -157,7 +172,7 @@ func TestBadKeysetsAreRefusedWithoutQuotingThem(t *testing.T) {
 		require.Error(t, err, name)
 		require.NotContains(t, err.Error(), canary, name)
 	}
-	for _, change := range []func(string) (string, error){vault.Rotate, vault.Stage} {
+	for _, change := range []func(string) (string, error){vault.Rotate, vault.Stage, vault.Retire} {
 		_, err := change(canary)
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), canary)
