@@ -17,7 +17,7 @@ import (
 )
 
 // oldest is the oldest major version that the migrations are written for.
-const oldest = 14
+const oldest = 15
 
 // places is where packages put the server's binaries, which are rarely on the PATH.
 var places = []string{
@@ -43,7 +43,7 @@ func binaries(ctx context.Context, version string, say func(string, ...any)) (st
 	}
 	if os.Geteuid() == 0 {
 		if _, err := exec.LookPath("apt-get"); err != nil {
-			return "", errors.New("PostgreSQL is not installed: install its server package (14 or newer), or set DATABASE_URL and TEMPORAL_ADDRESS to servers that run already")
+			return "", errors.New("PostgreSQL is not installed: install its server package (15 or newer), or set DATABASE_URL and TEMPORAL_ADDRESS to servers that run already")
 		}
 		say("PostgreSQL is not installed: installing it with apt-get")
 		if err := aptInstall(ctx); err != nil {
@@ -52,12 +52,12 @@ func binaries(ctx context.Context, version string, say func(string, ...any)) (st
 		if bin, err := installed(ctx, version); bin != "" || err != nil {
 			return bin, err
 		}
-		return "", errors.New("apt-get installed PostgreSQL, but its binaries are nowhere to be found")
+		return "", errors.New("apt-get installed no PostgreSQL 15 or newer: install one, or set DATABASE_URL and TEMPORAL_ADDRESS to servers that run already")
 	}
 	say("PostgreSQL is not installed: downloading one (about 30 MB)")
 	bin, err = download()
 	if err != nil {
-		return "", fmt.Errorf("PostgreSQL is not installed, and downloading it failed: install its server package (14 or newer), or set DATABASE_URL and TEMPORAL_ADDRESS to servers that run already: %w", err)
+		return "", fmt.Errorf("PostgreSQL is not installed, and downloading it failed: install its server package (15 or newer), or set DATABASE_URL and TEMPORAL_ADDRESS to servers that run already: %w", err)
 	}
 	return bin, nil
 }
