@@ -2,7 +2,8 @@
 SHELL      := /bin/bash
 DEVSERVER  := bin/kontoflow-devserver
 TOOLS      := bin/tools
-GROUND     := ./bin/kontoflow up --
+# Servers that the shell names are for make run: tests create and drop databases.
+GROUND     := env -u DATABASE_URL -u TEMPORAL_ADDRESS -u TEMPORAL_NAMESPACE ./bin/kontoflow up --
 # What `make test` runs: PACKAGES='./api/... ./models/...' and TESTFLAGS='-run TestX -v' narrow it.
 PACKAGES   ?= ./...
 TESTFLAGS  ?= -race
@@ -53,7 +54,7 @@ bin/tools: tools/go.mod tools/go.sum
 	@touch $@
 
 .PHONY: clean
-clean: ## Remove what was built, and the state of make run
+clean: ## Remove what was built, and the state of make run (for root, the database may be in /var/lib/kontoflow)
 	rm -rf bin .data
 
 .PHONY: help

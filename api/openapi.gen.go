@@ -1247,7 +1247,7 @@ type TransactionChanges struct {
 
 // Transactions defines model for Transactions.
 type Transactions struct {
-	// Deleted Ids of transactions that were removed, since `since` where that is given.
+	// Deleted Ids of transactions that were removed, since `since` where that is given; the newest 10,000 at most. All of them are in `/rest/transactions/changes`.
 	Deleted []ID `json:"deleted"`
 
 	// Statistics Of everything that matches, not only of the page.

@@ -33,7 +33,7 @@ var monthPersonas = []string{"demo", "pending", "freshids", "movingdates", "shar
 // follows a wrong PIN, no transaction is lost or doubled, and every consent's end is announced in time.
 //
 // MONTH_ACCESSES is the number of accesses (10), MONTH_STEP the hours between two looks of the scheduler (4).
-// Run it whole with MONTH_ACCESSES=2000 MONTH_STEP=1.
+// Run it whole with MONTH_ACCESSES=2000 MONTH_STEP=2.
 func TestSimulatedMonth(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some minutes")
