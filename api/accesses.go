@@ -271,6 +271,9 @@ func (s *Server) wireAccesses(c echo.Context, all []models.Access, embed Embed) 
 		}
 		for _, consent := range consents {
 			if consent.AccessID == a.ID {
+				if a.Consent == nil { // nothing was asked of the customer, and the adapter asked for everything
+					wire[i].Consent = wireConsent(&models.ConsentRequest{Recurring: true})
+				}
 				wire[i].Consent.ExpiresAt = timestamp(consent.ValidUntil)
 			}
 		}

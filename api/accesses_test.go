@@ -62,7 +62,12 @@ func TestCredentials(t *testing.T) {
 	path := "/rest/accesses/" + access + "/credentials"
 	until := time.Now().Add(90 * 24 * time.Hour)
 	w.grant(uuid.MustParse(access), until)
-	require.Equal(t, until.UTC().Format("2006-01-02T15:04:05.000Z"), u.do("GET", "/rest/accesses/"+access, nil).at("consent", "expires_at"))
+	ends := until.UTC().Format("2006-01-02T15:04:05.000Z")
+	require.Equal(t, ends, u.do("GET", "/rest/accesses/"+access, nil).at("consent", "expires_at"))
+	_, err := w.store.Pool.Exec(t.Context(), `UPDATE accesses SET consent = NULL WHERE id = $1`, access)
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"recurring": true, "scopes": []any{"ACCOUNTS", "BALANCES", "TRANSACTIONS"}, "expires_at": ends},
+		u.do("GET", "/rest/accesses/"+access, nil).at("consent"), "also where nobody was asked what it is to cover")
 
 	r = u.do("GET", path, nil).expect(http.StatusOK)
 	require.NotContains(t, string(r.raw), "12345")

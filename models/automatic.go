@@ -64,9 +64,9 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 		       coalesce(a.stopped_by = @refused, false) AS refused,
 		       m.protocol = 'XS2A' AND a.status <> 'NEW' AND (c.id IS NULL OR coalesce(c.valid_until <= @now, false)
 		            OR coalesce(a.consent ->> 'recurring' = 'false', false)) AS without_consent,
-		       -- Also where the bank's consent opens everything without them: they are the customer's leave.
+		       -- Secrets also where the bank's consent opens everything without them: they are the customer's leave.
 		       EXISTS (SELECT FROM jsonb_array_elements(m.credentials) f
-		            WHERE (f ->> 'is_secret')::boolean AND NOT (f ->> 'is_optional')::boolean
+		            WHERE NOT (f ->> 'is_optional')::boolean
 		            AND NOT EXISTS (SELECT FROM credentials x WHERE x.access_id = a.id AND x.sync_id IS NULL AND x.keep AND x.key = f ->> 'key'))
 		            AS without_secrets,
 		       a.status <> 'ACTIVE' OR a.stopped_by IS NOT NULL AS stopped

@@ -496,3 +496,21 @@ func TestConsentsOfRunningSynchronizations(t *testing.T) {
 	require.NoError(t, s.DB.Raw(`SELECT status FROM accesses WHERE id = ?`, a).Scan(&status).Error)
 	require.Equal(t, fmt.Sprint(models.AccessNeedsAuth), status)
 }
+
+// TestLoginIsNeeded: without the login nothing goes to the bank by itself, though the PIN is there.
+func TestLoginIsNeeded(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	like := access(t, s)
+	a := due(t, s, like, 1)[0]
+	require.NoError(t, s.DB.Exec(`UPDATE access_methods SET credentials = '[{"key": "login", "is_secret": false, "is_optional": false},
+		{"key": "corporate_id", "is_secret": false, "is_optional": true}, {"key": "pin", "is_secret": true, "is_optional": false}]' WHERE id = ?`, like.AccessMethodID).Error)
+	fields := []models.CredentialField{{Key: "login"}, {Key: "pin", IsSecret: true}}
+	require.NoError(t, s.PutCredentials(s.DB, a, nil, map[string]string{"login": "jane", "pin": "1234"}, fields, true))
+	require.Empty(t, standing(t, s, a).Reason)
+	require.NoError(t, models.ForgetSecrets(s.DB, a, "login"))
+	require.Equal(t, models.NoStoredSecrets, standing(t, s, a).Reason)
+	found, err := s.StartDue(t.Context(), plenty)
+	require.NoError(t, err)
+	require.Empty(t, found.Started)
+}

@@ -104,6 +104,10 @@ func (s *Store) DeleteAccess(ctx context.Context, access uuid.UUID) error {
 		if len(users) == 0 {
 			return nil
 		}
+		// Of two removals that are at it, or one and the user's deletion, the later one sees that there is nothing left.
+		if err := tx.Exec(`SELECT FROM users WHERE id = ? FOR NO KEY UPDATE`, users[0]).Error; err != nil {
+			return fmt.Errorf("lock the user: %w", err)
+		}
 		err = tx.Exec(`DELETE FROM users u WHERE u.id = ? AND u.deleted_at IS NOT NULL
 			AND NOT EXISTS (SELECT FROM accesses a WHERE a.user_id = u.id)`, users[0]).Error
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
 	"gorm.io/gorm"
 
 	"kontoflow/models"
@@ -362,4 +363,67 @@ func TestOwedConsentsStayNew(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, renewed, string(attempt.Conversation.Lasting))
 	require.False(t, attempt.Over)
+}
+
+// A consent that is revoked when the last account has been read stays revoked, and its access needs its customer. A cancel
+// that comes as late changes nothing.
+func TestRevokedAtTheLastMoment(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ends := func(meanwhile func(models.Access)) (models.AccessStatus, []map[string]any) {
+		a, step := granted(t, s, time.Time{})
+		observe(t, s, a.UserID, models.ObserveAccesses)
+		meanwhile(a)
+		y, err := s.End(t.Context(), step.Sync.ID, 0)
+		require.NoError(t, err)
+		require.Equal(t, models.Completed, y.Status)
+		require.NoError(t, s.DB.Take(&a, "id = ?", a.ID).Error)
+		told := announced(t, s, models.ObserveAccesses)
+		require.NoError(t, s.DB.Exec(`DELETE FROM notification_events`).Error)
+		return a.Status, told
+	}
+	status, told := ends(func(a models.Access) {
+		consent, err := s.ValidConsent(t.Context(), a.ID)
+		require.NoError(t, err)
+		_, _, err = s.RevokeConsent(t.Context(), a.ID, consent.ID)
+		require.NoError(t, err)
+	})
+	require.Equal(t, models.AccessNeedsAuth, status)
+	require.Len(t, told, 1)
+	require.EqualValues(t, models.EventNeedsAuth, told[0]["event"])
+
+	status, _ = ends(func(a models.Access) {
+		_, err := models.CancelRunning(s.DB, a.ID)
+		require.NoError(t, err)
+	})
+	require.Equal(t, models.AccessActive, status)
+}
+
+// A user goes with the last of his accesses, also where two are removed at the same moment, and beside his own deletion.
+func TestUsersGoWithTheirLastAccess(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	const users = 60
+	for range users {
+		first := access(t, s)
+		ids := []uuid.UUID{first.ID, due(t, s, first, 1)[0]}
+		require.NoError(t, s.DB.Exec(`UPDATE users SET deleted_at = now() WHERE id = ?`, first.UserID).Error)
+		for _, id := range ids {
+			_, err := s.HideAccess(s.DB, id)
+			require.NoError(t, err)
+		}
+		start := make(chan struct{})
+		removals := errgroup.Group{}
+		for _, id := range ids {
+			removals.Go(func() error {
+				<-start
+				return s.DeleteAccess(t.Context(), id)
+			})
+		}
+		close(start)
+		require.NoError(t, removals.Wait())
+	}
+	var left int64
+	require.NoError(t, s.DB.Model(&models.User{}).Count(&left).Error)
+	require.Zero(t, left)
 }

@@ -401,6 +401,9 @@ var passing = map[int]bool{providers.CodeTemporary: true, providers.CodeMaintena
 func (s *Store) settleAccess(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
 	switch {
 	case failure == nil:
+		if left, err := leftBank(tx, y); err != nil || left {
+			return err
+		}
 		return setStatus(tx, y.AccessID, AccessActive, y)
 	case needsCustomer[failure.Code]:
 		return setStatus(tx, y.AccessID, AccessNeedsAuth, y)
@@ -421,4 +424,17 @@ func (s *Store) settleAccess(tx *gorm.DB, y *Synchronization, failure *SyncError
 		return setStatus(tx, y.AccessID, AccessNeedsAuth, y)
 	}
 	return nil
+}
+
+// leftBank reports whether the client has ended the access's relation to the bank when the synchronization had read
+// everything already. Other cancels that come so late change nothing.
+func leftBank(tx *gorm.DB, y *Synchronization) (left bool, err error) {
+	if y.CancelRequestedAt == nil {
+		return false, nil
+	}
+	err = tx.Raw(`SELECT bank_state IS NULL FROM accesses WHERE id = ?`, y.AccessID).Scan(&left).Error
+	if err != nil {
+		return false, fmt.Errorf("look whether the access has left its bank: %w", err)
+	}
+	return left, nil
 }
