@@ -269,7 +269,7 @@ func TestTokensOfConsents(t *testing.T) {
 	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{}))["status"])
 
 	s.bank.Advance(2 * time.Hour)
-	require.NoError(t, s.bank.Inject(sandbox.Fault{Bank: "oauth", Endpoint: "token", Action: sandbox.ActStatus, Status: 400, Times: 1}))
+	require.NoError(t, s.bank.Inject(sandbox.Fault{Bank: "oauth", Endpoint: "token", Action: sandbox.ActStatus, Status: 400, Code: "invalid_grant", Times: 1}))
 	sync := c.start(access, object{})
 	require.Equal(t, "AWAIT_AUTH", c.until(sync, "")["status"])
 	require.Equal(t, "COMPLETED", c.finish(sync)["status"])
@@ -283,6 +283,48 @@ func TestTokensOfConsents(t *testing.T) {
 	c.revoked(access)
 	require.Equal(t, renewals+1, s.bank.Counters().Calls["oauth/token"])
 	require.Zero(t, s.bank.RevokeConsents("demo"), "neither of the two is valid at the bank")
+}
+
+// TestTokenEndpointDown: an authorization server that is throttled, or does not take our own credentials any more, costs the
+// accesses of its bank a synchronization, not their consents.
+func TestTokenEndpointDown(t *testing.T) {
+	t.Parallel()
+	for _, bank := range []string{"oauth", "prestep"} {
+		for name, down := range map[string]sandbox.Fault{
+			"throttled": {Status: 429, RetryAfter: 60},
+			"secret":    {Status: 401, Code: "invalid_client"},
+			"forbidden": {Status: 403},
+		} {
+			t.Run(bank+" "+name, func(t *testing.T) {
+				t.Parallel()
+				s := newStack(t, withBankClock())
+				c := s.newCustomer()
+				access := c.access(bank, "demo")
+				require.Equal(t, "COMPLETED", c.finish(c.start(access, object{"save_secrets": true}))["status"])
+				due := func() object {
+					t.Helper()
+					enabled, reason, next, _ := c.autoSync(access)
+					require.True(t, enabled, reason)
+					s.bank.Advance(next.Sub(s.bank.Now()))
+					require.Equal(t, 1, s.sweep())
+					return c.newest(access)
+				}
+
+				s.bank.Advance(2 * time.Hour) // the token's life
+				down.Bank, down.Endpoint, down.Action = bank, "token", sandbox.ActStatus
+				require.NoError(t, s.bank.Inject(down))
+				require.Equal(t, "FAILED", due()["status"])
+				require.Equal(t, "ACTIVE", c.at("/rest/accesses/" + access)["status"])
+				require.Equal(t, "ACTIVE", c.consent(access)[0]["status"])
+				require.Zero(t, c.rows("revocations", access))
+
+				s.bank.ClearFaults()
+				y := due()
+				require.Equal(t, "COMPLETED", y["status"], "%v", y)
+				require.Equal(t, 1, s.bank.Counters().Consents["demo"])
+			})
+		}
+	}
 }
 
 // TestCancelLeavesNoConsent: what a synchronization has begun at the bank ends with it when the client cancels, so that

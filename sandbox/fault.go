@@ -19,7 +19,7 @@ type Fault struct {
 
 	Action     Action `json:"action"`
 	Status     int    `json:"status,omitempty"`      // ActStatus: HTTP status
-	Code       string `json:"code,omitempty"`        // ActStatus: code of the tppMessage
+	Code       string `json:"code,omitempty"`        // ActStatus: code of the tppMessage; at the token endpoint, error of RFC 6749
 	Text       string `json:"text,omitempty"`        // ActStatus: text of the tppMessage
 	RetryAfter int    `json:"retry_after,omitempty"` // ActStatus: seconds; 0: no header
 	Delay      int    `json:"delay,omitempty"`       // ActSlow: milliseconds; 0: Options.Slow

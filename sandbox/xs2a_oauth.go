@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -153,11 +154,17 @@ func (f *face) token(w http.ResponseWriter, r *http.Request) {
 	fault, struck := b.strike(f.dialect.Path, "", "token")
 	b.mu.Unlock()
 	usual := func(w http.ResponseWriter) { f.answerToken(w, r) }
-	if struck {
+	switch {
+	case struck && fault.Action == ActStatus && fault.Code != "":
+		if fault.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(fault.RetryAfter))
+		}
+		oauthError(w, fault.Status, fault.Code)
+	case struck:
 		fault.play(w, r, b.options.Slow, usual)
-		return
+	default:
+		usual(w)
 	}
-	usual(w)
 }
 
 func (f *face) answerToken(w http.ResponseWriter, r *http.Request) {

@@ -214,7 +214,7 @@ func TestRevokedNeedsItsToken(t *testing.T) {
 	_, err := authorize(t, g.provider, conv)
 	require.NoError(t, err)
 	g.bank.Advance(3 * time.Hour)
-	g.refuse(t, "token", http.StatusBadRequest, "")
+	g.refuse(t, "token", http.StatusBadRequest, "invalid_grant")
 	for range 2 {
 		requireKind(t, g.provider.Revoke(t.Context(), conv), providers.NeedsAuthorization)
 	}

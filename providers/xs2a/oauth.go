@@ -133,8 +133,8 @@ func (t *talk) exchangeCode(ctx context.Context, code string, repeated bool) err
 	return nil
 }
 
-// refreshToken renews the access token. A refresh token that the bank no longer takes is dropped, and the
-// authorization starts anew.
+// refreshToken renews the access token. A refresh token that the bank calls over (RFC 6749, section 5.2: invalid_grant) is
+// dropped, and the authorization starts anew. Every other refusal passes, or is about us: the token stays.
 func (t *talk) refreshToken(ctx context.Context) error {
 	old := t.lasting.Token
 	if old == nil {
@@ -148,7 +148,7 @@ func (t *talk) refreshToken(ctx context.Context) error {
 	got, err := t.oauthConfig(old.URL).TokenSource(ctx, &oauth2.Token{RefreshToken: old.Refresh}).Token()
 	if err != nil {
 		err = t.oauthError("refresh the token", err)
-		if r, refused := asRefusal(err); refused && r.status < 500 {
+		if r, refused := asRefusal(err); refused && r.code == "INVALID_GRANT" {
 			old.Refresh, t.dialog.RefreshToken, t.dirty = "", true, true
 			return nil
 		}
@@ -213,9 +213,14 @@ func (t *talk) oauthError(doing string, err error) error {
 		return nonsense(doing, "the token endpoint's answer cannot be read")
 	}
 	status, code := said.Response.StatusCode, errorCode(strings.ToUpper(said.ErrorCode))
-	v := judge(status, code, "", "", aboutNothing)
-	if v.kind == providers.NeedsAuthorization {
+	v, known := byCode[code]
+	switch {
+	case known && v.kind == providers.NeedsAuthorization:
 		v = verdict{providers.NeedsUser, providers.CodeLoginNotPossible}
+	case !known && (status == http.StatusUnauthorized || status == http.StatusForbidden):
+		v = verdict{providers.Rejected, providers.CodeInternal} // it is us who are not let in, not the customer
+	default:
+		v = judge(status, code, "", "", aboutNothing)
 	}
 	return &refusal{status: status, code: code, fault: &providers.Error{Kind: v.kind, Code: v.code,
 		Message: lenient.PlainText(said.ErrorDescription, maxText), RetryAfter: transport.RetryAfter(said.Response.Header, t.options.Now()),

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -433,6 +434,67 @@ func TestALostRefresh(t *testing.T) {
 				}
 				_, err = g.provider.Accounts(t.Context(), conv)
 				require.NoError(t, err)
+			})
+		}
+	}
+}
+
+// What a bank refuses a refresh for is over in a moment, or about us: the refresh token stays, and the consent that came with
+// it. Only where the bank says that the token is over (RFC 6749, section 5.2) the customer is sent once more.
+func TestARefusedRefresh(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"prestep", "oauth"} {
+		for _, test := range []struct {
+			status int
+			code   string
+			kind   providers.Kind // NeedsUser: the token is over
+			error  int
+		}{
+			{429, "", providers.LimitExceeded, providers.CodeTemporary},
+			{429, "temporarily_unavailable", providers.LimitExceeded, providers.CodeTemporary},
+			{408, "", providers.Transient, providers.CodeTemporary},
+			{503, "", providers.Transient, providers.CodeTemporary},
+			{401, "invalid_client", providers.Rejected, providers.CodeInternal},
+			{400, "unauthorized_client", providers.Rejected, providers.CodeInternal},
+			{401, "", providers.Rejected, providers.CodeInternal},
+			{403, "", providers.Rejected, providers.CodeInternal},
+			{400, "invalid_request", providers.Rejected, providers.CodeBankCannot},
+			{404, "", providers.Rejected, providers.CodeBankCannot},
+			{400, "invalid_grant", providers.NeedsUser, providers.CodeActivationNeeded},
+			{401, "invalid_grant", providers.NeedsUser, providers.CodeActivationNeeded},
+		} {
+			t.Run(fmt.Sprint(path, " ", test.status, " ", test.code), func(t *testing.T) {
+				t.Parallel()
+				g := newGround(t, xs2a.Options{}, nil)
+				conv := g.conversation(t, path, "demo")
+				_, err := authorize(t, g.provider, conv)
+				require.NoError(t, err)
+				g.bank.Advance(3 * time.Hour)
+				fault := sandbox.Fault{Bank: path, Endpoint: "token", Action: sandbox.ActStatus, Status: test.status, Code: test.code, RetryAfter: 60}
+				require.NoError(t, g.bank.Inject(fault))
+				conv.Dialog, conv.Interactive, conv.Resumed = nil, false, true
+				step, err := g.provider.Authorize(t.Context(), conv)
+				for err == nil && step.Status == providers.Moving {
+					step, err = g.provider.Authorize(t.Context(), conv)
+				}
+				requireKind(t, err, test.kind)
+				require.Equal(t, test.error, providers.AsError(err).Code)
+				over := test.kind == providers.NeedsUser
+				if !over {
+					require.Equal(t, time.Minute, providers.AsError(err).RetryAfter)
+					err := g.provider.Revoke(t.Context(), &providers.Conversation{Connection: conv.Connection, Lasting: conv.Lasting, Resumed: true})
+					requireKind(t, err, test.kind) // nor is the token thrown away that it takes to end the consent
+					require.Empty(t, conv.Left)
+				}
+
+				g.bank.ClearFaults()
+				conv.Dialog, conv.Interactive, conv.Resumed = nil, over, true
+				asked, err := authorize(t, g.provider, conv)
+				require.NoError(t, err)
+				require.Equal(t, over, len(asked) > 0, "%v", asked)
+				_, err = g.provider.Accounts(t.Context(), conv)
+				require.NoError(t, err)
+				require.NoError(t, g.provider.Revoke(t.Context(), conv))
 			})
 		}
 	}
