@@ -62,7 +62,10 @@ type ground struct {
 func newGround(t *testing.T, adapter Adapter) *ground {
 	t.Helper()
 	g := &ground{t: t, adapter: adapter, wait: 20 * time.Second}
-	g.bank = sandbox.New(sandbox.Options{Password: pin, TAN: tan, Slow: 50 * time.Millisecond})
+	begun := time.Now()
+	noon := begun.UTC().Truncate(24 * time.Hour).Add(12 * time.Hour) // no midnight comes by chance, here or at the bank
+	g.bank = sandbox.New(sandbox.Options{Password: pin, TAN: tan, Slow: 50 * time.Millisecond,
+		Now: func() time.Time { return noon.Add(time.Since(begun)) }})
 	g.server = httptest.NewServer(g.bank.Handler())
 	t.Cleanup(g.server.Close)
 	t.Cleanup(g.server.CloseClientConnections)
