@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"gorm.io/gorm"
 
 	"kontoflow/models"
 	"kontoflow/providers"
@@ -46,7 +47,7 @@ func TestAccesses(t *testing.T) {
 	r = u.do("POST", "/rest/accesses/"+id+"/remove_pin", nil).expect(http.StatusOK)
 	require.Equal(t, "NO_STORED_SECRETS", r.at("auto_sync", "reason"))
 	require.Equal(t, false, r.body["save_credentials"])
-	stored, err := w.store.StoredCredentials(t.Context(), uuid.MustParse(id))
+	stored, err := models.StoredCredentials(w.store.DB, uuid.MustParse(id))
 	require.NoError(t, err)
 	require.Len(t, stored, 1)
 	require.Equal(t, "login", stored[0].Key)
@@ -158,4 +159,27 @@ func TestForgettingWhileRunning(t *testing.T) {
 			require.NotContains(t, stored(), "pin", "nobody said that it be stored again")
 		})
 	}
+}
+
+// A start that meets the forgetting of the secrets that it relies on is refused, as one that comes after it is.
+func TestForgettingMeetsTheStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.tenant().user()
+	id := u.do("POST", "/rest/accesses", map[string]any{"access_method_id": methodID, "save_credentials": true,
+		"credentials": map[string]string{"login": "jane", "pin": "12345"}}).expect(http.StatusCreated).body["id"].(string)
+	started := make(chan *reply, 1)
+	require.NoError(t, w.store.Transact(t.Context(), func(tx *gorm.DB) error {
+		if err := models.ForgetSecrets(tx, uuid.MustParse(id)); err != nil {
+			return err
+		}
+		go func() { started <- u.do("POST", "/rest/accesses/"+id+"/syncs", nil) }()
+		require.Eventually(t, func() bool {
+			var waits bool
+			err := w.store.DB.Raw(`SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits).Error
+			return err == nil && waits || len(started) > 0
+		}, time.Minute, 10*time.Millisecond)
+		return nil
+	}))
+	(<-started).fails(http.StatusBadRequest, 1011, "credentials.pin")
 }

@@ -20,7 +20,7 @@ func (s *Server) ListCredentials(c echo.Context, accessID AccessID) error {
 	if err != nil {
 		return err
 	}
-	stored, err := s.store.StoredCredentials(ctx, access.ID)
+	stored, err := models.StoredCredentials(s.store.DB.WithContext(ctx), access.ID)
 	if err != nil {
 		return fmt.Errorf("read the credentials: %w", err)
 	}

@@ -59,21 +59,26 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 		return err
 	}
 	asksBank := len(upgrades) == 0
-	if asksBank {
-		err = s.checkSyncCredentials(ctx, access, method, body.Credentials)
-	} else {
-		err = s.checkSpareCredentials(ctx, upgrades[0], method, body.Credentials)
+	if !asksBank {
+		if err := s.checkSpareCredentials(ctx, upgrades[0], method, body.Credentials); err != nil {
+			return err
+		}
 		body.Credentials = nil
-	}
-	if err != nil {
-		return err
 	}
 	if err := s.store.SealPSU(sync, psu); err != nil {
 		return err
 	}
 	err = s.store.Transact(ctx, func(tx *gorm.DB) error {
-		if err := settleStart(tx, access, sync, asksBank); err != nil {
+		if err := settleStart(tx, access, sync); err != nil {
 			return err
+		}
+		if asksBank {
+			if err := checkSyncCredentials(tx, access, method, body.Credentials); err != nil {
+				return err
+			}
+			if err := checkBudget(tx, sync); err != nil {
+				return err
+			}
 		}
 		if err := models.CreateSynchronization(tx, sync); err != nil {
 			return err
@@ -107,7 +112,7 @@ func queuedSync(y *models.Synchronization) *Sync {
 
 // settleStart checks a synchronization against its access as it is now, and completes it. A deletion of the access at the
 // same moment, or of its secrets, or an upgrade, comes before or after the transaction, not in between.
-func settleStart(tx *gorm.DB, access models.Access, sync *models.Synchronization, asksBank bool) error {
+func settleStart(tx *gorm.DB, access models.Access, sync *models.Synchronization) error {
 	var now struct {
 		AccessMethodID  uuid.UUID
 		SaveCredentials bool
@@ -123,20 +128,20 @@ func settleStart(tx *gorm.DB, access models.Access, sync *models.Synchronization
 	case sync.SaveSecrets == nil && now.SaveCredentials:
 		sync.SaveSecrets = &now.SaveCredentials
 	}
-	if sync.Unattended && asksBank {
-		return checkBudget(tx, access.ID)
-	}
 	return nil
 }
 
 // checkBudget refuses with 1020 a synchronization without its customer where the bank's limit of those is used up. Nobody
 // else can use up what is left at this moment: one synchronization of an access runs at a time.
-func checkBudget(tx *gorm.DB, access uuid.UUID) error {
-	standings, err := models.AutoSyncs(tx, access)
+func checkBudget(tx *gorm.DB, sync *models.Synchronization) error {
+	if !sync.Unattended {
+		return nil
+	}
+	standings, err := models.AutoSyncs(tx, sync.AccessID)
 	if err != nil {
 		return err
 	}
-	if a := standings[access]; a.Remaining == 0 && !a.Running {
+	if a := standings[sync.AccessID]; a.Remaining == 0 && !a.Running {
 		return &problem{status: http.StatusTooManyRequests, code: codeTooMany, data: map[string]any{"retry_at": Timestamp(a.RetryAt)}}
 	}
 	return nil
@@ -211,8 +216,8 @@ func fitRedirect(uri string) bool {
 
 // checkSyncCredentials refuses with 1011 what the access method does not know, and what it needs and nobody gave.
 // Secrets are not needed while the bank's consent stands.
-func (s *Server) checkSyncCredentials(ctx context.Context, access models.Access, method models.AccessMethod, given map[string]string) error {
-	stored, err := s.store.StoredCredentials(ctx, access.ID)
+func checkSyncCredentials(tx *gorm.DB, access models.Access, method models.AccessMethod, given map[string]string) error {
+	stored, err := models.StoredCredentials(tx, access.ID)
 	if err != nil {
 		return err
 	}
@@ -222,11 +227,11 @@ func (s *Server) checkSyncCredentials(ctx context.Context, access models.Access,
 	}
 	secrets := true
 	if method.Protocol == "XS2A" {
-		consent, err := s.store.ValidConsent(ctx, access.ID)
+		consent, err := models.ValidConsent(tx, access.ID)
 		if err != nil && !errors.Is(err, models.ErrNotFound) {
 			return err
 		}
-		secrets = err != nil || consent.ValidUntil != nil && consent.ValidUntil.Before(s.store.Now())
+		secrets = err != nil || consent.ValidUntil != nil && consent.ValidUntil.Before(tx.NowFunc())
 	}
 	return checkCredentials(method.Credentials, given, func(f models.CredentialField) bool {
 		return !have[f.Key] && (!f.IsSecret || secrets)

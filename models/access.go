@@ -1,7 +1,6 @@
 package models
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -121,13 +120,13 @@ func (s *Store) PutCredentials(tx *gorm.DB, access uuid.UUID, sync *uuid.UUID, v
 }
 
 // StoredCredentials lists what is known of an access beyond a single synchronization, values sealed.
-func (s *Store) StoredCredentials(ctx context.Context, access uuid.UUID) (all []Credential, err error) {
-	return all, s.DB.WithContext(ctx).Where("access_id = ? AND sync_id IS NULL", access).Order("created_at, id").Find(&all).Error
+func StoredCredentials(tx *gorm.DB, access uuid.UUID) (all []Credential, err error) {
+	return all, tx.Where("access_id = ? AND sync_id IS NULL", access).Order("created_at, id").Find(&all).Error
 }
 
 // ForgetSecrets deletes what is stored of an access under the given keys, or all its secrets where none is given; then
-// logins stay. It is the client's last word: a synchronization that runs goes on with what it was given and does not store
-// it at its end, and later ones store nothing that they are not told to.
+// logins stay. It is the client's last word: a synchronization that runs goes on with what it was given, and does without what was
+// stored; it does not store anything at its end, and later ones store nothing that they are not told to.
 func ForgetSecrets(tx *gorm.DB, access uuid.UUID, keys ...string) error {
 	// First, since it locks the access: a synchronization begins or ends before or after.
 	if err := tx.Model(&Access{}).Where("id = ?", access).Update("save_credentials", false).Error; err != nil {

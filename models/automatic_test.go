@@ -484,7 +484,7 @@ func TestConsentsOfRunningSynchronizations(t *testing.T) {
 	expired, err := s.ExpireConsents(t.Context(), 10)
 	require.NoError(t, err)
 	require.Zero(t, expired)
-	_, err = s.ValidConsent(t.Context(), a)
+	_, err = models.ValidConsent(s.DB, a)
 	require.NoError(t, err)
 
 	_, err = s.End(t.Context(), running, 30007)

@@ -63,7 +63,7 @@ func TestRevokedConsentStaysRevoked(t *testing.T) {
 	session.Conversation.Lasting = json.RawMessage(`{"consent_id":"1"}`)
 	session.Conversation.Granted = &providers.Grant{FrequencyPerDay: 4}
 	require.NoError(t, s.Transact(t.Context(), session.Save))
-	_, err = s.ValidConsent(t.Context(), session.Access.ID)
+	_, err = models.ValidConsent(s.DB, session.Access.ID)
 	require.NoError(t, err)
 
 	require.NoError(t, models.EndConsent(s.DB, session.Access.ID, "REVOKED"))
@@ -71,13 +71,13 @@ func TestRevokedConsentStaysRevoked(t *testing.T) {
 	require.NoError(t, err)
 	session.Conversation.Granted = &providers.Grant{FrequencyPerDay: 4}
 	require.NoError(t, s.Transact(t.Context(), session.Save))
-	_, err = s.ValidConsent(t.Context(), session.Access.ID)
+	_, err = models.ValidConsent(s.DB, session.Access.ID)
 	require.ErrorIs(t, err, models.ErrNotFound)
 
 	// Another one may come.
 	session.Conversation.Lasting = json.RawMessage(`{"consent_id":"2"}`)
 	require.NoError(t, s.Transact(t.Context(), session.Save))
-	_, err = s.ValidConsent(t.Context(), session.Access.ID)
+	_, err = models.ValidConsent(s.DB, session.Access.ID)
 	require.NoError(t, err)
 }
 

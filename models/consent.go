@@ -24,8 +24,8 @@ type Consent struct {
 }
 
 // ValidConsent finds the access's consent in force, or ErrNotFound.
-func (s *Store) ValidConsent(ctx context.Context, access uuid.UUID) (c Consent, err error) {
-	return c, found(s.DB.WithContext(ctx).Take(&c, "access_id = ? AND status = 'VALID'", access).Error, "the consent")
+func ValidConsent(tx *gorm.DB, access uuid.UUID) (c Consent, err error) {
+	return c, found(tx.Take(&c, "access_id = ? AND status = 'VALID'", access).Error, "the consent")
 }
 
 // recordGrant keeps the consent in force in line with what the bank last said.

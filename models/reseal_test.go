@@ -72,7 +72,7 @@ func TestReseal(t *testing.T) {
 	require.NoError(t, err)
 	retired := with(third)
 	reseal(retired, 0, 0)
-	stored, err := retired.StoredCredentials(t.Context(), a.ID)
+	stored, err := models.StoredCredentials(retired.DB, a.ID)
 	require.NoError(t, err)
 	require.Len(t, stored, secrets)
 	id, err := queue(retired, a.ID)

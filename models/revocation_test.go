@@ -57,7 +57,7 @@ func TestLeaveBank(t *testing.T) {
 			return err
 		}))
 	}
-	_, err := s.ValidConsent(t.Context(), a.ID)
+	_, err := models.ValidConsent(s.DB, a.ID)
 	require.ErrorIs(t, err, models.ErrNotFound)
 	require.NoError(t, s.DB.Take(&a, "id = ?", a.ID).Error)
 	require.Nil(t, a.BankState)
@@ -71,7 +71,7 @@ func TestLeaveBank(t *testing.T) {
 		return models.ErrEdge
 	}), models.ErrEdge)
 	require.Empty(t, owed(t, s, b.ID))
-	_, err = s.ValidConsent(t.Context(), b.ID)
+	_, err = models.ValidConsent(s.DB, b.ID)
 	require.NoError(t, err)
 }
 
@@ -280,7 +280,7 @@ func TestLateSteps(t *testing.T) {
 			require.Equal(t, name == "nothing, and it goes on", err == nil, "%v", err)
 
 			require.ElementsMatch(t, late.owed, owed(t, s, a.ID))
-			_, err = s.ValidConsent(t.Context(), a.ID)
+			_, err = models.ValidConsent(s.DB, a.ID)
 			require.Equal(t, late.valid, err == nil)
 			if late.kept == "" {
 				var states [][]byte
@@ -311,7 +311,7 @@ func TestCancelLeavesNothingUnfinished(t *testing.T) {
 		}
 		_, err := s.End(t.Context(), step.Sync.ID, providers.CodeCancelled)
 		require.NoError(t, err)
-		_, err = s.ValidConsent(t.Context(), a.ID)
+		_, err = models.ValidConsent(s.DB, a.ID)
 		require.Equal(t, inForce, err == nil)
 		if inForce {
 			require.Empty(t, owed(t, s, a.ID))
@@ -383,7 +383,7 @@ func TestRevokedAtTheLastMoment(t *testing.T) {
 		return a.Status, told
 	}
 	status, told := ends(func(a models.Access) {
-		consent, err := s.ValidConsent(t.Context(), a.ID)
+		consent, err := models.ValidConsent(s.DB, a.ID)
 		require.NoError(t, err)
 		_, _, err = s.RevokeConsent(t.Context(), a.ID, consent.ID)
 		require.NoError(t, err)

@@ -192,7 +192,7 @@ func TestUpgradeDecides(t *testing.T) {
 				require.NoError(t, attempt.Settle(t.Context()))
 			}
 			require.Equal(t, way.left, found)
-			_, err = s.ValidConsent(t.Context(), a.ID)
+			_, err = models.ValidConsent(s.DB, a.ID)
 			require.Equal(t, way.left, err != nil)
 		})
 	}
@@ -200,7 +200,7 @@ func TestUpgradeDecides(t *testing.T) {
 
 func requireLogins(t *testing.T, s *models.Store, access uuid.UUID, want []string) {
 	t.Helper()
-	stored, err := s.StoredCredentials(t.Context(), access)
+	stored, err := models.StoredCredentials(s.DB, access)
 	require.NoError(t, err)
 	keys := make([]string, 0, len(stored))
 	for _, c := range stored {
