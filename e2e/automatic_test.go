@@ -32,18 +32,24 @@ func (s *stack) sweep() (started int) {
 }
 
 // sweepAs runs it once.
-
 func (s *stack) sweepAs(id string) (out workflows.AutomaticSynchronizationsOutcome) {
 	s.t.Helper()
-	run, err := s.temporal.ExecuteWorkflow(s.t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: s.queue},
-		workflows.AutomaticSynchronizations)
-	require.NoError(s.t, err)
-	require.NoError(s.t, run.Get(s.t.Context(), &out))
+	out = s.startDue(id)
 	require.Eventually(s.t, func() bool {
 		var open int64
 		require.NoError(s.t, s.store.DB.Raw(`SELECT count(*) FROM synchronizations WHERE trigger = 'AUTO' AND ended_at IS NULL`).Scan(&open).Error)
 		return open == 0
 	}, patience, 20*time.Millisecond)
+	return out
+}
+
+// startDue runs it once, and does not wait for what it starts.
+func (s *stack) startDue(id string) (out workflows.AutomaticSynchronizationsOutcome) {
+	s.t.Helper()
+	run, err := s.temporal.ExecuteWorkflow(s.t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: s.queue},
+		workflows.AutomaticSynchronizations)
+	require.NoError(s.t, err)
+	require.NoError(s.t, run.Get(s.t.Context(), &out))
 	return out
 }
 

@@ -1,11 +1,16 @@
 package e2e_test
 
 import (
+	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/interceptor"
 )
 
 // TestFinTSPersonas goes through the customers of the sandbox over FinTS: what each is asked, and that what is stored
@@ -115,4 +120,165 @@ func TestFinTSHangsUp(t *testing.T) {
 			require.Equal(t, calls["login"], calls["end"], "%v", calls)
 		})
 	}
+}
+
+// TestSecretsForgottenWhileItRuns: a synchronization that relies on stored secrets ends where they are forgotten under it.
+// Nothing is sent without a PIN: the bank would count a wrong one.
+func TestSecretsForgottenWhileItRuns(t *testing.T) {
+	t.Parallel()
+	held := &turnstile{}
+	s := newStack(t, withBankClock(), withInterceptor(held))
+	for _, manual := range []bool{false, true} {
+		for _, before := range []struct {
+			step   string
+			passes int // of it, before the secrets are forgotten
+			status string
+		}{{"Connect", 0, "FAILED"}, {"ReadAccounts", 0, "FAILED"}, {"ReadTransactions", 1, "COMPLETED"}} {
+			c := s.newCustomer()
+			login := "savings+" + uuid.NewString()
+			access := c.accessReadDaily("fints", login)
+			reached, goOn := held.shut(before.step, before.passes)
+			if manual {
+				c.start(access, object{})
+			} else {
+				s.bank.Advance(30 * time.Hour)
+				require.Equal(t, 1, s.startDue(uuid.NewString()).Started)
+			}
+			<-reached
+			c.post("/rest/accesses/"+access+"/remove_pin", nil, 200, nil)
+			goOn()
+
+			y := c.endOf(access)
+			require.Equal(t, before.status, y["status"], "%v", y)
+			require.Zero(t, s.bank.Counters().WrongPINs[login])
+			if accounts := y["accounts"].([]any); before.status == "COMPLETED" {
+				require.Equal(t, []int{0, 10009, 10009}, codesOf(accounts))
+			} else {
+				require.Equal(t, 10009, codeOf(y))
+			}
+			_, reason, _, _ := c.autoSync(access)
+			require.Equal(t, "NO_STORED_SECRETS", reason)
+			s.bank.Advance(30 * time.Hour)
+			require.Zero(t, s.sweep())
+
+			c.storeSecrets(access)
+			enabled, reason, _, _ := c.autoSync(access)
+			require.True(t, enabled, reason)
+			require.Zero(t, s.bank.Counters().WrongPINs[login])
+			c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+		}
+	}
+}
+
+// TestPINChangedWhileItRuns: a PIN that the bank accepted and then refuses is not sent again, in this synchronization or in
+// an automatic one, before the customer gave the new one.
+func TestPINChangedWhileItRuns(t *testing.T) {
+	t.Parallel()
+	held := &turnstile{}
+	s := newStack(t, withBankClock(), withInterceptor(held))
+	s.canaries.add("the new password", "another-"+password)
+	for _, before := range []struct {
+		step   string
+		passes int           // of it, before the PIN changes
+		later  time.Duration // the bank's dialogs are over
+		status string
+	}{
+		{"ReadAccounts", 0, 0, "FAILED"},
+		{"ReadTransactions", 0, 0, "FAILED"},
+		{"ReadTransactions", 1, 0, "COMPLETED"},
+		{"ReadTransactions", 1, time.Hour, "COMPLETED"},
+	} {
+		c := s.newCustomer()
+		login := "savings+" + uuid.NewString()
+		access := c.accessReadDaily("fints", login)
+		reached, goOn := held.shut(before.step, before.passes)
+		s.bank.Advance(30 * time.Hour)
+		require.Equal(t, 1, s.startDue(uuid.NewString()).Started)
+		<-reached
+		require.NoError(t, s.bank.ChangePassword(login, "another-"+password))
+		s.bank.Advance(before.later)
+		goOn()
+
+		y := c.endOf(access)
+		require.Equal(t, before.status, y["status"], "%v", y)
+		if accounts := y["accounts"].([]any); before.status == "COMPLETED" {
+			require.Equal(t, []int{0, 10001, 10001}, codesOf(accounts))
+		} else {
+			require.Equal(t, 10001, codeOf(y))
+		}
+		require.Equal(t, "NEEDS_AUTH", c.at("/rest/accesses/" + access)["status"])
+		for range 3 {
+			_, reason, _, _ := c.autoSync(access)
+			require.Equal(t, "WRONG_CREDENTIALS", reason)
+			s.bank.Advance(30 * time.Hour)
+			require.Zero(t, s.sweep())
+		}
+		require.Equal(t, 1, s.bank.Counters().WrongPINs[login], "%v", before)
+
+		y = c.finish(c.start(access, object{"credentials": object{"pin": "another-" + password}, "save_secrets": true}))
+		require.Equal(t, "COMPLETED", y["status"], "%v", y)
+		enabled, reason, _, _ := c.autoSync(access)
+		require.True(t, enabled, reason)
+		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+	}
+}
+
+// endOf is the access's last synchronization, once it has.
+func (c *customer) endOf(access string) object {
+	c.t.Helper()
+	return c.until("/rest/accesses/"+access+"/syncs/"+c.newest(access)["id"].(string), "")
+}
+
+// codesOf are the error codes of a synchronization's accounts; 0: read.
+func codesOf(accounts []any) (codes []int) {
+	for _, a := range accounts {
+		codes = append(codes, codeOf(a.(object)))
+	}
+	return codes
+}
+
+// A turnstile holds an activity up before it begins.
+type turnstile struct {
+	interceptor.WorkerInterceptorBase
+	mu      sync.Mutex
+	step    string // that is held up; "": none
+	passes  int    // of it, before
+	reached chan struct{}
+	open    chan struct{}
+}
+
+// shut holds up the named activity once, after some of it that still pass, until goOn.
+func (h *turnstile) shut(step string, passes int) (reached <-chan struct{}, goOn func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	open := make(chan struct{})
+	h.step, h.passes, h.reached, h.open = step, passes, make(chan struct{}), open
+	return h.reached, func() { close(open) }
+}
+
+func (h *turnstile) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	return &turned{interceptor.ActivityInboundInterceptorBase{Next: next}, h}
+}
+
+type turned struct {
+	interceptor.ActivityInboundInterceptorBase
+	by *turnstile
+}
+
+func (a *turned) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	a.by.mu.Lock()
+	reached, open, held := a.by.reached, a.by.open, activity.GetInfo(ctx).ActivityType.Name == a.by.step
+	switch {
+	case held && a.by.passes > 0:
+		a.by.passes--
+		held = false
+	case held:
+		a.by.step = ""
+	}
+	a.by.mu.Unlock()
+	if held {
+		close(reached)
+		<-open
+	}
+	return a.Next.ExecuteActivity(ctx, in)
 }

@@ -227,7 +227,8 @@ func (e *SyncError) json() string {
 }
 
 // End finishes a synchronization; code 0 means that nothing failed as a whole. What accounts had not ended fail
-// with it; accounts that all failed sink it with the first one's error. It closes the open challenge, forgets what the
+// with it; accounts that all failed sink it with the first one's error. Credentials that the bank refused for one account
+// mean the same for the access as if it had failed with them. It closes the open challenge, forgets what the
 // customer answered, keeps or forgets the secrets as the client wished, and sets the access's status. Called again, it
 // answers the same.
 func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronization, err error) {
@@ -273,12 +274,16 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if failure == nil && failed > 0 && failed == len(accounts) {
 			failure = accounts[0].Error
 		}
+		settled := failure // what its end means for the access
+		if i := slices.IndexFunc(accounts, func(a SyncAccount) bool { return a.Error != nil && a.Error.refusesCredentials() }); i >= 0 {
+			settled = accounts[i].Error
+		}
 		if failure != nil && len(accounts) == 0 {
 			if err := attemptFailed(tx, y.AccessID, failure); err != nil {
 				return err
 			}
 		}
-		if err := settleSecrets(tx, &y, failure); err != nil {
+		if err := settleSecrets(tx, &y, settled); err != nil {
 			return err
 		}
 		if err := tx.Model(&Challenge{}).Where("sync_id = ? AND status = 'OPEN'", id).Update("status", "CLOSED").Error; err != nil {
@@ -291,10 +296,10 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if err := tx.Exec(`UPDATE bank_sessions SET dialog = NULL, failure = NULL, version = version + 1, updated_at = now() WHERE sync_id = ?`, id).Error; err != nil {
 			return fmt.Errorf("forget the dialog: %w", err)
 		}
-		if err := s.settleAccess(tx, &y, failure); err != nil {
+		if err := s.settleAccess(tx, &y, settled); err != nil {
 			return err
 		}
-		if err := settleSchedule(tx, &y, failure, accounts); err != nil {
+		if err := settleSchedule(tx, &y, settled, accounts); err != nil {
 			return err
 		}
 		if failure == nil {

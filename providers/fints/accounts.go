@@ -24,7 +24,7 @@ func (t *talk) ready(ctx context.Context) error {
 		return needsAuthorization("the authorization is not at its end")
 	case d.Open:
 		return nil
-	case !d.LoggedIn:
+	case !d.LoggedIn && d.Refused == 0:
 		return needsAuthorization("there is no dialog with the bank")
 	}
 	step, err := t.openDialog(ctx)
@@ -79,7 +79,7 @@ func (t *talk) read(ctx context.Context, doing, key string, order syntax.Segment
 // ofAccount reads a refusal after the login: that something is locked then means the account.
 func ofAccount(err error) error {
 	refused, ok := asRefusal(err)
-	if !ok || refused.fault.Code != providers.CodeAccessBlocked || slices.ContainsFunc([]int{9930, 9931, 3931, 3938}, refused.has) {
+	if !ok || refused.fault.Code != providers.CodeAccessBlocked || refused.ofPIN() {
 		return err
 	}
 	fault := *refused.fault

@@ -152,10 +152,7 @@ func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
 	case isRefusal:
 		d.About = nil
 		t.hangUp(ctx)
-		switch refused.fault.Kind {
-		case providers.WrongCredentials:
-			t.lasting.Authorized = false
-		case providers.NeedsAuthorization: // the login itself was the authorization; the bank wants another procedure
+		if refused.fault.Kind == providers.NeedsAuthorization { // the login itself was the authorization; the bank wants another procedure
 			refused.fault.Kind, refused.fault.Code = providers.NeedsUser, providers.CodeTANNotActivated
 		}
 		if t.forget(refused) {
@@ -557,7 +554,7 @@ func (t *talk) poll(ctx context.Context) (providers.Step, error) {
 // declined reads a refusal of a decoupled authentication: it was the customer who refused, or waited too long.
 func declined(err error) error {
 	refused, ok := asRefusal(err)
-	if !ok || refused.fault.Kind != providers.WrongCredentials && refused.fault.Kind != providers.Rejected && refused.fault.Kind != providers.Transient {
+	if !ok || refused.ofPIN() || refused.fault.Kind != providers.WrongCredentials && refused.fault.Kind != providers.Rejected && refused.fault.Kind != providers.Transient {
 		return err
 	}
 	declined := *refused.fault

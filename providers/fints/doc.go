@@ -45,6 +45,10 @@
 //     synchronization logs in afresh.
 //   - Without the customer, the first such login ends in NeedsUser, and there is no other before one with him: his PIN may
 //     have been changed, and the next day's would be the second wrong one.
+//   - Once the bank has refused the PIN, to a login or to any other message, nothing is signed with it any more in the same
+//     conversation, not even the end of a dialog; and none without the customer before a login with him succeeded.
+//   - Nothing is signed without a PIN: the client may have had it forgotten while the conversation went on. What cannot go
+//     on ends in NeedsUser, and a dialog is left to the bank to end.
 //   - No trace of a PIN is kept to recognise it by, neither in clear nor as a hash.
 //
 // # Trust

@@ -102,6 +102,12 @@ func (r *refusal) about(segment, code int) bool {
 	return slices.ContainsFunc(r.said, func(f feedback) bool { return f.segment == segment && f.code == code })
 }
 
+// ofPIN reports whether the bank refused the login or the PIN, for good or for the time being: nothing else that is signed
+// with it can succeed.
+func (r *refusal) ofPIN() bool {
+	return slices.ContainsFunc([]int{9942, 9340, 9910, 9931, 9930, 3938, 3931}, r.has)
+}
+
 func asRefusal(err error) (*refusal, bool) {
 	var r *refusal
 	ok := errors.As(err, &r)

@@ -60,6 +60,9 @@ type envelope struct {
 func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments ...syntax.Segment) (*reply, error) {
 	m := syntax.Message{DialogID: e.dialog, Number: e.number, Segments: segments}
 	if e.function != "" {
+		if err := t.maySign(doing); err != nil {
+			return nil, err
+		}
 		reference, err := rand.Int(rand.Reader, big.NewInt(9_000_000))
 		if err != nil {
 			return nil, misconfigured(fmt.Errorf("%s: no randomness", doing))
@@ -98,7 +101,24 @@ func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments 
 			r.feedback = append(r.feedback, readFeedback(s)...)
 		}
 	}
-	return r, judge(doing, r.feedback)
+	err = judge(doing, r.feedback)
+	if refused, ok := asRefusal(err); ok && e.function != "" && refused.ofPIN() {
+		t.dialog.Refused, t.lasting.Authorized, t.dirty = refused.fault.Code, false, true
+	}
+	return r, err
+}
+
+// maySign refuses to send a message that the bank would count as one with a wrong PIN: the client may have had the PIN
+// forgotten since the synchronization began, or the bank has refused it since.
+func (t *talk) maySign(doing string) error {
+	switch {
+	case t.dialog.Refused != 0:
+		return &providers.Error{Kind: providers.WrongCredentials, Code: t.dialog.Refused,
+			Err: fmt.Errorf("%s: the bank refused the PIN before in this synchronization, and it is not sent again", doing)}
+	case t.conv.Credentials[providers.CredentialLogin] == "" || t.conv.Credentials[providers.CredentialPIN] == "":
+		return needsUser(providers.CodeActivationNeeded, doing+": the bank wants the login and the PIN, and they are not both there")
+	}
+	return nil
 }
 
 func readFeedback(s *syntax.Segment) []feedback {
@@ -170,7 +190,7 @@ func (t *talk) forgetDialog() {
 	t.dirty = true
 }
 
-// hangUp ends the open dialog (HKEND; "Formals", section C.4). That it does not work out is no error.
+// hangUp ends the open dialog (HKEND; "Formals", section C.4). That it does not work out, or cannot be signed, is no error.
 func (t *talk) hangUp(ctx context.Context) {
 	if t.dialog.ID == "" {
 		return

@@ -1094,6 +1094,56 @@ func TestRefusedForOneAccount(t *testing.T) {
 	require.NotEmpty(t, accounts[0].Balances)
 }
 
+// What the bank would count as one more wrong PIN is not sent: nothing is signed with a PIN that it refused to an order,
+// whether its dialog goes on or not, and nothing without a PIN. Neither is the end of the dialog.
+func TestNothingIsSignedInVain(t *testing.T) {
+	t.Parallel()
+	changed := feedback("HIRMS", 3, []string{"9942", "PIN ungültig"})
+	for name, test := range map[string]struct {
+		refusal []syntax.Segment // of the second account's order; nil: the PIN is forgotten before it
+		kind    providers.Kind
+		code    int
+	}{
+		"refused":                 {[]syntax.Segment{changed}, providers.WrongCredentials, providers.CodePINInvalid},
+		"refused with the dialog": {[]syntax.Segment{feedback("HIRMG", 0, []string{"9800", "Dialog abgebrochen."}), changed}, providers.WrongCredentials, providers.CodePINInvalid},
+		"locked":                  {[]syntax.Segment{feedback("HIRMS", 3, []string{"9942", "Ihr Zugang ist gesperrt"})}, providers.WrongCredentials, providers.CodeAccessBlocked},
+		"forgotten":               {nil, providers.NeedsUser, providers.CodeActivationNeeded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t)
+			s.orders = map[string]func(*syntax.Segment) []syntax.Segment{"HKSAL": balance, "HKSPA": ibans,
+				"HKKAZ": func(*syntax.Segment) []syntax.Segment { return test.refusal }}
+			c := s.customer()
+			require.NoError(t, c.connect())
+			accounts, err := c.provider.Accounts(t.Context(), &c.conv)
+			require.NoError(t, err)
+			read := func() error {
+				c.reload()
+				_, err := c.provider.Transactions(t.Context(), &c.conv, accounts[0], providers.Window{}, "")
+				return err
+			}
+			if test.refusal == nil {
+				delete(c.conv.Credentials, providers.CredentialPIN)
+			} else {
+				require.Equal(t, test.code, providers.AsError(read()).Code)
+				require.Nil(t, c.conv.Granted, "none without the customer before he was there")
+			}
+			seen := len(s.seen)
+			requireError(t, read(), test.kind, test.code)
+			if err := c.connect(); err != nil { // where the dialog goes on, nothing is to be done for it
+				requireError(t, err, test.kind, test.code)
+			}
+			require.NoError(t, c.provider.(providers.HangUpper).HangUp(t.Context(), &c.conv))
+			require.Equal(t, seen, len(s.seen), "%v", s.seen)
+
+			c.conv.Dialog, c.conv.Credentials[providers.CredentialPIN] = nil, pin
+			c.reload()
+			require.NoError(t, c.connect(), "another synchronization of the customer's")
+		})
+	}
+}
+
 // A bank cannot make us wait for years: the pace has three digits.
 func TestPace(t *testing.T) {
 	t.Parallel()

@@ -37,6 +37,9 @@ type dialog struct {
 	Ask *question `json:"ask,omitempty"`
 	// LoggedIn says that the bank accepted the PIN in this conversation.
 	LoggedIn bool `json:"logged_in,omitempty"`
+	// Refused is the error's code since the bank refused the login or the PIN in this conversation; 0: it did not. Nothing
+	// is signed with it any more.
+	Refused int `json:"refused,omitempty"`
 
 	ID     string `json:"id,omitempty"`     // of the open dialog at the bank
 	Next   int    `json:"next,omitempty"`   // number of the next message in it
