@@ -23,6 +23,7 @@ import (
 // A Round is what one lease of a notification delivers: of each lane one, all at the same time.
 type Round struct {
 	Notification Notification
+	Receiver     Receiver
 	Deliveries   []Delivery
 
 	lease uuid.UUID
@@ -70,8 +71,8 @@ func (s *Store) QueueAnnounced(ctx context.Context, limit int) (queued int, err 
 		}
 		queued = len(numbers)
 		var batch pgx.Batch
-		batch.Queue(`INSERT INTO notification_queues AS q (notification_id, user_id, receiver, next_at)
-			SELECT id, user_id, receiver, $2 FROM notifications WHERE id = ANY ($1) ORDER BY id FOR SHARE -- which waits for a change of the receiver
+		batch.Queue(`INSERT INTO notification_queues AS q (notification_id, client_id, user_id, receiver, next_at)
+			SELECT id, (SELECT client_id FROM users WHERE id = user_id), user_id, receiver, $2 FROM notifications WHERE id = ANY ($1) ORDER BY id FOR SHARE -- which waits for a change of the receiver
 			ON CONFLICT (notification_id) DO UPDATE SET receiver = excluded.receiver,
 				next_at = CASE WHEN q.lease IS NULL THEN least(q.next_at, excluded.next_at) ELSE q.next_at END`, notifications, s.Now())
 		// With the queues locked, nobody takes away the delivery that this one would have to wait for.
@@ -93,53 +94,99 @@ func (s *Store) byIndex(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return pgx.BeginTxFunc(ctx, s.Pool, pgx.TxOptions{BeginQuery: "BEGIN; SET LOCAL enable_seqscan = off"}, f)
 }
 
-// Limits are how much may be leased at once.
-type Limits struct {
-	Rounds    int            // together
-	Receivers map[string]int // at each of these receivers
-	Strangers int            // at all other receivers together, and one at each
-	PerUser   int            // of each user
-	Users     map[string]int // of those that may have fewer
-	Lanes     int            // deliveries of a round
+// A Receiver is a host and port at which a client hears of its users' changes. What another client has at the same host
+// is another receiver.
+type Receiver struct {
+	Host     string    `json:"receiver"`
+	ClientID uuid.UUID `json:"client_id"`
 }
 
-// leaseDue leases the notifications that are due ($1) until $2, for the lease $3. It goes from receiver to receiver
-// by index, and of each takes those that have waited longest: what waits for one costs the others nothing.
-const leaseDue = `
+// Limits are how much may be leased at once.
+type Limits struct {
+	Rounds    int             // together
+	Receivers []ReceiverLimit // and at no others
+	Strangers int             // at those that are not known to answer together
+	PerUser   int             // of each user
+	Users     map[string]int  // of those that may have fewer
+	Lanes     int             // deliveries of a round
+}
+
+// A ReceiverLimit is how many rounds may be leased for a receiver, and what its turn depends on.
+type ReceiverLimit struct {
+	Receiver
+	Known  bool      `json:"known"`   // to answer
+	Rounds int       `json:"rounds"`  // for it
+	AtHost int       `json:"at_host"` // at its host, for all clients together
+	OfKind int       `json:"of_kind"` // of these, for receivers that are as known as it
+	Busy   int       `json:"busy"`    // rounds that it has already
+	LastAt time.Time `json:"last_at"` // when the last of them began; zero: none did
+}
+
+// dueReceivers finds the receivers for which something is due ($1). It goes from one to the next by index.
+const dueReceivers = `
 	WITH RECURSIVE receivers AS (
-		(SELECT receiver FROM notification_queues ORDER BY receiver LIMIT 1)
+		(SELECT receiver, client_id FROM notification_queues ORDER BY receiver, client_id LIMIT 1)
 		UNION ALL
-		SELECT (SELECT q.receiver FROM notification_queues q WHERE q.receiver > r.receiver ORDER BY q.receiver LIMIT 1)
-		FROM receivers r WHERE r.receiver IS NOT NULL
-	), due AS (
-		SELECT q.*, $5::jsonb ? r.receiver AS known, row_number() OVER (PARTITION BY r.receiver ORDER BY q.next_at) AS turn
-		FROM receivers r CROSS JOIN LATERAL (
+		SELECT q.* FROM receivers r CROSS JOIN LATERAL (SELECT receiver, client_id FROM notification_queues
+			WHERE (receiver, client_id) > (r.receiver, r.client_id) ORDER BY receiver, client_id LIMIT 1) q
+	)
+	SELECT receiver, client_id FROM receivers r
+	WHERE (SELECT next_at FROM notification_queues WHERE receiver = r.receiver AND client_id = r.client_id ORDER BY next_at LIMIT 1) <= $1`
+
+// leaseDue leases the notifications that are due ($1) until $2, for the lease $3. Of each receiver ($5) it takes those
+// that have waited longest: what waits for one costs the others nothing. Receivers take turns: those that have the fewest
+// rounds are first, and of these the one that was served the longest time ago.
+const leaseDue = `
+	WITH due AS (
+		SELECT q.*, r.receiver, r.client_id, r.known, r.at_host, r.of_kind, r.last_at,
+			r.busy + row_number() OVER (PARTITION BY r.receiver, r.client_id ORDER BY q.next_at) AS turn
+		FROM jsonb_to_recordset($5) AS r (receiver text, client_id uuid, known boolean, rounds integer, at_host integer, of_kind integer,
+			busy integer, last_at timestamptz)
+		CROSS JOIN LATERAL (
 			SELECT notification_id, user_id, next_at FROM notification_queues
-			WHERE receiver = r.receiver AND next_at <= $1 AND coalesce(($7::jsonb ->> user_id)::integer, $8) > 0
-			ORDER BY next_at LIMIT coalesce(($5::jsonb ->> r.receiver)::integer, 1) FOR UPDATE SKIP LOCKED) q
+			WHERE receiver = r.receiver AND client_id = r.client_id AND next_at <= $1 AND coalesce(($7::jsonb ->> user_id)::integer, $8) > 0
+			ORDER BY next_at LIMIT r.rounds FOR UPDATE SKIP LOCKED) q
+	), ordered AS (
+		SELECT *, row_number() OVER (ORDER BY turn, last_at, next_at) AS place FROM due
+	), of_kinds AS (
+		SELECT *, row_number() OVER (PARTITION BY receiver, known ORDER BY place) AS nth_of_kind FROM ordered
 	), fair AS (
-		SELECT *, row_number() OVER (PARTITION BY known ORDER BY turn, next_at) AS of_kind,
-			row_number() OVER (PARTITION BY user_id ORDER BY turn, next_at) AS of_user
-		FROM due
+		SELECT *, row_number() OVER (PARTITION BY receiver ORDER BY place) AS nth_at_host,
+			row_number() OVER (PARTITION BY known ORDER BY place) AS nth_known,
+			row_number() OVER (PARTITION BY user_id ORDER BY place) AS nth_of_user
+		FROM of_kinds WHERE nth_of_kind <= of_kind
 	)
 	UPDATE notification_queues SET lease = $3, next_at = $2
 	WHERE notification_id = ANY (ARRAY(SELECT notification_id FROM fair
-		WHERE (known OR of_kind <= $6) AND of_user <= coalesce(($7::jsonb ->> user_id)::integer, $8)
-		ORDER BY turn, next_at LIMIT $4))
+		WHERE nth_at_host <= at_host AND (known OR nth_known <= $6) AND nth_of_user <= coalesce(($7::jsonb ->> user_id)::integer, $8)
+		ORDER BY place LIMIT $4))
 	RETURNING notification_id`
 
 // readLeased reads the first deliveries of the due lanes of leased notifications, for each at most $3.
 const readLeased = `
-	SELECT n.id, n.user_id, n.receiver, n.state, n.target, e.id, e.thing, e.observe_key, e.data, e.created_at, e.expires_at, e.attempts
+	SELECT n.id, n.user_id, n.receiver, n.state, n.target, (SELECT client_id FROM users WHERE id = n.user_id), e.id, e.thing, e.observe_key, e.data, e.created_at, e.expires_at, e.attempts
 	FROM notifications n LEFT JOIN LATERAL (
 		SELECT * FROM notification_events WHERE notification_id = n.id AND next_at <= $2 ORDER BY next_at, number LIMIT $3) e ON true
 	WHERE n.id = ANY ($1) ORDER BY n.id, e.number`
 
-// Lease takes what is due, until a time. A Round may be without deliveries, and is to be settled all the same.
-func (s *Store) Lease(ctx context.Context, until time.Time, limits Limits) (rounds []*Round, err error) {
+// Lease takes what is due, until a time, as far as the limits let it, which are asked with the receivers for which
+// something is. A Round may be without deliveries, and is to be settled all the same.
+func (s *Store) Lease(ctx context.Context, until time.Time, limits func(due []Receiver) Limits) (rounds []*Round, err error) {
 	now, lease := s.Now(), NewID()
 	err = s.byIndex(ctx, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, leaseDue, now, until, lease, limits.Rounds, limits.Receivers, limits.Strangers, limits.Users, limits.PerUser)
+		rows, err := tx.Query(ctx, dueReceivers, now)
+		if err != nil {
+			return err
+		}
+		due, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Receiver])
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		limits := limits(due)
+		if limits.Rounds <= 0 || len(limits.Receivers) == 0 {
+			return nil
+		}
+		rows, err = tx.Query(ctx, leaseDue, now, until, lease, limits.Rounds, limits.Receivers, limits.Strangers, limits.Users, limits.PerUser)
 		if err != nil {
 			return err
 		}
@@ -152,14 +199,15 @@ func (s *Store) Lease(ctx context.Context, until time.Time, limits Limits) (roun
 			return err
 		}
 		var n Notification
+		var client uuid.UUID
 		var id, thing *uuid.UUID
 		var key *string
 		var created, expires *time.Time
 		var attempts *int
 		var d Delivery
-		_, err = pgx.ForEachRow(rows, []any{&n.ID, &n.UserID, &n.Receiver, &n.State, &n.Target, &id, &thing, &key, &d.Data, &created, &expires, &attempts}, func() error {
+		_, err = pgx.ForEachRow(rows, []any{&n.ID, &n.UserID, &n.Receiver, &n.State, &n.Target, &client, &id, &thing, &key, &d.Data, &created, &expires, &attempts}, func() error {
 			if len(rounds) == 0 || rounds[len(rounds)-1].Notification.ID != n.ID {
-				rounds = append(rounds, &Round{Notification: n, lease: lease})
+				rounds = append(rounds, &Round{Notification: n, Receiver: Receiver{n.Receiver, client}, lease: lease})
 			}
 			if id != nil {
 				r := rounds[len(rounds)-1]

@@ -54,7 +54,9 @@ func TestWaitingUnderAnotherKey(t *testing.T) {
 		_, _, err = s.UpdateNotification(t.Context(), user, n.ID, observing(k.to))
 		require.NoError(t, err)
 
-		rounds, err := s.Lease(t.Context(), s.Now().Add(time.Minute), models.Limits{Rounds: 1, Strangers: 1, PerUser: 1, Lanes: 4})
+		rounds, err := s.Lease(t.Context(), s.Now().Add(time.Minute), func(due []models.Receiver) models.Limits {
+			return models.Limits{Rounds: 1, Strangers: 1, PerUser: 1, Lanes: 4, Receivers: []models.ReceiverLimit{{Receiver: due[0], Rounds: 1, AtHost: 1, OfKind: 1}}}
+		})
 		require.NoError(t, err)
 		require.Len(t, rounds, 1)
 		var remain []uuid.UUID

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -23,18 +24,19 @@ import (
 )
 
 const (
-	atOnce          = 256 // notifications that one process serves at the same time
-	atOnceStrangers = 128 // of those, at receivers that are not known to answer
-	atOnceUser      = 32  // of those, one user's
-	atOnceReceiver  = 16  // of those, at one receiver (host and port) that is known to answer
-	atOnceLanes     = 4   // deliveries of one notification at the same time
-	pause           = 200 * time.Millisecond
-	queueBatch      = 1000
-	knownFor        = time.Hour           // how long a receiver that answered is known to
-	grace           = 10 * time.Minute    // after the end of a delivery's time, for its last attempt
-	keepParked      = 30 * 24 * time.Hour // then parked deliveries are forgotten
-	tidyEvery       = time.Minute
-	maxAnswer       = 4 << 10 // bytes of an answer that are read, so that its connection can be used again
+	atOnce              = 256 // notifications that one process serves at the same time
+	atOnceStrangers     = 128 // of those, at receivers that are not known to answer
+	atOnceUser          = 32  // of those, one user's
+	atOnceHost          = 16  // of those, at one host and port
+	atOnceHostStrangers = 8   // of those, at receivers that are not known to answer
+	atOnceLanes         = 4   // deliveries of one notification at the same time
+	pause               = 200 * time.Millisecond
+	queueBatch          = 1000
+	knownFor            = time.Hour           // how long a receiver that answered is known to
+	grace               = 10 * time.Minute    // after the end of a delivery's time, for its last attempt
+	keepParked          = 30 * 24 * time.Hour // then parked deliveries are forgotten
+	tidyEvery           = time.Minute
+	maxAnswer           = 4 << 10 // bytes of an answer that are read, so that its connection can be used again
 )
 
 // schedule is how long to wait after each failed attempt; the last one repeats. A little chance is added to each, so that
@@ -58,7 +60,8 @@ type Options struct {
 // hour, in less than half of the patience, and has not failed since; all others are strangers: dead, slow or new. Half
 // of the places are kept from strangers, who are asked one thing at a time each; and one user has an eighth of the places
 // at most, whatever his receivers are. So what is known to answer finds a place however many others hang, and what is
-// new finds one however many receivers of another user do.
+// new finds one however many receivers of another user do. The same holds at a host that several clients share, where
+// each is a receiver of its own: half of the host's places are kept from strangers, and whoever has the fewest is first.
 type Deliverer struct {
 	store     *models.Store
 	transport *http.Transport
@@ -71,13 +74,15 @@ type Deliverer struct {
 	ended   chan struct{} // holds one: a round has ended
 
 	mu        sync.Mutex
-	receivers map[string]*receiver // that are busy, or known to answer
-	users     map[string]int       // rounds of each that has any
+	receivers map[models.Receiver]*receiver // that were asked lately
+	busy      map[models.Receiver]*receiver // those of them that have any rounds
+	users     map[string]int                // rounds of each that has any
 }
 
 // receiver is what this process knows of one.
 type receiver struct {
 	busy     int       // rounds
+	asked    time.Time // when the last of them began
 	answered time.Time // when it took something last; zero: not yet, or it has failed or been slow since
 }
 
@@ -90,7 +95,8 @@ func New(o Options) *Deliverer {
 		o.Storing = 20 * time.Second
 	}
 	d := &Deliverer{store: o.Store, transport: newTransport(o), patience: o.Patience, storing: o.Storing, log: o.Logger,
-		ended: make(chan struct{}, 1), receivers: make(map[string]*receiver), users: make(map[string]int)}
+		ended:     make(chan struct{}, 1),
+		receivers: make(map[models.Receiver]*receiver), busy: make(map[models.Receiver]*receiver), users: make(map[string]int)}
 	if d.log == nil {
 		d.log = slog.Default()
 	}
@@ -165,11 +171,7 @@ func (d *Deliverer) begin(ctx context.Context) (begun int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	limits := d.limits()
-	if limits.Rounds == 0 {
-		return 0, nil
-	}
-	rounds, err := d.store.Lease(ctx, d.store.Now().Add(d.patience+d.storing), limits)
+	rounds, err := d.store.Lease(ctx, d.store.Now().Add(d.patience+d.storing), d.limits)
 	if err != nil {
 		return 0, err
 	}
@@ -183,26 +185,37 @@ func (d *Deliverer) begin(ctx context.Context) (begun int, err error) {
 	return len(rounds), nil
 }
 
-// limits are what there is room for. Receivers that are neither busy nor known any more are forgotten on the way.
-func (d *Deliverer) limits() models.Limits {
+// limits are what there is room for, where something is due for these receivers.
+func (d *Deliverer) limits(due []models.Receiver) models.Limits {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := models.Limits{Rounds: atOnce, Strangers: atOnceStrangers, PerUser: atOnceUser, Lanes: atOnceLanes,
-		Receivers: make(map[string]int, len(d.receivers)), Users: make(map[string]int, len(d.users))}
-	for name, r := range d.receivers {
-		l.Rounds -= r.busy
-		switch {
-		case d.known(r):
-			l.Receivers[name] = max(0, atOnceReceiver-r.busy)
-		case r.busy > 0:
-			l.Receivers[name] = 0
-			l.Strangers -= r.busy
-		default:
-			delete(d.receivers, name)
-		}
-	}
+	l := models.Limits{Rounds: atOnce, Strangers: atOnceStrangers, PerUser: atOnceUser, Lanes: atOnceLanes, Users: make(map[string]int, len(d.users))}
 	for user, busy := range d.users {
 		l.Users[user] = atOnceUser - busy
+	}
+	all, strangers := map[string]int{}, map[string]int{} // the rounds at each host
+	for at, its := range d.busy {
+		l.Rounds -= its.busy
+		all[at.Host] += its.busy
+		if !d.known(its) {
+			l.Strangers -= its.busy
+			strangers[at.Host] += its.busy
+		}
+	}
+	for _, at := range due {
+		its, asked := d.receivers[at]
+		if !asked {
+			its = &receiver{}
+		}
+		limit := models.ReceiverLimit{Receiver: at, Known: d.known(its), Busy: its.busy, LastAt: its.asked, AtHost: atOnceHost - all[at.Host]}
+		if limit.Known {
+			limit.Rounds, limit.OfKind = limit.AtHost, limit.AtHost
+		} else {
+			limit.Rounds, limit.OfKind = 1-its.busy, min(l.Strangers, atOnceHostStrangers-strangers[at.Host])
+		}
+		if min(limit.Rounds, limit.AtHost, limit.OfKind) > 0 {
+			l.Receivers = append(l.Receivers, limit)
+		}
 	}
 	return l
 }
@@ -214,13 +227,16 @@ func (d *Deliverer) known(r *receiver) bool {
 func (d *Deliverer) enter(r *models.Round) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	name := r.Notification.Receiver
-	if d.receivers[name] == nil {
-		d.receivers[name] = &receiver{}
+	its := d.receivers[r.Receiver]
+	if its == nil {
+		its = &receiver{}
+		d.receivers[r.Receiver] = its
 	}
-	d.receivers[name].busy++
+	its.busy++
+	its.asked = d.store.Now()
+	d.busy[r.Receiver] = its
 	d.users[r.Notification.UserID]++
-	if !d.known(d.receivers[name]) && len(r.Deliveries) > 1 {
+	if !d.known(its) && len(r.Deliveries) > 1 {
 		r.Deliveries = r.Deliveries[:1] // the others remain due
 	}
 }
@@ -229,8 +245,10 @@ func (d *Deliverer) enter(r *models.Round) {
 func (d *Deliverer) leave(r *models.Round, results []models.Result, took time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	its := d.receivers[r.Notification.Receiver]
-	its.busy--
+	its := d.receivers[r.Receiver]
+	if its.busy--; its.busy == 0 {
+		delete(d.busy, r.Receiver)
+	}
 	if d.users[r.Notification.UserID]--; d.users[r.Notification.UserID] == 0 {
 		delete(d.users, r.Notification.UserID)
 	}
@@ -309,9 +327,13 @@ func (d *Deliverer) report(ctx context.Context, r *models.Round, of *models.Deli
 	d.log.Log(ctx, level, "notification "+outcome, "notification_id", r.Notification.ID, "event_id", of.ID, "attempt", of.Attempts+1, "cause", result.Error)
 }
 
-// Tidy parks what has run out of time without a last attempt, and forgets what was parked long ago.
+// Tidy parks what has run out of time without a last attempt, and forgets what was parked long ago, and the receivers
+// that were not asked lately.
 func (d *Deliverer) Tidy(ctx context.Context) error {
 	now := d.store.Now()
+	d.mu.Lock()
+	maps.DeleteFunc(d.receivers, func(_ models.Receiver, its *receiver) bool { return its.busy == 0 && now.Sub(its.asked) > knownFor })
+	d.mu.Unlock()
 	parked, err := d.store.ParkExpired(ctx, now.Add(-grace))
 	if err != nil {
 		return err

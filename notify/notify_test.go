@@ -45,10 +45,7 @@ func newSender(t *testing.T, o notify.Options) *sender {
 	t.Helper()
 	s := &sender{t: t, now: time.Now().UTC().Truncate(time.Millisecond), log: &testground.Log{}}
 	s.store = testground.Store(t, models.WithClock(s.time))
-	client, _, err := s.store.CreateClient(t.Context(), "client")
-	require.NoError(t, err)
-	s.client = client.ID
-	s.anotherUser()
+	s.anotherClient()
 	s.bank = models.Bank{ID: models.NewID(), Kind: "BANK", Name: "Bank", Country: "DE"}
 	require.NoError(t, s.store.DB.Create(&s.bank).Error)
 	s.method = models.AccessMethod{ID: models.NewID(), BankID: s.bank.ID, Type: "API"}
@@ -59,7 +56,16 @@ func newSender(t *testing.T, o notify.Options) *sender {
 	return s
 }
 
-// anotherUser goes on with another user.
+// anotherClient goes on with a user of another client.
+func (s *sender) anotherClient() {
+	s.t.Helper()
+	client, _, err := s.store.CreateClient(s.t.Context(), uuid.NewString())
+	require.NoError(s.t, err)
+	s.client = client.ID
+	s.anotherUser()
+}
+
+// anotherUser goes on with another user of the same client.
 func (s *sender) anotherUser() {
 	s.t.Helper()
 	user := models.User{ID: "U" + uuid.NewString(), ClientID: s.client, Email: uuid.NewString(), PasswordHash: "-", CreatedAt: time.Now()}

@@ -3,9 +3,11 @@ package notify_test
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -198,8 +200,9 @@ func TestWorkerDies(t *testing.T) {
 	s.announce(s.access(), 2)
 	_, err := s.store.QueueAnnounced(t.Context(), 10)
 	require.NoError(t, err)
-	limits := models.Limits{Rounds: 1, Strangers: 1, PerUser: 1, Lanes: 1}
-	held, err := s.store.Lease(t.Context(), s.time().Add(30*time.Second), limits)
+	held, err := s.store.Lease(t.Context(), s.time().Add(30*time.Second), func(due []models.Receiver) models.Limits {
+		return models.Limits{Rounds: 1, Strangers: 1, PerUser: 1, Lanes: 1, Receivers: []models.ReceiverLimit{{Receiver: due[0], Rounds: 1, AtHost: 1, OfKind: 1}}}
+	})
 	require.NoError(t, err)
 	require.Len(t, held, 1) // and its worker is gone
 
@@ -444,6 +447,89 @@ func TestManyHangingReceivers(t *testing.T) {
 	s.announce(thing, 2)
 	require.Eventually(t, func() bool { return len(live.got()) == 3 }, patience, 10*time.Millisecond)
 	require.Equal(t, 128, hang())
+}
+
+// Clients share a host, as with a gateway for webhooks. What one of them has there begins to hang, for fifty of its users:
+// another hears of each of its changes while no more than the places of the host are tried in vain, and then one at a time.
+func TestClientsAtOneHost(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true, Patience: 2 * time.Second})
+	var hangs atomic.Bool
+	var asked, hung, heard atomic.Int32
+	host := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+		_, _ = io.Copy(io.Discard, q.Body) // only then it is noticed that nobody waits for an answer any more
+		switch {
+		case q.URL.Path == "/other":
+			heard.Add(1)
+		case hangs.Load():
+			hung.Add(1)
+			<-q.Context().Done()
+		default:
+			asked.Add(1)
+		}
+	}))
+	t.Cleanup(host.Close)
+	const users = 50
+	var things []uuid.UUID
+	for i := range users {
+		if i > 0 {
+			s.anotherUser()
+		}
+		s.observe(host.URL + "/hangs")
+		things = append(things, s.access())
+	}
+	s.run()
+	s.announce(things[0], 1)
+	require.Eventually(t, func() bool { return asked.Load() == 1 }, patience, time.Millisecond)
+	hangs.Store(true)
+	for _, thing := range things {
+		s.announce(thing, 1)
+	}
+	require.Eventually(t, func() bool { return hung.Load() >= 16 }, patience, time.Millisecond)
+
+	s.anotherClient()
+	s.observe(host.URL + "/other")
+	thing := s.access()
+	for n := range int32(4) {
+		before := hung.Load()
+		s.announce(thing, 1)
+		require.Eventually(t, func() bool { return heard.Load() == n+1 }, patience, time.Millisecond)
+		require.LessOrEqual(t, hung.Load(), before+2, "event %d", n+1)
+	}
+	require.Less(t, hung.Load(), int32(users), "the others still wait")
+}
+
+// At a host where more clients' receivers hang than may be asked at once, one that is known to answer is served.
+func TestManyClientsHangAtOneHost(t *testing.T) {
+	t.Parallel()
+	s := newSender(t, notify.Options{Loopback: true, Patience: time.Hour})
+	var hung, heard atomic.Int32
+	gone := make(chan struct{})
+	host := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) {
+		if q.URL.Path == "/other" {
+			heard.Add(1)
+			return
+		}
+		hung.Add(1)
+		<-gone
+	}))
+	s.observe(host.URL + "/other")
+	thing := s.access()
+	s.announce(thing, 1)
+	s.deliver()
+	require.EqualValues(t, 1, heard.Load())
+
+	s.run()
+	t.Cleanup(func() { close(gone); host.Close() })
+	for range 20 {
+		s.anotherClient()
+		s.observe(host.URL + "/hangs")
+		s.announce(s.access(), 2)
+	}
+	require.Eventually(t, func() bool { return hung.Load() >= 8 }, patience, time.Millisecond)
+	s.announce(thing, 2)
+	require.Eventually(t, func() bool { return heard.Load() == 3 }, patience, time.Millisecond)
+	require.EqualValues(t, 8, hung.Load())
 }
 
 // A receiver that takes what it gets, but slowly, is asked one thing at a time, like one that fails.
