@@ -241,6 +241,37 @@ func TestUnattendedReadsAreCounted(t *testing.T) {
 	c.call("POST", "/rest/accesses/"+access+"/syncs", c.auth, object{}, 429, nil)
 }
 
+// TestLostReadsAreCounted: a bank that counts a read whose answer is lost is not asked more often than it lets. A
+// synchronization without the customer asks it once, and the next one comes after an hour, and after six.
+func TestLostReadsAreCounted(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	c := s.newCustomer()
+	access := c.accessReadDaily("demo", "demo")
+	_, _, next, _ := c.autoSync(access)
+	s.bank.Advance(next.Sub(s.bank.Now()))
+	require.NoError(t, s.bank.Inject(sandbox.Fault{Bank: "demo", Endpoint: "transactions", Action: sandbox.ActLose}))
+	reads := func() int { return s.bank.Counters().Calls["demo/transactions"] }
+	before := reads()
+	for attempt, after := range []time.Duration{0, time.Hour, 6 * time.Hour} {
+		s.bank.Advance(after)
+		require.Equal(t, 1, s.sweep())
+		require.Equal(t, 30006, codeOf(c.newest(access)))
+		require.Equal(t, before+attempt+1, reads())
+	}
+	c.absent = true
+	require.Equal(t, 30006, codeOf(c.finish(c.start(access, object{}))))
+	require.Equal(t, before+4, reads())
+	c.call("POST", "/rest/accesses/"+access+"/syncs", c.auth, object{}, 429, nil)
+	require.Empty(t, s.bank.Counters().Exceeded)
+
+	s.bank.ClearFaults()
+	_, _, next, _ = c.autoSync(access)
+	s.bank.Advance(next.Sub(s.bank.Now()))
+	require.Equal(t, 1, s.sweep())
+	require.Equal(t, "COMPLETED", c.newest(access)["status"])
+}
+
 // TestDisabled: an account that its client does not want to be read by itself is left alone, and an access all of whose
 // accounts are so has nothing automatic.
 func TestDisabled(t *testing.T) {

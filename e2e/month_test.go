@@ -68,6 +68,7 @@ type month struct {
 	accesses []*monthly
 	byID     map[uuid.UUID]*monthly
 	outages  map[string]bool // banks that are closed for the whole present day
+	lossy    map[string]bool // banks that lose answers on it
 	opens    time.Time       // when what is closed opens again; zero: nothing does today
 	heard    *heard
 }
@@ -81,10 +82,16 @@ type monthly struct {
 	secret   bool // its access method asks for a PIN; others lead to the bank's own pages
 	pin      string
 	first    map[string][]string // what the bank showed on the first day, by account
-	days     []time.Time         // midnights of those on which it was eligible from beginning to end, and its bank open
+	days     []monthDay          // those on which it was eligible from beginning to end, and its bank open
 	broken   string              // why nothing automatic may go on, once it is noticed, until the day repair
 	repair   int                 // the day on which its customer mends it; 0: nothing is broken
 	ends     []time.Time         // of the consents that it had
+}
+
+// A monthDay is a day on which an access is to be read.
+type monthDay struct {
+	from time.Time // midnight
+	to   time.Time // the latest that it may have been read
 }
 
 func newMonth(t *testing.T, accesses int, step time.Duration) *month {
@@ -157,7 +164,7 @@ func (a *monthly) read() {
 // events is what goes wrong, and what is mended, at the beginning of a day.
 func (m *month) events(day int) {
 	m.bank.ClearFaults()
-	m.outages, m.opens = map[string]bool{}, time.Time{}
+	m.outages, m.lossy, m.opens = map[string]bool{}, map[string]bool{}, time.Time{}
 	inject := func(f sandbox.Fault) { require.NoError(m.t, m.bank.Inject(f)) }
 	closed := func(bank string) {
 		inject(sandbox.Fault{Bank: bank, Endpoint: "*", Action: sandbox.ActStatus, Status: 503, Code: "SERVICE_UNAVAILABLE"})
@@ -168,12 +175,15 @@ func (m *month) events(day int) {
 		m.opens = m.midnight.Add(5 * time.Hour)
 	case 5:
 		inject(sandbox.Fault{Bank: "statements", Endpoint: "*", Every: 3, Action: sandbox.ActDrop})
+		m.lossy["statements"] = true
 	case 7:
 		inject(sandbox.Fault{Bank: "fints", Endpoint: "transactions", Every: 2, Action: sandbox.ActDrop})
 	case 9:
 		inject(sandbox.Fault{Bank: "encrypted", Endpoint: "transactions", Every: 2, Action: sandbox.ActLose})
+		m.lossy["encrypted"] = true
 	case 10:
 		inject(sandbox.Fault{Bank: "oauth", Endpoint: "transactions", Every: 2, Action: sandbox.ActTruncate})
+		m.lossy["oauth"] = true
 	case 12:
 		closed("legacy")
 		m.outages["legacy"] = true
@@ -238,8 +248,12 @@ func (m *month) live() {
 	m.until(next)
 	m.sweep() // what was due in the day's last hours
 	for _, a := range eligible {
+		d := monthDay{m.midnight, next.Add(m.step)} // when the scheduler looks for the first time after it
+		if m.lossy[a.bankPath] {
+			d.to = d.to.Add(6*time.Hour + m.step) // it comes again after an hour, and after six
+		}
 		if !m.outages[a.bankPath] {
-			a.days = append(a.days, m.midnight)
+			a.days = append(a.days, d)
 		}
 	}
 	m.midnight = next
@@ -283,7 +297,8 @@ func (m *month) standings() map[uuid.UUID]models.AutoSync {
 	return all
 }
 
-// checkDays: every eligible access was read on every day, at the latest when the scheduler looked for the first time after it.
+// checkDays: every eligible access was read on every day, at the latest when the scheduler looked for the first time after it,
+// or by the last retry of it where the bank had lost answers.
 func (m *month) checkDays() {
 	m.t.Helper()
 	var reads []models.Synchronization
@@ -295,10 +310,9 @@ func (m *month) checkDays() {
 	}
 	for _, a := range m.accesses {
 		require.GreaterOrEqual(m.t, len(a.days), 24, "%s at %s is eligible on most days", a.login, a.bankPath)
-		for _, from := range a.days {
-			to := from.Add(day + m.step)
-			require.True(m.t, slices.ContainsFunc(ends[a.id], func(end time.Time) bool { return end.After(from) && end.Before(to) }),
-				"%s at %s was not read on %s", a.login, a.bankPath, from.Format(time.DateOnly))
+		for _, d := range a.days {
+			require.True(m.t, slices.ContainsFunc(ends[a.id], func(end time.Time) bool { return end.After(d.from) && end.Before(d.to) }),
+				"%s at %s was not read on %s", a.login, a.bankPath, d.from.Format(time.DateOnly))
 		}
 	}
 }

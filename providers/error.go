@@ -12,7 +12,8 @@ type Kind string
 const (
 	// Transient: the same call may work later. Retried by the activity, after RetryAfter where the bank said so.
 	Transient Kind = "TRANSIENT"
-	// BankDown: maintenance or migration. Not retried within the synchronization.
+	// BankDown: maintenance or migration; also a passing failure of what the bank counts, and may have counted (four reads a day
+	// without the customer). Not retried within the synchronization.
 	BankDown Kind = "BANK_DOWN"
 	// NeedsUser: only the customer can mend it (PIN change, TAN scheme, confirmation in the bank's pages).
 	NeedsUser Kind = "NEEDS_USER"

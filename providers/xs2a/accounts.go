@@ -3,6 +3,7 @@ package xs2a
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -266,6 +267,18 @@ func (t *talk) read(ctx context.Context, c call, into any) error {
 func (t *talk) reading(c *call) {
 	c.method = http.MethodGet
 	c.header = map[string]string{"Consent-ID": t.lasting.ConsentID}
+	_, there := t.customer()
+	c.counted = !there
+}
+
+// spent is the error of a read. Without the customer the bank lets each thing be read so many times a day, and each
+// synchronization may do so once: what the bank may have counted is over with this one, whatever became of the answer.
+func (t *talk) spent(ctx context.Context, err error) error {
+	var e *providers.Error
+	if t.counted && ctx.Err() == nil && errors.As(err, &e) && e.Kind == providers.Transient {
+		e.Kind = providers.BankDown
+	}
+	return err
 }
 
 // judgeRead notes why a read wants authorization: an authorisation that the bank offers, a token to be refreshed, or

@@ -45,6 +45,7 @@ type call struct {
 	requestID string            // "": a new one
 	secret    step              // the step whose secret is in the body, for classifying a refusal
 	of        subject           // what a 404 means
+	counted   bool              // against the reads that the bank allows without the customer
 	limit     int64             // of the answer's size; 0: maxAnswer
 }
 
@@ -68,7 +69,14 @@ func (t *talk) send(ctx context.Context, c call) (*reply, error) {
 		return nil, misconfigured(fmt.Errorf("%s: %w", c.doing, err))
 	}
 	started := time.Now()
-	response, err := t.bank.Do(request)
+	var response *http.Response
+	if c.counted {
+		var sent bool
+		response, sent, err = t.bank.DoOnce(request)
+		t.counted = t.counted || sent
+	} else {
+		response, err = t.bank.Do(request)
+	}
 	if err != nil {
 		cancel()
 		return nil, transport.Unreachable(c.doing, err)
@@ -148,13 +156,19 @@ func (t *talk) request(ctx context.Context, c *call) (*http.Request, error) {
 // presence tells the bank that the customer is there. PSU-IP-Address on a read is what makes it attended, and
 // keeps it out of the daily limit.
 func (t *talk) presence(set func(name, value string)) {
-	address, err := netip.ParseAddr(t.conv.PSU.IPAddress)
-	if err != nil {
+	address, there := t.customer()
+	if !there {
 		return
 	}
 	set("PSU-IP-Address", address.Unmap().String())
 	set("PSU-User-Agent", headerValue(t.conv.PSU.UserAgent))
 	set("PSU-Http-Method", http.MethodPost)
+}
+
+// customer is the address of the customer, where he is there.
+func (t *talk) customer() (address netip.Addr, there bool) {
+	address, err := netip.ParseAddr(t.conv.PSU.IPAddress)
+	return address, err == nil
 }
 
 // ownAddress is our address on the way to the bank: what stands for the customer's where his is not known

@@ -56,6 +56,8 @@ func (t *talk) transactions(ctx context.Context, account providers.Account, wind
 		return providers.Page{}, err
 	}
 	if from != "" {
+		_, there := t.customer()
+		t.counted = !there // the pages before this one would be read again with it
 		at, err := readCursor(from)
 		if err != nil {
 			return providers.Page{}, err

@@ -74,12 +74,18 @@ func (p *provider) Poll(ctx context.Context, conv *providers.Conversation) (prov
 }
 
 func (p *provider) Accounts(ctx context.Context, conv *providers.Conversation) ([]providers.Account, error) {
-	return with(p, conv, func(t *talk) ([]providers.Account, error) { return t.accounts(ctx) })
+	return with(p, conv, func(t *talk) ([]providers.Account, error) {
+		accounts, err := t.accounts(ctx)
+		return accounts, t.spent(ctx, err)
+	})
 }
 
 func (p *provider) Transactions(ctx context.Context, conv *providers.Conversation, account providers.Account,
 	window providers.Window, cursor string) (providers.Page, error) {
-	return with(p, conv, func(t *talk) (providers.Page, error) { return t.transactions(ctx, account, window, cursor) })
+	return with(p, conv, func(t *talk) (providers.Page, error) {
+		page, err := t.transactions(ctx, account, window, cursor)
+		return page, t.spent(ctx, err)
+	})
 }
 
 func (p *provider) Revoke(ctx context.Context, conv *providers.Conversation) error {
@@ -97,6 +103,7 @@ type talk struct {
 	dialog  dialog
 	resumed bool // nothing of this conversation was done in this process yet
 	dirty   bool // lasting or dialog changed
+	counted bool // the bank may have counted a read without the customer
 }
 
 func (p *provider) move(conv *providers.Conversation, do func(*talk) (providers.Step, error)) (providers.Step, error) {

@@ -500,6 +500,77 @@ func TestARefusedRefresh(t *testing.T) {
 	}
 }
 
+// Without the customer the bank counts what it was asked, whatever becomes of its answer: the read is not repeated within the
+// synchronization, neither by us nor by net/http. With him it may be, and where the bank was not reached.
+func TestACountedReadIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	for _, there := range []bool{true, false} {
+		for name, fault := range map[string]sandbox.Fault{
+			"lost":      {Action: sandbox.ActLose},
+			"truncated": {Action: sandbox.ActTruncate},
+			"failed":    {Action: sandbox.ActStatus, Status: 500},
+		} {
+			for _, endpoint := range []string{"accounts", "transactions"} {
+				t.Run(fmt.Sprint(name, " ", endpoint, " ", there), func(t *testing.T) {
+					t.Parallel()
+					g := newGround(t, xs2a.Options{}, nil)
+					conv := g.conversation(t, "demo", "exempt")
+					_, err := authorize(t, g.provider, conv)
+					require.NoError(t, err)
+					accounts, err := g.provider.Accounts(t.Context(), conv)
+					require.NoError(t, err)
+					if !there {
+						conv.PSU = providers.PSU{}
+					}
+					read := func() error {
+						if endpoint == "accounts" {
+							_, err := g.provider.Accounts(t.Context(), conv)
+							return err
+						}
+						_, err := g.provider.Transactions(t.Context(), conv, accounts[0], providers.Window{}, "")
+						return err
+					}
+					fault.Endpoint = endpoint
+					require.NoError(t, g.bank.Inject(fault))
+					calls := func() int { return g.bank.Counters().Calls["demo/"+endpoint] }
+					before := calls()
+					want := providers.Transient
+					if !there {
+						want = providers.BankDown
+					}
+					err = read()
+					requireKind(t, err, want)
+					require.Equal(t, providers.CodeTemporary, providers.AsError(err).Code)
+					if !there {
+						require.Equal(t, before+1, calls())
+					}
+					g.server.Close()
+					g.provider = xs2a.New(xs2a.Options{Now: g.bank.Now})
+					requireKind(t, read(), providers.Transient) // nobody is there to count it
+				})
+			}
+		}
+	}
+}
+
+// A page that does not come would be read again with those before it.
+func TestPagesAreCountedTogether(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	conv := g.conversation(t, "legacy", "demo")
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	accounts, err := g.provider.Accounts(t.Context(), conv)
+	require.NoError(t, err)
+	conv.PSU = providers.PSU{}
+	page, err := g.provider.Transactions(t.Context(), conv, accounts[0], providers.Window{}, "")
+	require.NoError(t, err)
+	require.NotEmpty(t, page.Next)
+	g.server.Close()
+	_, err = g.provider.Transactions(t.Context(), conv, accounts[0], providers.Window{}, page.Next)
+	requireKind(t, err, providers.BankDown)
+}
+
 // Errors and logs carry nobody's data, whatever the bank puts into its answers.
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()

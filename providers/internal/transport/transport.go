@@ -14,10 +14,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kontoflow/providers"
@@ -89,6 +91,36 @@ func NewClient(c *providers.Connection, s Settings) (*Client, error) {
 		client.turns = newTurns(c.RequestsPerSecond)
 	}
 	return client, nil
+}
+
+// DoOnce is Do for a request that the bank counts: it goes out once. Do repeats a GET by itself where a connection breaks that
+// was in use before (net/http, Transport), as often as it finds such a connection; but the bank may have read it each time. sent
+// says whether the bank may have the request. Cancel its context in the end.
+func (c *Client) DoOnce(r *http.Request) (response *http.Response, sent bool, err error) {
+	ctx, abandon := context.WithCancelCause(r.Context())
+	var onTheWay atomic.Bool
+	response, err = c.Do(r.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(got httptrace.GotConnInfo) {
+			switch {
+			case overHTTP2(got.Conn): // repeats only what the bank says it has not looked at (RFC 9113, section 8.7)
+				onTheWay.Store(true)
+			case onTheWay.Load():
+				abandon(io.ErrUnexpectedEOF)
+				_ = got.Conn.Close() // so that nothing is written to it before anybody sees that
+			}
+		},
+		WroteRequest: func(wrote httptrace.WroteRequestInfo) {
+			if wrote.Err == nil {
+				onTheWay.Store(true)
+			}
+		},
+	})))
+	return response, onTheWay.Load(), err
+}
+
+func overHTTP2(conn net.Conn) bool {
+	secured, ok := conn.(*tls.Conn)
+	return ok && secured.ConnectionState().NegotiatedProtocol == "h2"
 }
 
 // Banks keeps the banks used last, with their open connections. It is safe for concurrent use.

@@ -2,12 +2,16 @@ package transport_test
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,6 +72,98 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, response.Body.Close())
 	require.Equal(t, http.StatusTemporaryRedirect, response.StatusCode)
+}
+
+// What a bank counts reaches it once, however many open connections break. What does not reach it is known as that.
+func TestDoOnce(t *testing.T) {
+	t.Parallel()
+	for name, protocol := range map[string]func(*httptest.Server){
+		"HTTP/1.1":          (*httptest.Server).Start,
+		"HTTP/1.1 over TLS": (*httptest.Server).StartTLS,
+		"HTTP/2":            func(s *httptest.Server) { s.EnableHTTP2 = true; s.StartTLS() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const connections = 5
+			var lost atomic.Int32
+			var meet sync.WaitGroup
+			meet.Add(connections)
+			bank := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case "/meet": // all at once, so that each has a connection
+					meet.Done()
+					meet.Wait()
+				case "/lost":
+					lost.Add(1)
+					panic(http.ErrAbortHandler)
+				}
+			}))
+			bank.Config.ErrorLog = log.New(io.Discard, "", 0)
+			protocol(bank)
+			t.Cleanup(bank.Close)
+			connection := &providers.Connection{URL: bank.URL}
+			if certificate := bank.Certificate(); certificate != nil {
+				connection.CAPEM = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}))
+			}
+			settings := transport.Settings{Connect: time.Minute, Answer: time.Minute, HTTP2: bank.EnableHTTP2}
+			client, err := transport.NewClient(connection, settings)
+			require.NoError(t, err)
+			get := func(path string) *http.Request {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, bank.URL+path, nil)
+				require.NoError(t, err)
+				return r
+			}
+			open := func() {
+				var group sync.WaitGroup
+				for range connections {
+					group.Go(func() {
+						if response, err := client.Do(get("/meet")); err != nil {
+							t.Error(err)
+						} else {
+							_ = response.Body.Close()
+						}
+					})
+				}
+				group.Wait()
+				meet.Add(connections)
+			}
+
+			open()
+			_, sent, err := client.DoOnce(get("/lost"))
+			require.Error(t, err)
+			require.True(t, sent)
+			require.Equal(t, providers.Transient, transport.Unreachable("read", err).Kind)
+			require.EqualValues(t, 1, lost.Load())
+			if !bank.EnableHTTP2 {
+				open()
+				_, err = client.Do(get("/lost"))
+				require.Error(t, err)
+				require.Greater(t, lost.Load(), int32(2), "as Do does")
+			}
+
+			response, sent, err := client.DoOnce(get("/"))
+			require.NoError(t, err)
+			require.True(t, sent)
+			require.NoError(t, response.Body.Close())
+
+			client.CloseIdleConnections()
+			bank.Close()
+			_, sent, err = client.DoOnce(get("/"))
+			require.Error(t, err)
+			require.False(t, sent, "nobody is there")
+		})
+	}
+	untrusted := httptest.NewUnstartedServer(http.NotFoundHandler())
+	untrusted.Config.ErrorLog = log.New(io.Discard, "", 0)
+	untrusted.StartTLS()
+	t.Cleanup(untrusted.Close)
+	client, err := transport.NewClient(&providers.Connection{URL: untrusted.URL}, transport.Settings{Connect: time.Minute, Answer: time.Minute})
+	require.NoError(t, err)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, untrusted.URL, nil)
+	require.NoError(t, err)
+	_, sent, err := client.DoOnce(r)
+	require.Error(t, err)
+	require.False(t, sent, "somebody else is there")
 }
 
 func TestUnreachable(t *testing.T) {
