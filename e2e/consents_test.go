@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -257,6 +258,48 @@ func TestRevocationIsAskedForEveryHour(t *testing.T) {
 		return err == nil && !again.IsZero()
 	}, "the bank is told, and is down")
 	require.WithinDuration(t, time.Now().Add(time.Hour), again, 10*time.Minute)
+}
+
+// TestConsentRenewedBeforeItsEnd: what a client does when it hears that a consent ends soon. It revokes the consent when the
+// customer is there, and synchronizes with him: the new one is for the same access, accounts and transactions.
+func TestConsentRenewedBeforeItsEnd(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock(), func(s *stack) { s.workerOptions.LoopbackReceivers = true })
+	c := s.newCustomer()
+	c.login = "demo"
+	var created object
+	c.post("/rest/accesses", object{"access_method_id": c.method("demo"), "credentials": object{"login": c.login},
+		"consent": object{"recurring": true, "period": 20}}, 201, &created)
+	access := created["id"].(string)
+	h := newHook(t)
+	c.observe(h.URL, "/rest/accesses/"+access)
+	require.Equal(t, "COMPLETED", c.sync(access)["status"])
+	consent := func() (end string) {
+		return c.at("/rest/accesses/" + access)["consent"].(object)["expires_at"].(string)
+	}
+	first, accounts := consent(), c.accountIDs()
+
+	s.bank.Advance(14 * 24 * time.Hour)
+	c.renewToken()
+	s.sweep()
+	c.eventually(func() bool {
+		return slices.ContainsFunc(h.heard(t, "/rest/accesses/"+access), func(d object) bool {
+			return d["event"] == "CONSENT_EXPIRING" && d["expires_at"] == first
+		})
+	}, "the warning")
+	require.Equal(t, "COMPLETED", c.sync(access)["status"])
+	require.Equal(t, first, consent(), "as long as it is valid it stays")
+	var cursor string
+	c.changes(&cursor)
+
+	c.revoke(access)
+	require.Equal(t, "COMPLETED", c.sync(access)["status"])
+	require.Greater(t, consent(), first)
+	require.Equal(t, accounts, c.accountIDs())
+	added, modified, removed := c.changes(&cursor)
+	require.Zero(t, len(added)+len(modified)+len(removed))
+	c.revoked(access)
+	require.Equal(t, 1, s.bank.RevokeConsents("demo"), "the new one is valid at the bank, the old one is not")
 }
 
 // TestTokensOfConsents: a consent that came with tokens is given up with them when the bank no longer renews them, and is
