@@ -134,7 +134,8 @@ func (t *talk) exchangeCode(ctx context.Context, code string, repeated bool) err
 }
 
 // refreshToken renews the access token. A refresh token that the bank calls over (RFC 6749, section 5.2: invalid_grant) is
-// dropped, and the authorization starts anew. Every other refusal passes, or is about us: the token stays.
+// dropped, and the authorization starts anew. Every other refusal passes, or is about us: the token stays. Some banks have
+// other words for a token that is over (400): with the customer there, he is asked.
 func (t *talk) refreshToken(ctx context.Context) error {
 	old := t.lasting.Token
 	if old == nil {
@@ -148,7 +149,8 @@ func (t *talk) refreshToken(ctx context.Context) error {
 	got, err := t.oauthConfig(old.URL).TokenSource(ctx, &oauth2.Token{RefreshToken: old.Refresh}).Token()
 	if err != nil {
 		err = t.oauthError("refresh the token", err)
-		if r, refused := asRefusal(err); refused && r.code == "INVALID_GRANT" {
+		r, refused := asRefusal(err)
+		if refused && (r.code == "INVALID_GRANT" || t.conv.Interactive && r.status == http.StatusBadRequest && r.fault.Code == providers.CodeBankCannot) {
 			old.Refresh, t.dialog.RefreshToken, t.dirty = "", true, true
 			return nil
 		}

@@ -571,6 +571,35 @@ func TestPagesAreCountedTogether(t *testing.T) {
 	requireKind(t, err, providers.BankDown)
 }
 
+// A bank that has other words for a refresh token that is over would hold the access up for ever: with the customer there, he
+// is asked; what is about us is not his to mend.
+func TestARefusedRefreshWithTheCustomer(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"prestep", "oauth"} {
+		for code, asks := range map[string]bool{"invalid_request": true, "": true, "unauthorized_client": false, "invalid_client": false} {
+			t.Run(path+" "+code, func(t *testing.T) {
+				t.Parallel()
+				g := newGround(t, xs2a.Options{}, nil)
+				conv := g.conversation(t, path, "demo")
+				_, err := authorize(t, g.provider, conv)
+				require.NoError(t, err)
+				g.bank.Advance(3 * time.Hour)
+				require.NoError(t, g.bank.Inject(sandbox.Fault{Bank: path, Endpoint: "token", Action: sandbox.ActStatus, Status: 400, Code: code, Times: 1}))
+				conv.Dialog, conv.Interactive, conv.Resumed = nil, true, true
+				asked, err := authorize(t, g.provider, conv)
+				if !asks {
+					requireKind(t, err, providers.Rejected)
+					return
+				}
+				require.NoError(t, err)
+				require.NotEmpty(t, asked)
+				_, err = g.provider.Accounts(t.Context(), conv)
+				require.NoError(t, err)
+			})
+		}
+	}
+}
+
 // Errors and logs carry nobody's data, whatever the bank puts into its answers.
 func TestNothingSecretIsLogged(t *testing.T) {
 	t.Parallel()
