@@ -17,17 +17,43 @@ func TestPagingDropsWhatAnEarlierPageBrought(t *testing.T) {
 	t.Parallel()
 	one, two, three := id(booked(3, "-1", "A", ""), "1"), id(booked(2, "-2", "B", ""), "2"), id(booked(1, "-3", "C", ""), "3")
 	nameless := booked(2, "-4", "D", "")
-	reused := id(booked(1, "-5", "E", ""), "2")
 
 	var p reconcile.Paging
 	require.Equal(t, []int{0, 1, 2, 3, 4}, p.Fresh(facts([]providers.Entry{one, one, two, nameless, nameless})), "twins on one page are two")
-	require.Equal(t, []int{1, 2, 3}, p.Fresh(facts([]providers.Entry{two, nameless, reused, three})))
+	require.Equal(t, []int{1, 2}, p.Fresh(facts([]providers.Entry{two, nameless, three})))
 	require.Empty(t, p.Fresh(facts([]providers.Entry{one, three})))
 	require.Empty(t, p.Fresh(nil))
 
 	var resumed reconcile.Paging
 	resumed.Remember(facts([]providers.Entry{two}))
 	require.Equal(t, []int{1}, resumed.Fresh(facts([]providers.Entry{two, three})))
+}
+
+// An id that names several entries is none, and of twins that share it one stands at a page's end and the other at the next
+// one's beginning: they are two.
+func TestPagingTrustsNoSharedIDs(t *testing.T) {
+	t.Parallel()
+	twin, other, third := id(booked(1, "-0.70", "A", ""), "day"), id(booked(1, "-3.40", "B", ""), "day"), id(booked(1, "-5", "C", ""), "day")
+	for name, pages := range map[string][][]providers.Entry{
+		"shared on the page before": {{other, twin}, {twin, third}},
+		"shared on this page":       {{twin}, {twin, other}},
+		"shared on this page, late": {{twin}, {other, twin}},
+		"shared long ago":           {{other, third}, {twin}, {twin}},
+	} {
+		var read reconcile.Paging
+		for _, page := range pages {
+			require.Len(t, read.Fresh(facts(page)), len(page), name)
+		}
+		var resumed reconcile.Paging
+		for _, page := range pages[:len(pages)-1] {
+			resumed.Remember(facts(page))
+		}
+		last := pages[len(pages)-1]
+		require.Len(t, resumed.Fresh(facts(last)), len(last), name)
+	}
+	var read reconcile.Paging
+	read.Fresh(facts([]providers.Entry{twin}))
+	require.Empty(t, read.Fresh(facts([]providers.Entry{twin})), "as far as anybody can see, it is the same")
 }
 
 // Bookings that arrive while the bank is read shift its pages: every one is brought once all the same.
