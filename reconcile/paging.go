@@ -26,25 +26,21 @@ const Remembered = 1 << 14
 // Fresh returns the indexes of the entries of the next page that were on no page before. The slice is good until the
 // next call.
 func (p *Paging) Fresh(page []Facts) []int {
-	p.share(page)
-	p.fresh = p.fresh[:0]
-	for i := range page {
-		if n, known := p.seen[page[i].IDs]; !known || n.shared {
-			p.fresh = append(p.fresh, i)
+	for again := true; again; {
+		p.fresh, again = p.fresh[:0], false
+		for i := range page {
+			n, known := p.seen[page[i].IDs]
+			switch {
+			case !known || n.shared:
+				p.fresh = append(p.fresh, i)
+			case n.print != page[i].Print: // so none of the page's entries with this id is known by it
+				p.share(page[i].IDs, n)
+				again = true
+			}
 		}
 	}
 	p.Remember(page)
 	return p.fresh
-}
-
-// share notes which ids name others on this page than they did before.
-func (p *Paging) share(page []Facts) {
-	for i := range page {
-		if n, known := p.seen[page[i].IDs]; known && !n.shared && n.print != page[i].Print {
-			n.shared = true
-			p.seen[page[i].IDs] = n
-		}
-	}
 }
 
 // Remember counts entries as sent before: those stored last, when a read goes on that another process began.
@@ -57,7 +53,10 @@ func (p *Paging) Remember(page []Facts) {
 		if id == [2]uint64{} {
 			continue
 		}
-		if _, known := p.seen[id]; known {
+		if n, known := p.seen[id]; known {
+			if !n.shared && n.print != page[i].Print {
+				p.share(id, n)
+			}
 			continue
 		}
 		if len(p.ring) < Remembered {
@@ -69,5 +68,10 @@ func (p *Paging) Remember(page []Facts) {
 		}
 		p.seen[id] = named{print: page[i].Print}
 	}
-	p.share(page)
+}
+
+// share notes that an id names other entries, too.
+func (p *Paging) share(id [2]uint64, n named) {
+	n.shared = true
+	p.seen[id] = n
 }
