@@ -91,11 +91,7 @@ func (c *apiCommand) Run(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	secrets, err := c.open()
-	if err != nil {
-		return err
-	}
-	store, err := models.Open(ctx, c.DatabaseURL, secrets)
+	store, err := openStore(ctx, c.databaseSettings, c.vaultSettings)
 	if err != nil {
 		return err
 	}
@@ -382,11 +378,7 @@ type catalogImportCommand struct {
 }
 
 func (c *catalogImportCommand) Run(ctx context.Context) error {
-	secrets, err := c.open()
-	if err != nil {
-		return err
-	}
-	store, err := models.Open(ctx, c.DatabaseURL, secrets)
+	store, err := openStore(ctx, c.databaseSettings, c.vaultSettings)
 	if err != nil {
 		return err
 	}
@@ -504,11 +496,7 @@ type keysResealCommand struct {
 }
 
 func (c *keysResealCommand) Run(ctx context.Context) error {
-	secrets, err := c.open()
-	if err != nil {
-		return err
-	}
-	store, err := models.Open(ctx, c.DatabaseURL, secrets)
+	store, err := openStore(ctx, c.databaseSettings, c.vaultSettings)
 	if err != nil {
 		return err
 	}

@@ -68,9 +68,7 @@ func TestKeysAreRotated(t *testing.T) {
 	require.NoError(t, os.WriteFile(banks, sandbox.New(sandbox.Options{}).Catalog("http://127.0.0.1:1"), 0o600))
 	settings := []string{"--database-url", database, "--vault-keys-file", keys}
 	connections := func() error {
-		secrets, err := vaultSettings{VaultKeysFile: keys}.open()
-		require.NoError(t, err)
-		store, err := models.Open(t.Context(), database, secrets)
+		store, err := openStore(t.Context(), databaseSettings{DatabaseURL: database}, vaultSettings{VaultKeysFile: keys})
 		require.NoError(t, err)
 		defer store.Close()
 		m, err := store.AccessMethod(t.Context(), sandbox.AccessMethodID("demo"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"os"
 
 	"kontoflow/internal/temporalclient"
+	"kontoflow/models"
 	"kontoflow/vault"
 )
 
@@ -55,6 +57,15 @@ func (s vaultSettings) open() (*vault.Vault, error) {
 		return nil, err
 	}
 	return vault.Open(keys)
+}
+
+// openStore opens the database with the keys for what is sealed in it.
+func openStore(ctx context.Context, database databaseSettings, keys vaultSettings) (*models.Store, error) {
+	secrets, err := keys.open()
+	if err != nil {
+		return nil, err
+	}
+	return models.Open(ctx, database.DatabaseURL, secrets)
 }
 
 type codecSettings struct {

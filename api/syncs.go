@@ -102,12 +102,16 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 
 // queuedSync shows a synchronization that nothing has happened to.
 func queuedSync(y *models.Synchronization) *Sync {
-	shown := &Sync{ID: y.ID, AccessID: y.AccessID, Status: SyncStatus(y.Status), Trigger: SyncTrigger(y.Trigger), Scope: make([]SyncScope, len(y.Scope)),
+	return &Sync{ID: y.ID, AccessID: y.AccessID, Status: SyncStatus(y.Status), Trigger: SyncTrigger(y.Trigger), Scope: wireScope(y.Scope),
 		CreatedAt: Timestamp(y.CreatedAt), Accounts: []SyncAccount{}}
-	for i, scope := range y.Scope {
-		shown.Scope[i] = SyncScope(scope)
+}
+
+func wireScope(stored []string) []SyncScope {
+	scope := make([]SyncScope, len(stored))
+	for i, s := range stored {
+		scope[i] = SyncScope(s)
 	}
-	return shown
+	return scope
 }
 
 // settleStart checks a synchronization against its access as it is now, and completes it. A deletion of the access at the
@@ -467,14 +471,11 @@ func (s *Server) scanSync(row pgx.Row, more ...any) (*Sync, error) {
 		return nil, err
 	}
 	y := &Sync{
-		ID: r.id.Bytes, AccessID: r.access.Bytes, Status: SyncStatus(r.status.String), Trigger: SyncTrigger(r.trigger.String), Scope: make([]SyncScope, len(r.scope)),
+		ID: r.id.Bytes, AccessID: r.access.Bytes, Status: SyncStatus(r.status.String), Trigger: SyncTrigger(r.trigger.String), Scope: wireScope(r.scope),
 		CreatedAt: Timestamp(r.created.Time), StartedAt: Timestamp(r.started.Time), EndedAt: Timestamp(r.ended.Time), ExpiresAt: Timestamp(r.expires.Time),
 		Progress: Progress{AccountsTotal: int(r.counts[0].Int32), AccountsDone: int(r.counts[1].Int32), TransactionsAdded: int(r.counts[2].Int32),
 			TransactionsModified: int(r.counts[3].Int32), TransactionsRemoved: int(r.counts[4].Int32)},
 		Accounts: []SyncAccount{},
-	}
-	for i, scope := range r.scope {
-		y.Scope[i] = SyncScope(scope)
 	}
 	if r.failure != nil {
 		var e models.SyncError
