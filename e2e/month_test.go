@@ -121,7 +121,7 @@ func newMonth(t *testing.T, accesses int, step time.Duration) *month {
 // open adds the accesses, and reads each for the first time with its customer. Of every other one the consent ends
 // within the month.
 func (m *month) open() {
-	m.together(m.accesses, func(i int, a *monthly) {
+	together(m.t, m.accesses, func(i int, a *monthly) {
 		body := object{"access_method_id": a.method(a.bankPath), "credentials": object{"login": a.login}}
 		if i%2 == 1 && a.bankPath != "fints" {
 			body["consent"] = object{"recurring": true, "period": 20}
@@ -209,7 +209,7 @@ func (m *month) events(day int) {
 			mended = append(mended, a)
 		}
 	}
-	m.together(mended, func(_ int, a *monthly) {
+	together(m.t, mended, func(_ int, a *monthly) {
 		a.read()
 		a.repair = 0
 	})
@@ -360,7 +360,7 @@ func (m *month) checkWarnings() {
 // days that they still show, what they had on the first day.
 func (m *month) checkLedgers() {
 	m.t.Helper()
-	m.together(m.accesses, func(_ int, a *monthly) { a.read() })
+	together(m.t, m.accesses, func(_ int, a *monthly) { a.read() })
 	want := map[string]map[string][]string{}
 	for _, a := range m.accesses {
 		if want[a.customer.id] == nil {
@@ -388,28 +388,6 @@ func (m *month) checkLedgers() {
 
 // number is an account's, without the balance that atBank adds.
 func number(account string) string { return account[:strings.LastIndexByte(account, ' ')] }
-
-// together does something for some accesses, a few at once.
-func (m *month) together(accesses []*monthly, do func(int, *monthly)) {
-	m.t.Helper()
-	next := make(chan int, len(accesses))
-	for i := range accesses {
-		next <- i
-	}
-	close(next)
-	var all sync.WaitGroup
-	for range 8 {
-		all.Go(func() {
-			for i := range next {
-				do(i, accesses[i])
-			}
-		})
-	}
-	all.Wait()
-	if m.t.Failed() {
-		m.t.FailNow()
-	}
-}
 
 // heard is a receiver of notifications that keeps when consents' ends were announced.
 type heard struct {

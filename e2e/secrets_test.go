@@ -355,14 +355,16 @@ func (s *stack) requireNoLeaks() {
 	if s.t.Failed() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	words := s.canaries.and(s.persons(ctx))
-	for id, text := range s.histories(ctx) {
-		require.Empty(s.t, words.found(text), "the history of %s leaks", id)
+	whole := context.Background() // the test's own is over
+	private := s.canaries.and(s.persons(whole)).search()
+	together(s.t, s.workflows(whole), func(_ int, id string) {
+		ctx, cancel := context.WithTimeout(whole, patience)
+		defer cancel()
+		text := plainText(s.t, s.history(ctx, id))
+		require.Empty(s.t, private.found(text), "the history of %s leaks", id)
 		require.Empty(s.t, ibans(text), "the history of %s names accounts", id)
-	}
-	require.Empty(s.t, words.found(s.logs.String()), "the logs leak")
+	})
+	require.Empty(s.t, private.found(s.logs.String()), "the logs leak")
 	require.Empty(s.t, ibans(s.logs.String()), "the logs name accounts")
 }
 
@@ -414,14 +416,60 @@ func (c *canaries) and(more words) words {
 }
 
 // found says which of the words stand in text: in clear, or encoded as URLs, JSON, base64 or hexadecimal digits.
-func (w words) found(text string) (what []string) {
-	for word, is := range w {
+func (w words) found(text string) []string { return w.search().found(text) }
+
+// search prepares looking for the words in many texts: its cost goes by the length of a text, not by how many words there are.
+func (w words) search() *search {
+	s := &search{is: w, long: make(map[[prefix]byte][]hidden)}
+	for word := range w {
 		for _, form := range forms(word) {
-			if occurs(text, form) {
-				what = append(what, is)
-				break
+			if len(form) < prefix {
+				s.short = append(s.short, hidden{form, word})
+				continue
+			}
+			begins := [prefix]byte([]byte(form[:prefix]))
+			s.long[begins] = append(s.long[begins], hidden{form, word})
+			s.pairs[uint16(form[0])<<8|uint16(form[1])] = true
+		}
+	}
+	return s
+}
+
+// A search looks for many words at once: at every place of a text for those that begin as it goes on there.
+type search struct {
+	is    words
+	long  map[[prefix]byte][]hidden // by their first bytes
+	pairs [1 << 16]bool             // the first two bytes of long ones: most places of a text begin nothing
+	short []hidden
+}
+
+// prefix is how many first bytes choose the words to compare with.
+const prefix = 6
+
+// hidden is a form in which a word may stand somewhere.
+type hidden struct{ form, word string }
+
+func (s *search) found(text string) (what []string) {
+	found := make(map[string]bool)
+	for i := 0; i+prefix <= len(text); i++ {
+		if !s.pairs[uint16(text[i])<<8|uint16(text[i+1])] {
+			continue
+		}
+		for _, h := range s.long[[prefix]byte([]byte(text[i:i+prefix]))] {
+			if strings.HasPrefix(text[i:], h.form) && counts(text, i, h.form) {
+				found[h.word] = true
 			}
 		}
+	}
+	for _, h := range s.short {
+		for i := range text {
+			if strings.HasPrefix(text[i:], h.form) && counts(text, i, h.form) {
+				found[h.word] = true
+			}
+		}
+	}
+	for word := range found {
+		what = append(what, s.is[word])
 	}
 	return what
 }
@@ -446,25 +494,16 @@ func forms(word string) []string {
 	return all
 }
 
-// occurs looks for form in text. Short words, such as a TAN, count only where they stand alone: among the digits of times and
-// ids every TAN occurs.
-func occurs(text, form string) bool {
+// counts says whether a form that stands in text at i counts. Short ones, such as a TAN, do only where they stand alone:
+// among the digits of times and ids every TAN occurs.
+func counts(text string, i int, form string) bool {
 	if len(form) > 8 {
-		return strings.Contains(text, form)
+		return true
 	}
 	part := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '.' }
-	for rest := text; ; {
-		i := strings.Index(rest, form)
-		if i < 0 {
-			return false
-		}
-		before, _ := utf8.DecodeLastRuneInString(rest[:i])
-		after, _ := utf8.DecodeRuneInString(rest[i+len(form):])
-		if !part(before) && !part(after) {
-			return true
-		}
-		rest = rest[i+1:]
-	}
+	before, _ := utf8.DecodeLastRuneInString(text[:i])
+	after, _ := utf8.DecodeRuneInString(text[i+len(form):])
+	return !part(before) && !part(after)
 }
 
 var accountNumber = regexp.MustCompile(`\b[A-Z]{2}[0-9]{2}(?: ?[A-Z0-9]){11,30}\b`)

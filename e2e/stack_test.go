@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
@@ -439,4 +440,26 @@ func (c *customer) changes(cursor *string) (added, modified map[string]object, r
 		*cursor, more = page.Cursor, page.HasMore
 	}
 	return added, modified, removed
+}
+
+// together does something for each of many, a few at once.
+func together[T any](t *testing.T, many []T, do func(int, T)) {
+	t.Helper()
+	next := make(chan int, len(many))
+	for i := range many {
+		next <- i
+	}
+	close(next)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := range next {
+				do(i, many[i])
+			}
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
 }
