@@ -962,6 +962,9 @@ type NewSync struct {
 	// RedirectURI Where the customer goes after a redirect. https, http on loopback, or an app's own scheme.
 	RedirectURI string `json:"redirect_uri,omitempty,omitzero"`
 
+	// RenewConsent Asks the customer for a new consent although the bank's is valid: it stays in force until he has granted the new one, and if he does not. Without effect where the access method knows no consents.
+	RenewConsent bool `json:"renew_consent,omitempty,omitzero"`
+
 	// SaveSecrets True stores the secrets, false forgets stored ones at the end, absent leaves them alone.
 	SaveSecrets *bool       `json:"save_secrets,omitempty"`
 	Scope       []SyncScope `json:"scope,omitempty,omitzero"`

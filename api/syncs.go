@@ -73,7 +73,7 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 			return err
 		}
 		if asksBank {
-			if err := checkSyncCredentials(tx, access, method, body.Credentials); err != nil {
+			if err := checkSyncCredentials(tx, access, method, body); err != nil {
 				return err
 			}
 			if err := checkBudget(tx, sync); err != nil {
@@ -155,7 +155,7 @@ func (s *Server) newSynchronization(access models.Access, body NewSync, params C
 	problems := make(openapi.Problems)
 	sync := &models.Synchronization{
 		ID: models.NewID(), AccessID: access.ID, Status: models.Queued, Trigger: models.Manual,
-		SaveSecrets: body.SaveSecrets, DisableNotifications: body.DisableNotifications,
+		SaveSecrets: body.SaveSecrets, DisableNotifications: body.DisableNotifications, RenewConsent: body.RenewConsent,
 		RedirectURI: optional(body.RedirectURI), State: optional(body.State), IdempotencyKey: optional(params.IdempotencyKey),
 		CreatedAt: s.store.Now(),
 	}
@@ -219,8 +219,8 @@ func fitRedirect(uri string) bool {
 }
 
 // checkSyncCredentials refuses with 1011 what the access method does not know, and what it needs and nobody gave.
-// Secrets are not needed while the bank's consent stands.
-func checkSyncCredentials(tx *gorm.DB, access models.Access, method models.AccessMethod, given map[string]string) error {
+// Secrets are not needed while the bank's consent stands, and is not to be renewed.
+func checkSyncCredentials(tx *gorm.DB, access models.Access, method models.AccessMethod, body NewSync) error {
 	stored, err := models.StoredCredentials(tx, access.ID)
 	if err != nil {
 		return err
@@ -230,14 +230,14 @@ func checkSyncCredentials(tx *gorm.DB, access models.Access, method models.Acces
 		have[credential.Key] = true
 	}
 	secrets := true
-	if method.Protocol == "XS2A" {
+	if method.Protocol == "XS2A" && !body.RenewConsent {
 		consent, err := models.ValidConsent(tx, access.ID)
 		if err != nil && !errors.Is(err, models.ErrNotFound) {
 			return err
 		}
 		secrets = err != nil || consent.ValidUntil != nil && consent.ValidUntil.Before(tx.NowFunc())
 	}
-	return checkCredentials(method.Credentials, given, func(f models.CredentialField) bool {
+	return checkCredentials(method.Credentials, body.Credentials, func(f models.CredentialField) bool {
 		return !have[f.Key] && (!f.IsSecret || secrets)
 	})
 }

@@ -260,20 +260,22 @@ func TestRevocationIsAskedForEveryHour(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(time.Hour), again, 10*time.Minute)
 }
 
-// TestConsentRenewedBeforeItsEnd: what a client does when it hears that a consent ends soon. It revokes the consent when the
-// customer is there, and synchronizes with him: the new one is for the same access, accounts and transactions.
+// TestConsentRenewedBeforeItsEnd: what a client does when it hears that a consent ends soon. It synchronizes with the customer
+// and wishes for a new one: the former stays in force until he has granted that, whatever he does before. The new one is for
+// the same access, accounts and transactions.
 func TestConsentRenewedBeforeItsEnd(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withBankClock(), func(s *stack) { s.workerOptions.LoopbackReceivers = true })
 	c := s.newCustomer()
-	c.login = "demo"
+	c.login = "redirect"
 	var created object
 	c.post("/rest/accesses", object{"access_method_id": c.method("demo"), "credentials": object{"login": c.login},
 		"consent": object{"recurring": true, "period": 20}}, 201, &created)
 	access := created["id"].(string)
 	h := newHook(t)
 	c.observe(h.URL, "/rest/accesses/"+access)
-	require.Equal(t, "COMPLETED", c.sync(access)["status"])
+	stores := object{"credentials": object{"pin": password}, "save_secrets": true}
+	require.Equal(t, "COMPLETED", c.finish(c.start(access, stores))["status"])
 	consent := func() (end string) {
 		return c.at("/rest/accesses/" + access)["consent"].(object)["expires_at"].(string)
 	}
@@ -288,18 +290,40 @@ func TestConsentRenewedBeforeItsEnd(t *testing.T) {
 		})
 	}, "the warning")
 	require.Equal(t, "COMPLETED", c.sync(access)["status"])
-	require.Equal(t, first, consent(), "as long as it is valid it stays")
+	require.Equal(t, first, consent(), "nobody wished for another")
+
+	// He is asked, and does not want. What is in force stays, and goes on to be used without him.
+	renews := object{"renew_consent": true}
+	for name, turnsAway := range map[string]func(sync string, challenge object){
+		"cancelled": func(sync string, _ object) { c.post(sync+"/cancel", nil, 200, nil) },
+		"declined":  func(_ string, challenge object) { c.comeBack(c.atBankPages(challenge["location"].(string), false)) },
+	} {
+		id := c.start(access, renews)
+		asked := c.until(id, "")
+		require.Equal(t, "AWAIT_AUTH", asked["status"], "%v", asked)
+		require.Equal(t, first, consent())
+		turnsAway(id, asked["challenge"].(object))
+		c.eventually(func() bool { return c.at(id)["status"] == "FAILED" }, name)
+		require.Equal(t, first, consent())
+		require.Equal(t, "ACTIVE", c.at("/rest/accesses/" + access)["status"], name)
+		enabled, reason, _, _ := c.autoSync(access)
+		require.True(t, enabled, reason)
+		s.bank.Advance(24 * time.Hour)
+		c.renewToken()
+		s.sweep()
+		require.Equal(t, "AUTO", c.newest(access)["trigger"])
+		require.Equal(t, "COMPLETED", c.newest(access)["status"])
+	}
 	var cursor string
 	c.changes(&cursor)
 
-	c.revoke(access)
-	require.Equal(t, "COMPLETED", c.sync(access)["status"])
+	require.Equal(t, "COMPLETED", c.finish(c.start(access, renews))["status"])
 	require.Greater(t, consent(), first)
 	require.Equal(t, accounts, c.accountIDs())
 	added, modified, removed := c.changes(&cursor)
 	require.Zero(t, len(added)+len(modified)+len(removed))
 	c.revoked(access)
-	require.Equal(t, 1, s.bank.RevokeConsents("demo"), "the new one is valid at the bank, the old one is not")
+	require.Equal(t, 1, s.bank.RevokeConsents("redirect"), "the new one is valid at the bank, the old one is not")
 }
 
 // TestTokensOfConsents: a consent that came with tokens is given up with them when the bank no longer renews them, and is

@@ -100,6 +100,9 @@ func (b *BankSession) unseal(ctx context.Context) (err error) {
 	c.Interactive = b.Sync.Trigger == Manual
 	c.Resumed = true
 	c.Consent = b.Access.consent()
+	if b.Sync.RenewConsent {
+		c.Renew = sync.String()
+	}
 	return nil
 }
 
@@ -107,7 +110,7 @@ func (b *BankSession) unseal(ctx context.Context) (err error) {
 func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession) error {
 	y, a := &b.Sync, &b.Access
 	err := s.Pool.QueryRow(ctx, `
-		SELECT y.id, y.access_id, y.status, y.trigger, y.scope, y.psu, y.cancel_requested_at,
+		SELECT y.id, y.access_id, y.status, y.trigger, y.scope, y.renew_consent, y.psu, y.cancel_requested_at,
 		       a.id, a.user_id, a.bank_id, a.access_method_id, a.consent, a.bank_state, m.id, m.connection,
 		       m.superseded_by IS NOT NULL, b.dialog, coalesce(b.version, 0), coalesce(b.steps, 0), b.outcome
 		FROM synchronizations y
@@ -115,7 +118,7 @@ func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession)
 		JOIN access_methods m ON m.id = a.access_method_id
 		LEFT JOIN bank_sessions b ON b.sync_id = y.id
 		WHERE y.id = $1`, sync).
-		Scan(&y.ID, &y.AccessID, &y.Status, &y.Trigger, (*[]string)(&y.Scope), &y.PSU, &y.CancelRequestedAt,
+		Scan(&y.ID, &y.AccessID, &y.Status, &y.Trigger, (*[]string)(&y.Scope), &y.RenewConsent, &y.PSU, &y.CancelRequestedAt,
 			&a.ID, &a.UserID, &a.BankID, &a.AccessMethodID, &a.Consent, &a.BankState, &b.method.ID, &b.method.Connection,
 			&b.Superseded, &b.sealed, &b.version, &b.Steps, (*[]byte)(&b.Outcome))
 	switch {

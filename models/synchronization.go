@@ -66,6 +66,7 @@ type Synchronization struct {
 	Scope                Strings
 	SaveSecrets          *bool // true stores, false forgets, nil leaves them alone
 	DisableNotifications bool
+	RenewConsent         bool // although one is in force, which stays until the customer has granted the new one
 	RedirectURI          *string
 	State                *string // the client's own, appended to RedirectURI
 	PSU                  []byte  `gorm:"column:psu"` // sealed providers.PSU; nil: the user is absent, or it has ended
@@ -296,11 +297,17 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if err := tx.Exec(`UPDATE bank_sessions SET dialog = NULL, failure = NULL, version = version + 1, updated_at = now() WHERE sync_id = ?`, id).Error; err != nil {
 			return fmt.Errorf("forget the dialog: %w", err)
 		}
-		if err := s.settleAccess(tx, &y, settled); err != nil {
+		unchanged, err := renewalFailed(tx, &y, settled, accounts)
+		if err != nil {
 			return err
 		}
-		if err := settleSchedule(tx, &y, settled, accounts); err != nil {
-			return err
+		if !unchanged {
+			if err := s.settleAccess(tx, &y, settled); err != nil {
+				return err
+			}
+			if err := settleSchedule(tx, &y, settled, accounts); err != nil {
+				return err
+			}
 		}
 		if failure == nil {
 			err = Transition(tx, id, Completed, nil)
@@ -396,6 +403,19 @@ var needsCustomer = map[int]bool{
 	providers.CodeTANNotActivated: true, providers.CodeNotAuthorized: true, providers.CodePINChange: true,
 	providers.CodeActivationNeeded: true, providers.CodeTANBlocked: true,
 	providers.CodeLoginNotPossible: true, providers.CodeConfirmAtBank: true,
+}
+
+// renewalFailed reports whether all that failed was the granting of a new consent beside the one in force: nothing was read, and
+// what the customer did not do about the new one says nothing about the other.
+func renewalFailed(tx *gorm.DB, y *Synchronization, failure *SyncError, accounts []SyncAccount) (bool, error) {
+	if !y.RenewConsent || failure == nil || failure.refusesCredentials() || len(accounts) > 0 {
+		return false, nil
+	}
+	c, err := ValidConsent(tx, y.AccessID)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && (c.ValidUntil == nil || c.ValidUntil.After(tx.NowFunc())), err
 }
 
 // passing are the failures that may be over in an hour, without anybody doing anything.

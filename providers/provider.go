@@ -65,7 +65,10 @@ type Conversation struct {
 	// bank's Connection.RequestsPerSecond, the interactive goes first.
 	Interactive bool
 	Consent     Consent // what is asked for
-	Redirect    Redirect
+	// Renew names a wish for a new consent although one is in force, which stays so until the customer has granted the new
+	// one. Each name is fulfilled once; "": no wish. Only where Interactive, and where the protocol knows consents.
+	Renew    string
+	Redirect Redirect
 
 	Lasting json.RawMessage // lives with the access: consent id, tokens, FinTS customer-system id and BPD; see ConsentID
 	Dialog  json.RawMessage // lives with the synchronization: authorisation id, waiting order, message number
@@ -74,7 +77,8 @@ type Conversation struct {
 	// sent may have been sent already, and the adapter finds out before it sends anything that cannot be repeated.
 	Resumed bool
 
-	// Granted is what the bank gave, kept up by the adapter: nil until there is a valid consent.
+	// Granted is what the bank gave, kept up by the adapter: nil until there is a valid consent. While a consent is renewed
+	// it is the former one's.
 	Granted *Grant
 
 	// Left are earlier states like Lasting whose consent the adapter has given up although the bank may still hold it

@@ -336,6 +336,14 @@ func (k *consent) grant(c *call, customer *customer, chosen []*account) {
 	}
 	k.choose(chosen)
 	c.face.bank.counters.Consents[customer.login]++
+	if !k.recurring || !c.face.dialect.endsFormer {
+		return
+	}
+	for _, former := range c.face.bank.consents {
+		if former != k && former.bank == k.bank && former.login == k.login && former.recurring && former.status == valid {
+			former.status, former.lastAction = expired, c.today
+		}
+	}
 }
 
 func (a *account) reference() accountReference {

@@ -12,6 +12,7 @@ type dialect struct {
 	approach          approach // of every customer; "": the persona's
 	passwordAtStart   bool     // the consent answers startAuthorisationWithPsuAuthentication
 	onlyRecurring     bool     // refuses one-off consents
+	endsFormer        bool     // a recurring consent ends the one that the customer granted before, as the specification wants it
 	onlyBooked        bool     // knows the booking statuses booked and information only
 	noIDs             bool     // transactions have neither transactionId nor entryReference
 	xml               string   // transactions only as this camt message
@@ -40,8 +41,8 @@ var dialects = []dialect{
 	{Path: "demo", Name: "Demobank", BankCode: bankCode, BIC: "DEMODE01XXX",
 		Shows: "the plain specification; the approach follows from the persona"},
 	{Path: "recurring", Name: "Demo-Genossenschaftsbank", BankCode: "90090043", BIC: "DEMODEA2XXX", Adapter: "atruvia",
-		Shows:         "recurring consents only; booked entries only, without any id; all accounts share the limit of unattended reads",
-		onlyRecurring: true, onlyBooked: true, noIDs: true, sharedBudget: true, maxDays: 179},
+		Shows:         "recurring consents only; booked entries only, without any id; all accounts share the limit of unattended reads; a new consent ends the former one",
+		onlyRecurring: true, endsFormer: true, onlyBooked: true, noIDs: true, sharedBudget: true, maxDays: 179},
 	{Path: "statements", Name: "Demo-Stadtkasse", BankCode: "90090044", BIC: "DEMODEB2XXX", Adapter: "sparkasse",
 		Shows:           "password with the start of the authorisation; camt.052 only; an account status outside the enumeration; absolute links",
 		passwordAtStart: true, xml: "camt.052", accountStatus: "ACTIVE", absoluteLinks: true},

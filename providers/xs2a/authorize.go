@@ -113,7 +113,7 @@ func (t *talk) recover(err error) (providers.Step, error) {
 		case tokenRefused(r) && t.lasting.Token != nil:
 			t.dialog.RefreshToken = true
 			return moving(), nil
-		case t.lasting.ConsentID != "":
+		case t.lasting.ConsentID != "" && !t.renews(): // another than the one that was refused stays
 			t.dialog = dialog{Restarts: t.dialog.Restarts}
 			if r.consentOver() {
 				t.lasting.ConsentStatus = "expired"
@@ -179,13 +179,14 @@ func (t *talk) renew(ctx context.Context) (providers.Step, error) {
 func (t *talk) next(ctx context.Context) (providers.Step, error) {
 	l, d := &t.lasting, &t.dialog
 	withoutToken := l.Token == nil && t.oauthFlow() == preStep
-	if !d.ForReading && !withoutToken && l.consented(t.today(), t.conv.Consent) {
+	renews := t.renews()
+	if !d.ForReading && !withoutToken && !renews && l.consented(t.today(), t.conv.Consent) {
 		if !d.idle() {
 			t.dialog, t.dirty = dialog{}, true
 		}
 		return providers.Step{Status: providers.Ready}, nil
 	}
-	if d.fresh() && l.ConsentID != "" && !withoutToken {
+	if d.fresh() && l.ConsentID != "" && !withoutToken && !renews {
 		return t.review(ctx)
 	}
 	if !t.conv.Interactive {
@@ -202,7 +203,7 @@ func (t *talk) next(ctx context.Context) (providers.Step, error) {
 
 // review looks whether a stored consent that is not known to be valid for what is wanted is good for anything. If not, it is
 // left. Where the bank cannot show it at the moment, it stays until it can; what becomes of one that the bank refuses
-// says recover.
+// says recover. One that was to follow another may have been granted after nobody waited for it any more.
 func (t *talk) review(ctx context.Context) (providers.Step, error) {
 	switch t.lasting.ConsentStatus {
 	case "received", "partiallyAuthorised":
@@ -214,7 +215,7 @@ func (t *talk) review(ctx context.Context) (providers.Step, error) {
 		case err != nil:
 			return providers.Step{}, err
 		case t.lasting.consented(t.today(), t.conv.Consent):
-			return providers.Step{}, nil
+			return providers.Step{}, t.leaveFormer()
 		}
 	}
 	return providers.Step{}, t.leaveConsent() // nobody will finish it, or it does not cover what is wanted
@@ -249,7 +250,7 @@ func (t *talk) follow(ctx context.Context) (providers.Step, error) {
 		return t.askRedirect(href)
 	}
 	if oauth {
-		return t.askOAuth(ctx, p.Links["scaOAuth"], t.lasting.ConsentID == "")
+		return t.askOAuth(ctx, p.Links["scaOAuth"], t.lasting.ConsentID == "" || t.renews())
 	}
 	if href, ok := p.Links.first("updatePsuIdentification"); ok {
 		return providers.Step{}, t.update(ctx, call{doing: "identify the customer", method: http.MethodPut, body: struct{}{}}, href)
@@ -288,6 +289,9 @@ func (t *talk) finish(ctx context.Context) (providers.Step, error) {
 		}
 		switch t.lasting.ConsentStatus {
 		case "valid":
+			if err := t.leaveFormer(); err != nil {
+				return providers.Step{}, err
+			}
 		case "received", "":
 			return providers.Step{}, &providers.Error{Kind: providers.Transient, Code: providers.CodeTemporary, RetryAfter: lag,
 				Err: errors.New("authorised, but the consent is not valid yet")}

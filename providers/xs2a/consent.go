@@ -92,12 +92,18 @@ func (t *talk) postConsent(ctx context.Context, requestID string) error {
 	if t.conv.PSU.IPAddress == "" {
 		header["PSU-IP-Address"] = t.ownAddress()
 	}
-	asked := t.conv.Consent
+	asked, former := t.conv.Consent, t.lasting
+	beside := t.renews()
+	if beside && t.oauthFlow() == integrated {
+		t.lasting.Token = nil // it belongs to the former one
+	}
+	sent := t.lasting.Token
 	var a answer
 	r, err := t.json(ctx, call{doing: "create the consent", method: http.MethodPost, url: t.bank.path("v1", "consents"),
 		body: t.consentRequest(), header: header, requestID: requestID}, &a)
+	t.lasting.Token = former.Token
 	if refused, ok := asRefusal(err); ok {
-		if href, wanted := refused.links["scaOAuth"]; wanted && t.lasting.Token == nil && t.conv.Connection.OAuth != nil {
+		if href, wanted := refused.links["scaOAuth"]; wanted && sent == nil && t.conv.Connection.OAuth != nil {
 			// The bank wants a token before the consent, whatever the catalog says.
 			t.dialog.Position = position{Links: links{"scaOAuth": href}}
 			return nil
@@ -109,8 +115,13 @@ func (t *talk) postConsent(ctx context.Context, requestID string) error {
 	if a.ConsentID == "" || len(a.ConsentID) > maxID {
 		return nonsense("create the consent", "the answer has no consent id")
 	}
-	t.lasting.forgetConsent()
-	t.lasting.ConsentID, t.lasting.ConsentStatus, t.lasting.Asked = string(a.ConsentID), string(a.ConsentStatus), asked
+	t.lasting = lasting{ConsentID: string(a.ConsentID), ConsentStatus: string(a.ConsentStatus), Asked: asked, Renewal: t.conv.Renew, Token: sent}
+	if beside {
+		if t.oauthFlow() != integrated {
+			former.Token = nil
+		}
+		t.lasting.Former = &former
+	}
 	t.dialog.Begun, t.dialog.Position, t.dialog.Start = true, position{}, a.Links.starting()
 	t.arrive(&a, r)
 	if t.lasting.ConsentStatus == "valid" {
@@ -176,7 +187,8 @@ func (t *talk) revoke(ctx context.Context) error {
 		switch stale = refused && tokenRefused(r) && t.lasting.Token != nil; {
 		case stale:
 		case err == nil, refused && r.consentOver():
-			t.lasting.ConsentID = ""
+			t.lasting.forgetConsent(t.oauthFlow() == integrated) // and goes on with the former one
+			stale, renewed, t.dirty = t.lasting.Token != nil && t.lasting.Token.expired(t.options.Now()), false, true
 		default:
 			return err
 		}

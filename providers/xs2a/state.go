@@ -16,9 +16,13 @@ type lasting struct {
 	ConsentStatus   string            `json:"consent_status,omitempty"` // as the bank last said
 	ValidUntil      plain.Date        `json:"valid_until,omitempty"`    // inclusive
 	FrequencyPerDay int               `json:"frequency_per_day,omitempty"`
-	Asked           providers.Consent `json:"asked,omitzero"` // what the consent was asked for
+	Asked           providers.Consent `json:"asked,omitzero"`    // what the consent was asked for
+	Renewal         string            `json:"renewal,omitempty"` // the Conversation.Renew that it was asked for with
 	Token           *token            `json:"token,omitempty"`
 	NoCardsOn       plain.Date        `json:"no_cards_on,omitempty"` // the day /card-accounts had nothing for us
+	// Former is the consent that stays in force until this one, which is to follow it, is valid. Its Token is its own only
+	// where tokens come with consents.
+	Former *lasting `json:"former,omitempty"`
 }
 
 // token is what the bank's authorization server gave us.
@@ -136,6 +140,12 @@ func (l *lasting) live(today plain.Date) bool {
 	return l.ConsentID != "" && (l.ValidUntil.IsZero() || l.ValidUntil >= today)
 }
 
+// renews reports whether a new consent is to be asked for although there is a valid one.
+func (t *talk) renews() bool {
+	l := &t.lasting
+	return t.conv.Interactive && t.conv.Renew != "" && l.Renewal != t.conv.Renew && l.consented(t.today(), t.conv.Consent)
+}
+
 // covers reports whether a consent asked for as a allows everything that b wants.
 func covers(a, b providers.Consent) bool {
 	for _, s := range scopes(b) {
@@ -157,37 +167,72 @@ func covers(a, b providers.Consent) bool {
 	return len(b.Accounts) > 0
 }
 
-// leaveConsent forgets the consent, and has it revoked where it may be valid at the bank, or become so. A token that came with
-// it, as OAuth integrated gives them, goes with it. Another one is the access's, and stays: the consent gets a copy of the
-// access token only. Refreshed from two places, a refresh token that rotates ends all tokens (RFC 9700, section 4.14.2).
+// leaveConsent forgets the consent, and has it revoked where it may be valid at the bank, or become so. The former one, where it
+// was to be renewed, is the access's again.
 func (t *talk) leaveConsent() error {
 	leaves := t.lasting
-	if t.oauthFlow() == integrated {
-		t.lasting.Token = nil
-	} else if leaves.Token != nil {
+	t.lasting.forgetConsent(t.oauthFlow() == integrated)
+	t.dirty = true
+	return t.leave(leaves)
+}
+
+// leaveFormer has the former consent revoked: the one that follows it is valid. Most banks have ended it by themselves
+// (OpenAPI file 1.3.11, POST /consents).
+func (t *talk) leaveFormer() error {
+	former := t.lasting.Former
+	if former == nil {
+		return nil
+	}
+	t.lasting.Former, t.dirty = nil, true
+	if t.oauthFlow() != integrated {
+		former.Token = t.lasting.Token
+	}
+	return t.leave(*former)
+}
+
+// leave has a consent revoked where it may be valid at the bank, or become so. A token that came with it, as OAuth integrated
+// gives them, goes with it. Another one is the access's, and stays: the consent gets a copy of the access token only.
+// Refreshed from two places, a refresh token that rotates ends all tokens (RFC 9700, section 4.14.2).
+func (t *talk) leave(leaves lasting) error {
+	if !leaves.live(t.today()) {
+		return nil
+	}
+	leaves.Former = nil
+	if t.oauthFlow() != integrated && leaves.Token != nil {
 		copied := *leaves.Token
 		copied.Refresh = ""
 		leaves.Token = &copied
 	}
-	if leaves.live(t.today()) {
-		left, err := json.Marshal(&leaves)
-		if err != nil {
-			return fmt.Errorf("write lasting state: %w", err)
-		}
-		t.conv.Left = append(t.conv.Left, left)
+	left, err := json.Marshal(&leaves)
+	if err != nil {
+		return fmt.Errorf("write lasting state: %w", err)
 	}
-	t.lasting.forgetConsent()
-	t.dirty = true
+	t.conv.Left = append(t.conv.Left, left)
 	return nil
 }
 
-// forgetConsent drops the consent and keeps the rest.
-func (l *lasting) forgetConsent() {
-	l.ConsentID, l.ConsentStatus, l.ValidUntil, l.FrequencyPerDay, l.NoCardsOn = "", "", 0, 0, 0
-	l.Asked = providers.Consent{}
+// forgetConsent drops the consent and keeps the rest; the former one, where there is one, takes its place. ownToken says that
+// tokens come and go with consents.
+func (l *lasting) forgetConsent(ownToken bool) {
+	token := l.Token
+	if ownToken {
+		token = nil
+	}
+	former := l.Former
+	if former == nil {
+		*l = lasting{Token: token}
+		return
+	}
+	if !ownToken {
+		former.Token = token
+	}
+	*l = *former
 }
 
 func (l *lasting) granted() *providers.Grant {
+	if l.Former != nil {
+		return l.Former.granted()
+	}
 	if l.ConsentID == "" || l.ConsentStatus != "valid" {
 		return nil
 	}

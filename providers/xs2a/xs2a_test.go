@@ -119,6 +119,12 @@ func visit(t *testing.T, conv *providers.Conversation, location string) map[stri
 	t.Helper()
 	address, err := sandbox.Visitor{Login: conv.Credentials[providers.CredentialLogin], Password: pin, TAN: tan}.Approve(t.Context(), location)
 	require.NoError(t, err)
+	return queryOf(t, address)
+}
+
+// queryOf is what comes back to us at an address of ours.
+func queryOf(t *testing.T, address string) map[string]string {
+	t.Helper()
 	back, err := url.Parse(address)
 	require.NoError(t, err)
 	query := map[string]string{}

@@ -1,0 +1,186 @@
+package xs2a_test
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/providers"
+	"kontoflow/providers/xs2a"
+	"kontoflow/sandbox"
+)
+
+// renewable are banks, each with a customer of its way to grant a consent.
+var renewable = map[string]string{"demo": "demo", "recurring": "demo", "statements": "demo", "oauth": "demo", "prestep": "demo", "token": "demo",
+	"encrypted": "demo", "confirmation": "demo", "legacy": "demo", "signed": "methods"}
+
+// renewing is a conversation whose consent is valid, and is to be renewed.
+func (g *ground) renewing(t *testing.T, path, login string) *providers.Conversation {
+	t.Helper()
+	conv := g.conversation(t, path, login)
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	conv.Dialog, conv.Resumed, conv.Renew = nil, true, "first"
+	return conv
+}
+
+// unattended is the next synchronization, without the customer: it asks nobody.
+func (g *ground) unattended(t *testing.T, conv *providers.Conversation) *providers.Conversation {
+	t.Helper()
+	next := *conv
+	next.Dialog, next.Left, next.Renew, next.PSU, next.Interactive, next.Resumed = nil, nil, "", providers.PSU{}, false, true
+	_, err := authorize(t, g.provider, &next)
+	require.NoError(t, err)
+	require.NotNil(t, next.Granted)
+	accounts, err := g.provider.Accounts(t.Context(), &next)
+	require.NoError(t, err)
+	require.NotEmpty(t, accounts)
+	return &next
+}
+
+// revoked ends what the conversation still has in force at the bank, and requires that nothing else is.
+func (g *ground) revoked(t *testing.T, conv *providers.Conversation) {
+	t.Helper()
+	for _, left := range append(slices.Clone(conv.Left), conv.Lasting) {
+		require.NoError(t, g.provider.Revoke(t.Context(), &providers.Conversation{Connection: conv.Connection, Lasting: left, Resumed: true}))
+	}
+	require.Zero(t, g.bank.RevokeConsents(conv.Credentials[providers.CredentialLogin]))
+}
+
+// A new consent is asked for once, beside the one in force. When it is valid the former one is left.
+func TestAConsentIsRenewed(t *testing.T) {
+	t.Parallel()
+	for path, login := range renewable {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			g := newGround(t, xs2a.Options{}, nil)
+			conv := g.renewing(t, path, login)
+			former := conv.Granted
+			g.bank.Advance(20 * 24 * time.Hour)
+
+			asked, err := authorize(t, g.provider, conv)
+			require.NoError(t, err)
+			require.NotEmpty(t, asked)
+			require.Len(t, conv.Left, 1)
+			require.True(t, conv.Granted.ValidUntil.After(former.ValidUntil))
+			require.Equal(t, 2, g.bank.Counters().Consents[login])
+
+			_, err = g.provider.Accounts(t.Context(), conv)
+			require.NoError(t, err)
+			conv.Dialog, conv.Resumed = nil, true
+			asked, err = authorize(t, g.provider, conv)
+			require.NoError(t, err)
+			require.Empty(t, asked, "once")
+			g.unattended(t, conv)
+			g.revoked(t, conv)
+		})
+	}
+}
+
+// As long as the customer has not granted the new consent the former one is in force: while he is asked, when he has not
+// answered in time, and when he does not want.
+func TestTheFormerConsentStays(t *testing.T) {
+	t.Parallel()
+	for path, login := range renewable {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			g := newGround(t, xs2a.Options{}, nil)
+			conv := g.renewing(t, path, login)
+			former, id := conv.Granted, providers.ConsentID(conv.Lasting)
+			for range 10 {
+				step, err := g.provider.Authorize(t.Context(), conv)
+				require.NoError(t, err)
+				if step.Status == providers.Challenged {
+					break
+				}
+			}
+			require.Empty(t, conv.Left)
+			require.Equal(t, former, conv.Granted)
+			midway := *conv
+
+			next := g.unattended(t, conv)
+			require.Equal(t, former, next.Granted)
+			require.Equal(t, id, providers.ConsentID(next.Lasting))
+			require.Equal(t, 1, g.bank.Counters().Consents[login])
+			g.revoked(t, next)
+
+			// Whoever revokes in the middle revokes both.
+			g.revoked(t, &midway)
+		})
+	}
+}
+
+// He declines on the bank's pages.
+func TestADeclinedRenewal(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"oauth", "confirmation"} {
+		g := newGround(t, xs2a.Options{}, nil)
+		conv := g.renewing(t, path, "demo")
+		location := ask(t, g.provider, conv).Location
+		address, err := sandbox.Visitor{Login: "demo", Password: pin, TAN: tan}.Decline(t.Context(), location)
+		require.NoError(t, err)
+		for err == nil {
+			_, err = g.provider.Answer(t.Context(), conv, providers.Answer{Query: queryOf(t, address)})
+		}
+		requireKind(t, err, providers.NeedsUser)
+		g.revoked(t, g.unattended(t, conv))
+	}
+}
+
+// He grants it when nobody waits for it any more: the next synchronization finds it, with him or without.
+func TestARenewalGrantedLate(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	conv := g.renewing(t, "demo", "redirect")
+	id := providers.ConsentID(conv.Lasting)
+	visit(t, conv, ask(t, g.provider, conv).Location)
+	next := g.unattended(t, conv)
+	require.NotEqual(t, id, providers.ConsentID(next.Lasting))
+	require.Len(t, next.Left, 1)
+	require.Equal(t, id, providers.ConsentID(next.Left[0]))
+	g.revoked(t, next)
+}
+
+// The bank does not let another consent be created. That says nothing about the one in force.
+func TestARefusedRenewal(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests} {
+		g := newGround(t, xs2a.Options{}, nil)
+		conv := g.renewing(t, "demo", "demo")
+		require.NoError(t, g.bank.Inject(sandbox.Fault{Endpoint: "consents.create", Action: sandbox.ActStatus, Status: status}))
+		_, err := authorize(t, g.provider, conv)
+		require.Error(t, err, status)
+		require.Empty(t, conv.Left)
+		require.NotNil(t, conv.Granted)
+		g.bank.ClearFaults()
+		g.revoked(t, g.unattended(t, conv))
+	}
+}
+
+// The answer to a new consent's creation is lost: it is asked for again, and the former one is in force.
+func TestALostRenewal(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	conv := g.renewing(t, "demo", "demo")
+	require.NoError(t, g.bank.Inject(sandbox.Fault{Endpoint: "consents.create", Times: 1, Action: sandbox.ActLose}))
+	_, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	require.Len(t, conv.Left, 1)
+	g.unattended(t, conv)
+	g.revoked(t, conv)
+}
+
+// A synchronization without the customer renews nothing.
+func TestNobodyIsAskedToRenew(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	conv := g.renewing(t, "demo", "demo")
+	conv.Interactive = false
+	asked, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	require.Empty(t, asked)
+	require.Equal(t, 1, g.bank.Counters().Consents["demo"])
+}
