@@ -319,6 +319,11 @@ func TestConsentRenewedBeforeItsEnd(t *testing.T) {
 
 	require.Equal(t, "COMPLETED", c.finish(c.start(access, renews))["status"])
 	require.Greater(t, consent(), first)
+	var states []string
+	for _, one := range c.consent(access) {
+		states = append(states, one["status"].(string))
+	}
+	require.ElementsMatch(t, []string{"REVOKED", "ACTIVE"}, states)
 	require.Equal(t, accounts, c.accountIDs())
 	added, modified, removed := c.changes(&cursor)
 	require.Zero(t, len(added)+len(modified)+len(removed))

@@ -247,8 +247,8 @@ func (b *BankSession) save(tx *gorm.DB, steps int, outcome json.RawMessage) erro
 // what was loaded any more, or the access is deleted.
 func (b *BankSession) saveLasting(tx *gorm.DB) error {
 	c := &b.Conversation
-	if bytes.Equal(b.lasting, c.Lasting) { // and nothing else: a consent that the client revoked is not in force again because it is still known
-		return nil
+	if bytes.Equal(b.lasting, c.Lasting) { // a consent that the client revoked is not in force again because it is still known
+		return b.oweLeft(tx)
 	}
 	sealed, err := seal(b.store.Vault, c.Lasting, bankStatePlace(b.Access.ID))
 	if err != nil {
@@ -262,15 +262,13 @@ func (b *BankSession) saveLasting(tx *gorm.DB) error {
 	case result.RowsAffected == 0:
 		return ErrOvertaken
 	}
-	if len(c.Left) > 0 {
-		until, err := consentEnd(tx, b.Access.ID)
-		if err != nil {
-			return err
-		}
-		for _, left := range c.Left {
-			if _, err := b.store.owe(tx, &b.Access, left, until); err != nil {
-				return err
-			}
+	if err := b.oweLeft(tx); err != nil {
+		return err
+	}
+	former := providers.ConsentID(b.lasting)
+	if c.Granted != nil && former != "" && former != providers.ConsentID(c.Lasting) { // another consent has taken its place
+		if err := EndConsent(tx, b.Access.ID, "REVOKED"); err != nil {
+			return fmt.Errorf("end the former consent: %w", err)
 		}
 	}
 	if c.Granted != nil {
@@ -281,7 +279,27 @@ func (b *BankSession) saveLasting(tx *gorm.DB) error {
 	if err != nil {
 		return fmt.Errorf("store the consent: %w", err)
 	}
-	b.Access.BankState, b.lasting, c.Left = sealed, c.Lasting, nil
+	b.Access.BankState, b.lasting = sealed, c.Lasting
+	return nil
+}
+
+// oweLeft notes that the consents which the adapter has given up have to be ended at the bank. When the one in force ends by
+// itself is known; of others it is not.
+func (b *BankSession) oweLeft(tx *gorm.DB) error {
+	c := &b.Conversation
+	for _, left := range c.Left {
+		var until *time.Time
+		if providers.ConsentID(left) == providers.ConsentID(b.lasting) {
+			var err error
+			if until, err = consentEnd(tx, b.Access.ID); err != nil {
+				return err
+			}
+		}
+		if _, err := b.store.owe(tx, &b.Access, left, until); err != nil {
+			return err
+		}
+	}
+	c.Left = nil
 	return nil
 }
 
@@ -314,21 +332,31 @@ func (b *BankSession) KeepLate(ctx context.Context) error {
 		case goesOn:
 			return nil
 		case unchanged && (c.Granted != nil || !c.Connection.Consents()):
-			return b.saveLasting(tx)
+			if err := b.saveLasting(tx); err != nil {
+				return err
+			}
+			return b.store.oweNext(tx, &b.Access, c.Lasting)
 		}
 		var stored json.RawMessage
 		if err := open(b.store.Vault, sealed, bankStatePlace(b.Access.ID), &stored); err != nil {
 			return err
 		}
-		if id := providers.ConsentID(c.Lasting); id == "" || id == providers.ConsentID(stored) {
-			return nil // there is none, or the access has it: the next synchronization knows better how it stands
+		// What the access has stays: the next synchronization knows better how it stands.
+		has := func(id string) bool {
+			return id == "" || id == providers.ConsentID(stored) || id == providers.ConsentID(providers.NextConsent(stored))
 		}
-		var until *time.Time
-		if c.Granted != nil && !c.Granted.ValidUntil.IsZero() {
-			until = &c.Granted.ValidUntil
+		if !has(providers.ConsentID(c.Lasting)) {
+			var until *time.Time
+			if c.Granted != nil && !c.Granted.ValidUntil.IsZero() {
+				until = &c.Granted.ValidUntil
+			}
+			_, err := b.store.owe(tx, &b.Access, c.Lasting, until)
+			return err
 		}
-		_, err = b.store.owe(tx, &b.Access, c.Lasting, until)
-		return err
+		if has(providers.ConsentID(providers.NextConsent(c.Lasting))) {
+			return nil
+		}
+		return b.store.oweNext(tx, &b.Access, c.Lasting)
 	})
 }
 

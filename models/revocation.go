@@ -98,6 +98,17 @@ func consentEnd(tx *gorm.DB, access uuid.UUID) (until *time.Time, err error) {
 	return until, nil
 }
 
+// oweNext notes that the consent which was to follow the one in force, if there is one, has to be ended at the bank: nobody waits
+// for the customer to grant it. The next synchronization will find it ended.
+func (s *Store) oweNext(tx *gorm.DB, a *Access, lasting json.RawMessage) error {
+	next := providers.NextConsent(lasting)
+	if next == nil {
+		return nil
+	}
+	_, err := s.owe(tx, a, next, nil)
+	return err
+}
+
 // owe notes that what lasting holds has to be ended at the bank. until is the consent's own end; nil: unknown. The end of one
 // consent is owed once: the tokens of an older state of it may be spent, and using them would end the newer ones.
 func (s *Store) owe(tx *gorm.DB, a *Access, lasting json.RawMessage, until *time.Time) (owed Revocation, err error) {

@@ -221,6 +221,7 @@ func TestLateSteps(t *testing.T) {
 		}
 	}
 	const renewed, another, third = `{"consent_id":"1","token":"renewed"}`, `{"consent_id":"2"}`, `{"consent_id":"3"}`
+	const followed, followedByThird = `{"consent_id":"1","next":{"consent_id":"2"}}`, `{"consent_id":"1","next":{"consent_id":"3"}}`
 	for name, late := range map[string]struct {
 		first   bool                                         // of the access: nothing was granted before
 		happens func(t *testing.T, step *models.BankSession) // while the bank answers
@@ -259,6 +260,16 @@ func TestLateSteps(t *testing.T) {
 		"cancelled, the next one has the same consent, its token is renewed": {happens: next(`{"consent_id":"1","token":"other"}`), answer: renewed, granted: true,
 			kept: `{"consent_id":"1","token":"other"}`, valid: true},
 		"cancelled, the next one has the first consent": {first: true, happens: next(third), answer: another, granted: true, owed: []string{another}, kept: third, valid: true},
+		"cancelled, one that is to follow is created":   {happens: cancel, answer: followed, granted: true, owed: []string{another}, kept: followed, valid: true},
+		"cancelled, the next one has changed something, one that is to follow is created": {happens: next(renewed), answer: followed, granted: true,
+			owed: []string{another}, kept: renewed, valid: true},
+		"cancelled, the next one has another that is to follow": {happens: next(followedByThird), answer: followed, granted: true,
+			owed: []string{another}, kept: followedByThird, valid: true},
+		"cancelled, the next one goes on with what is to follow": {happens: next(followed), answer: followed, granted: true, kept: followed, valid: true},
+		"deleted, one that is to follow is created": {answer: followed, granted: true, owed: []string{followed}, happens: func(t *testing.T, step *models.BankSession) {
+			_, err := s.HideAccess(s.DB, step.Access.ID)
+			require.NoError(t, err)
+		}},
 		"cancelled, the next one has one, here is none": {happens: next(third), answer: `{"token":"new"}`, kept: third, valid: true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -426,4 +437,84 @@ func TestUsersGoWithTheirLastAccess(t *testing.T) {
 	var left int64
 	require.NoError(t, s.DB.Model(&models.User{}).Count(&left).Error)
 	require.Zero(t, left)
+}
+
+// TestRenewedConsents: a consent that takes another's place is another one for the client, too; what is owed for the former ends
+// with it. One that is only to follow changes nothing.
+func TestRenewedConsents(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	ends := s.Now().Add(5 * 24 * time.Hour).Truncate(time.Second)
+	a, step := granted(t, s, ends)
+	former, err := models.ValidConsent(s.DB, a.ID)
+	require.NoError(t, err)
+	save := func(lasting string, until time.Time, left ...json.RawMessage) {
+		step.Conversation.Lasting, step.Conversation.Granted, step.Conversation.Left = json.RawMessage(lasting), &providers.Grant{ValidUntil: until}, left
+		require.NoError(t, step.Transact(t.Context(), step.Save))
+	}
+	save(`{"consent_id":"1","next":{"consent_id":"2"}}`, ends)
+	same, err := models.ValidConsent(s.DB, a.ID)
+	require.NoError(t, err)
+	require.Equal(t, former.ID, same.ID)
+	require.Empty(t, owed(t, s, a.ID))
+
+	save(`{"consent_id":"1","next":{"consent_id":"3"}}`, ends, json.RawMessage(`{"consent_id":"2"}`))
+	save(`{"consent_id":"3"}`, ends.Add(90*24*time.Hour), json.RawMessage(`{"consent_id":"1"}`))
+	now, err := models.ValidConsent(s.DB, a.ID)
+	require.NoError(t, err)
+	require.NotEqual(t, former.ID, now.ID)
+	require.True(t, now.ValidUntil.Equal(ends.Add(90*24*time.Hour)))
+	require.NoError(t, s.DB.Take(&former, "id = ?", former.ID).Error)
+	require.Equal(t, "REVOKED", former.Status)
+	var until []time.Time
+	require.NoError(t, s.DB.Raw(`SELECT owed_until FROM revocations WHERE access_id = ? ORDER BY owed_until`, a.ID).Scan(&until).Error)
+	require.Len(t, until, 2)
+	require.True(t, until[0].Equal(ends), "the former ends by itself then")
+	require.True(t, until[1].After(ends), "when the other would is not known")
+}
+
+// TestLeftIsOwedThoughNothingElseChanged: a consent was created and given up within one move.
+func TestLeftIsOwedThoughNothingElseChanged(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	a, step := granted(t, s, time.Time{})
+	step.Conversation.Left = []json.RawMessage{json.RawMessage(`{"consent_id":"2"}`)}
+	require.NoError(t, step.Transact(t.Context(), step.Save))
+	require.Equal(t, []string{`{"consent_id":"2"}`}, owed(t, s, a.ID))
+	require.Empty(t, step.Conversation.Left)
+}
+
+// TestAFailedRenewal: what becomes of an access whose customer did not grant another consent.
+func TestAFailedRenewal(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for code, status := range map[int]models.AccessStatus{
+		providers.CodeLoginNotPossible: models.AccessActive, providers.CodeConfirmAtBank: models.AccessActive, providers.CodeExpired: models.AccessActive,
+		providers.CodeCancelled: models.AccessActive, providers.CodePINInvalid: models.AccessNeedsAuth,
+	} {
+		a, step := granted(t, s, time.Time{})
+		_, err := s.End(t.Context(), step.Sync.ID, 0)
+		require.NoError(t, err)
+		id, err := queue(s, a.ID)
+		require.NoError(t, err)
+		require.NoError(t, s.DB.Exec(`UPDATE synchronizations SET renew_consent = true WHERE id = ?`, id).Error)
+		session, err := s.OpenSession(t.Context(), id)
+		require.NoError(t, err)
+		require.Equal(t, id.String(), session.Conversation.Renew)
+		session.Conversation.Lasting, session.Conversation.Granted = json.RawMessage(`{"consent_id":"1","next":{"consent_id":"2"}}`), &providers.Grant{}
+		require.NoError(t, session.Transact(t.Context(), session.Save))
+		_, err = s.End(t.Context(), id, code)
+		require.NoError(t, err)
+
+		var now models.Access
+		require.NoError(t, s.DB.Take(&now, "id = ?", a.ID).Error)
+		require.Equal(t, status, now.Status, code)
+		_, err = models.ValidConsent(s.DB, a.ID)
+		require.NoError(t, err)
+		if code == providers.CodeCancelled {
+			require.Equal(t, []string{`{"consent_id":"2"}`}, owed(t, s, a.ID))
+		} else {
+			require.Empty(t, owed(t, s, a.ID), "he may grant it still")
+		}
+	}
 }

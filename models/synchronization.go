@@ -279,7 +279,11 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if i := slices.IndexFunc(accounts, func(a SyncAccount) bool { return a.Error != nil && a.Error.refusesCredentials() }); i >= 0 {
 			settled = accounts[i].Error
 		}
-		if failure != nil && len(accounts) == 0 {
+		unchanged, err := renewalFailed(tx, &y, settled, accounts)
+		if err != nil {
+			return err
+		}
+		if failure != nil && len(accounts) == 0 && !unchanged {
 			if err := attemptFailed(tx, y.AccessID, failure); err != nil {
 				return err
 			}
@@ -297,15 +301,15 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if err := tx.Exec(`UPDATE bank_sessions SET dialog = NULL, failure = NULL, version = version + 1, updated_at = now() WHERE sync_id = ?`, id).Error; err != nil {
 			return fmt.Errorf("forget the dialog: %w", err)
 		}
-		unchanged, err := renewalFailed(tx, &y, settled, accounts)
-		if err != nil {
-			return err
-		}
 		if !unchanged {
 			if err := s.settleAccess(tx, &y, settled); err != nil {
 				return err
 			}
 			if err := settleSchedule(tx, &y, settled, accounts); err != nil {
+				return err
+			}
+		} else if settled.Code == providers.CodeCancelled {
+			if err := s.leaveNext(tx, y.AccessID); err != nil {
 				return err
 			}
 		}
@@ -406,16 +410,31 @@ var needsCustomer = map[int]bool{
 }
 
 // renewalFailed reports whether all that failed was the granting of a new consent beside the one in force: nothing was read, and
-// what the customer did not do about the new one says nothing about the other.
-func renewalFailed(tx *gorm.DB, y *Synchronization, failure *SyncError, accounts []SyncAccount) (bool, error) {
+// what the customer did not do about the new one says nothing about the other. Credentials that the bank refused do.
+func renewalFailed(tx *gorm.DB, y *Synchronization, failure *SyncError, accounts []SyncAccount) (failed bool, err error) {
 	if !y.RenewConsent || failure == nil || failure.refusesCredentials() || len(accounts) > 0 {
 		return false, nil
 	}
-	c, err := ValidConsent(tx, y.AccessID)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
+	err = tx.Raw(`SELECT EXISTS (SELECT FROM consents c JOIN accesses a ON a.id = c.access_id JOIN access_methods m ON m.id = a.access_method_id
+		WHERE c.access_id = ? AND c.status = 'VALID' AND c.created_at < ? AND (c.valid_until IS NULL OR c.valid_until > ?) AND m.protocol = 'XS2A')`,
+		y.AccessID, y.CreatedAt, tx.NowFunc()).Scan(&failed).Error
+	if err != nil {
+		return false, fmt.Errorf("look for the consent that was to be renewed: %w", err)
 	}
-	return err == nil && (c.ValidUntil == nil || c.ValidUntil.After(tx.NowFunc())), err
+	return failed, nil
+}
+
+// leaveNext has the consent ended that a cancelled synchronization has begun beside the one in force.
+func (s *Store) leaveNext(tx *gorm.DB, access uuid.UUID) error {
+	var a Access
+	if err := tx.Select("id", "bank_id", "access_method_id", "bank_state").Take(&a, "id = ?", access).Error; err != nil {
+		return found(err, "the access")
+	}
+	var lasting json.RawMessage
+	if err := open(s.Vault, a.BankState, bankStatePlace(access), &lasting); err != nil {
+		return err
+	}
+	return s.oweNext(tx, &a, lasting)
 }
 
 // passing are the failures that may be over in an hour, without anybody doing anything.

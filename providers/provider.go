@@ -77,8 +77,8 @@ type Conversation struct {
 	// sent may have been sent already, and the adapter finds out before it sends anything that cannot be repeated.
 	Resumed bool
 
-	// Granted is what the bank gave, kept up by the adapter: nil until there is a valid consent. While a consent is renewed
-	// it is the former one's.
+	// Granted is what the bank gave, kept up by the adapter: nil until there is a valid consent. It belongs to the consent of
+	// ConsentID.
 	Granted *Grant
 
 	// Left are earlier states like Lasting whose consent the adapter has given up although the bank may still hold it
@@ -86,8 +86,21 @@ type Conversation struct {
 	Left []json.RawMessage
 }
 
-// ConsentID is the bank's id of the consent that a state like Conversation.Lasting holds, by which two of them are known to
-// hold the same one; "": it holds none. Adapters keep it as the member consent_id.
+// NextConsent is the part of a state like Conversation.Lasting that is about a consent which is to follow the one in force, and
+// is not granted yet; nil: there is none. By itself it is such a state, too. Adapters keep it as the member next.
+func NextConsent(lasting json.RawMessage) json.RawMessage {
+	var state struct {
+		Next json.RawMessage `json:"next"`
+	}
+	if json.Unmarshal(lasting, &state) != nil || ConsentID(state.Next) == "" {
+		return nil
+	}
+	return state.Next
+}
+
+// ConsentID is the bank's id of the consent that a state like Conversation.Lasting holds (the one in force, where another is to
+// follow it), by which two of them are known to hold the same one; "": it holds none. Adapters keep it as the member
+// consent_id.
 func ConsentID(lasting json.RawMessage) string {
 	var state struct {
 		ConsentID string `json:"consent_id"`

@@ -30,6 +30,11 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 	if step, err := t.renew(ctx); err != nil || step.Status != "" {
 		return step, err
 	}
+	if t.former == nil && t.lasting.Next != nil && t.dialog.idle() {
+		if err := t.settleNext(ctx); err != nil {
+			return providers.Step{}, err
+		}
+	}
 	if t.dialog.Ask != nil {
 		return t.asked(), nil // nobody has answered yet: the same question
 	}
@@ -113,7 +118,7 @@ func (t *talk) recover(err error) (providers.Step, error) {
 		case tokenRefused(r) && t.lasting.Token != nil:
 			t.dialog.RefreshToken = true
 			return moving(), nil
-		case t.lasting.ConsentID != "" && !t.renews(): // another than the one that was refused stays
+		case t.lasting.ConsentID != "":
 			t.dialog = dialog{Restarts: t.dialog.Restarts}
 			if r.consentOver() {
 				t.lasting.ConsentStatus = "expired"
@@ -179,14 +184,18 @@ func (t *talk) renew(ctx context.Context) (providers.Step, error) {
 func (t *talk) next(ctx context.Context) (providers.Step, error) {
 	l, d := &t.lasting, &t.dialog
 	withoutToken := l.Token == nil && t.oauthFlow() == preStep
-	renews := t.renews()
-	if !d.ForReading && !withoutToken && !renews && l.consented(t.today(), t.conv.Consent) {
-		if !d.idle() {
-			t.dialog, t.dirty = dialog{}, true
+	if !d.ForReading && !withoutToken && l.consented(t.today(), t.conv.Consent) {
+		if !t.renews() {
+			if !d.idle() {
+				t.dialog, t.dirty = dialog{}, true
+			}
+			return providers.Step{Status: providers.Ready}, t.succeed()
 		}
-		return providers.Step{Status: providers.Ready}, nil
+		if err := t.setAside(); err != nil {
+			return providers.Step{}, err
+		}
 	}
-	if d.fresh() && l.ConsentID != "" && !withoutToken && !renews {
+	if d.fresh() && l.ConsentID != "" && !withoutToken {
 		return t.review(ctx)
 	}
 	if !t.conv.Interactive {
@@ -203,7 +212,7 @@ func (t *talk) next(ctx context.Context) (providers.Step, error) {
 
 // review looks whether a stored consent that is not known to be valid for what is wanted is good for anything. If not, it is
 // left. Where the bank cannot show it at the moment, it stays until it can; what becomes of one that the bank refuses
-// says recover. One that was to follow another may have been granted after nobody waited for it any more.
+// says recover.
 func (t *talk) review(ctx context.Context) (providers.Step, error) {
 	switch t.lasting.ConsentStatus {
 	case "received", "partiallyAuthorised":
@@ -215,7 +224,7 @@ func (t *talk) review(ctx context.Context) (providers.Step, error) {
 		case err != nil:
 			return providers.Step{}, err
 		case t.lasting.consented(t.today(), t.conv.Consent):
-			return providers.Step{}, t.leaveFormer()
+			return providers.Step{}, nil
 		}
 	}
 	return providers.Step{}, t.leaveConsent() // nobody will finish it, or it does not cover what is wanted
@@ -250,7 +259,7 @@ func (t *talk) follow(ctx context.Context) (providers.Step, error) {
 		return t.askRedirect(href)
 	}
 	if oauth {
-		return t.askOAuth(ctx, p.Links["scaOAuth"], t.lasting.ConsentID == "" || t.renews())
+		return t.askOAuth(ctx, p.Links["scaOAuth"], t.lasting.ConsentID == "")
 	}
 	if href, ok := p.Links.first("updatePsuIdentification"); ok {
 		return providers.Step{}, t.update(ctx, call{doing: "identify the customer", method: http.MethodPut, body: struct{}{}}, href)
@@ -289,9 +298,6 @@ func (t *talk) finish(ctx context.Context) (providers.Step, error) {
 		}
 		switch t.lasting.ConsentStatus {
 		case "valid":
-			if err := t.leaveFormer(); err != nil {
-				return providers.Step{}, err
-			}
 		case "received", "":
 			return providers.Step{}, &providers.Error{Kind: providers.Transient, Code: providers.CodeTemporary, RetryAfter: lag,
 				Err: errors.New("authorised, but the consent is not valid yet")}
@@ -302,6 +308,9 @@ func (t *talk) finish(ctx context.Context) (providers.Step, error) {
 		}
 	}
 	t.dialog, t.dirty = dialog{}, true
+	if t.lasting.ConsentStatus == "valid" {
+		return providers.Step{Status: providers.Ready}, t.succeed()
+	}
 	return providers.Step{Status: providers.Ready}, nil
 }
 

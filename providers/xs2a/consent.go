@@ -92,18 +92,12 @@ func (t *talk) postConsent(ctx context.Context, requestID string) error {
 	if t.conv.PSU.IPAddress == "" {
 		header["PSU-IP-Address"] = t.ownAddress()
 	}
-	asked, former := t.conv.Consent, t.lasting
-	beside := t.renews()
-	if beside && t.oauthFlow() == integrated {
-		t.lasting.Token = nil // it belongs to the former one
-	}
-	sent := t.lasting.Token
+	asked := t.conv.Consent
 	var a answer
 	r, err := t.json(ctx, call{doing: "create the consent", method: http.MethodPost, url: t.bank.path("v1", "consents"),
 		body: t.consentRequest(), header: header, requestID: requestID}, &a)
-	t.lasting.Token = former.Token
 	if refused, ok := asRefusal(err); ok {
-		if href, wanted := refused.links["scaOAuth"]; wanted && sent == nil && t.conv.Connection.OAuth != nil {
+		if href, wanted := refused.links["scaOAuth"]; wanted && t.lasting.Token == nil && t.conv.Connection.OAuth != nil {
 			// The bank wants a token before the consent, whatever the catalog says.
 			t.dialog.Position = position{Links: links{"scaOAuth": href}}
 			return nil
@@ -115,13 +109,12 @@ func (t *talk) postConsent(ctx context.Context, requestID string) error {
 	if a.ConsentID == "" || len(a.ConsentID) > maxID {
 		return nonsense("create the consent", "the answer has no consent id")
 	}
-	t.lasting = lasting{ConsentID: string(a.ConsentID), ConsentStatus: string(a.ConsentStatus), Asked: asked, Renewal: t.conv.Renew, Token: sent}
-	if beside {
-		if t.oauthFlow() != integrated {
-			former.Token = nil
-		}
-		t.lasting.Former = &former
+	if err := t.leave(t.lasting); err != nil { // that of a synchronization which was cancelled meanwhile
+		return err
 	}
+	t.lasting.forgetConsent()
+	t.lasting.ConsentID, t.lasting.ConsentStatus, t.lasting.Asked = string(a.ConsentID), string(a.ConsentStatus), asked
+	t.lasting.Renewal = t.conv.Renew
 	t.dialog.Begun, t.dialog.Position, t.dialog.Start = true, position{}, a.Links.starting()
 	t.arrive(&a, r)
 	if t.lasting.ConsentStatus == "valid" {
@@ -165,12 +158,30 @@ func (t *talk) deleteConsent(ctx context.Context) error {
 	return err
 }
 
-// revoke ends the consent at the bank. It is revoked when the bank has ended it, or says that it is over; every other refusal
+// revoke ends the consent at the bank, and the one that was to follow it; each whatever becomes of the other.
+func (t *talk) revoke(ctx context.Context) error {
+	t.turnBack()
+	var open error
+	if t.lasting.Next != nil {
+		t.turnTo(t.lasting)
+		open = t.revokeOne(ctx)
+		t.turnBack()
+	}
+	if err := t.revokeOne(ctx); err != nil {
+		return err
+	}
+	if open == nil {
+		t.lasting, t.dialog = lasting{}, dialog{}
+	}
+	return open
+}
+
+// revokeOne ends the talk's consent. It is revoked when the bank has ended it, or says that it is over; every other refusal
 // is an error, and may pass. A token that the bank does not take is renewed for it, or else left out: most banks know us
 // by our certificate. Where one insists on a token and there is none any more, nobody but the customer can end the consent.
 // Its refusal (401, often without a code) looks like one that passes, so the caller goes on asking until the consent has
 // ended by itself, and then says that it was never revoked (activities.RevokeConsent).
-func (t *talk) revoke(ctx context.Context) error {
+func (t *talk) revokeOne(ctx context.Context) error {
 	stale, renewed := t.lasting.Token != nil && t.lasting.Token.expired(t.options.Now()), false
 	for t.lasting.ConsentID != "" {
 		switch {
@@ -187,12 +198,15 @@ func (t *talk) revoke(ctx context.Context) error {
 		switch stale = refused && tokenRefused(r) && t.lasting.Token != nil; {
 		case stale:
 		case err == nil, refused && r.consentOver():
-			t.lasting.forgetConsent(t.oauthFlow() == integrated) // and goes on with the former one
-			stale, renewed, t.dirty = t.lasting.Token != nil && t.lasting.Token.expired(t.options.Now()), false, true
+			t.lasting.forgetConsent()
+			t.dirty = true
 		default:
 			return err
 		}
 	}
-	t.lasting, t.dialog, t.dirty = lasting{}, dialog{}, true
+	if t.oauthFlow() == integrated {
+		t.lasting.Token = nil
+	}
+	t.dirty = true
 	return nil
 }

@@ -38,6 +38,9 @@
 // the state why (a consent that is over, a token to be refreshed, an authorisation that the bank offers for this read)
 // and ends in NeedsAuthorization; Authorize goes on from there.
 //
+// A consent that is renewed before its end goes the same way, as if there were none yet, while the one in force is kept aside
+// (renewal.go).
+//
 // The state is two JSON documents (state.go): lasting lives with the access, dialog with the synchronization. Reads
 // change neither unless they end in NeedsAuthorization (or find that there are no card accounts), so that several
 // accounts may be read at once with copies of one conversation.

@@ -130,18 +130,79 @@ func TestADeclinedRenewal(t *testing.T) {
 	}
 }
 
-// He grants it when nobody waits for it any more: the next synchronization finds it, with him or without.
+// He grants it when nobody waits for it any more: the next synchronization finds it, with him or without. Where its token went to
+// nobody nothing can be read under it.
 func TestARenewalGrantedLate(t *testing.T) {
 	t.Parallel()
-	g := newGround(t, xs2a.Options{}, nil)
-	conv := g.renewing(t, "demo", "redirect")
-	id := providers.ConsentID(conv.Lasting)
-	visit(t, conv, ask(t, g.provider, conv).Location)
-	next := g.unattended(t, conv)
-	require.NotEqual(t, id, providers.ConsentID(next.Lasting))
-	require.Len(t, next.Left, 1)
-	require.Equal(t, id, providers.ConsentID(next.Left[0]))
-	g.revoked(t, next)
+	for path, login := range map[string]string{"demo": "redirect", "oauth": "demo"} {
+		g := newGround(t, xs2a.Options{}, nil)
+		conv := g.renewing(t, path, login)
+		id := providers.ConsentID(conv.Lasting)
+		visit(t, conv, ask(t, g.provider, conv).Location)
+		require.Equal(t, 2, g.bank.Counters().Consents[login])
+		next := g.unattended(t, conv)
+		require.Len(t, next.Left, 1)
+		if path == "demo" {
+			require.NotEqual(t, id, providers.ConsentID(next.Lasting))
+			require.Equal(t, id, providers.ConsentID(next.Left[0]))
+		} else {
+			require.Equal(t, id, providers.ConsentID(next.Lasting))
+		}
+		g.unattended(t, next)
+		g.revoked(t, next)
+	}
+}
+
+// A bank that cannot tell what became of it hinders nothing.
+func TestANextConsentHindersNothing(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []sandbox.Fault{
+		{Status: http.StatusServiceUnavailable}, {Status: http.StatusTooManyRequests}, {Status: http.StatusForbidden},
+		{Status: http.StatusForbidden, Code: "SERVICE_BLOCKED"}, {Status: http.StatusUnauthorized},
+	} {
+		g := newGround(t, xs2a.Options{}, nil)
+		conv := g.renewing(t, "demo", "redirect")
+		visit(t, conv, ask(t, g.provider, conv).Location)
+		fault.Endpoint, fault.Action = "consents.get", sandbox.ActStatus
+		require.NoError(t, g.bank.Inject(fault))
+		next := g.unattended(t, conv)
+		require.Empty(t, next.Left)
+		require.Equal(t, providers.ConsentID(conv.Lasting), providers.ConsentID(next.Lasting))
+		g.bank.ClearFaults()
+		next = g.unattended(t, next)
+		require.Len(t, next.Left, 1, "and asked again it tells")
+		require.NotEqual(t, providers.ConsentID(conv.Lasting), providers.ConsentID(next.Lasting))
+		g.revoked(t, next)
+	}
+}
+
+// Of two consents one cannot be revoked. The other is, and is not asked for again.
+func TestBothAreRevoked(t *testing.T) {
+	t.Parallel()
+	for after := range 2 { // the one or the other
+		rec := &recorder{}
+		g := newGround(t, xs2a.Options{}, rec.wrap)
+		conv := g.renewing(t, "demo", "redirect")
+		visit(t, conv, ask(t, g.provider, conv).Location)
+		conv.Dialog, conv.Resumed = nil, true
+		ended := func() (n int) {
+			for _, r := range rec.take() {
+				if r.method == http.MethodDelete {
+					n++
+				}
+			}
+			return n
+		}
+		if after > 0 {
+			require.NoError(t, g.bank.Inject(sandbox.Fault{Endpoint: "consents.delete", Times: 1, Action: sandbox.ActSlow, Delay: 1}))
+		}
+		g.refuse(t, "consents.delete", http.StatusServiceUnavailable, "")
+		require.Error(t, g.provider.Revoke(t.Context(), conv))
+		require.Equal(t, 2, ended())
+		require.NoError(t, g.provider.Revoke(t.Context(), conv))
+		require.Equal(t, 1, ended())
+		require.Zero(t, g.bank.RevokeConsents("redirect"))
+	}
 }
 
 // The bank does not let another consent be created. That says nothing about the one in force.

@@ -20,9 +20,9 @@ type lasting struct {
 	Renewal         string            `json:"renewal,omitempty"` // the Conversation.Renew that it was asked for with
 	Token           *token            `json:"token,omitempty"`
 	NoCardsOn       plain.Date        `json:"no_cards_on,omitempty"` // the day /card-accounts had nothing for us
-	// Former is the consent that stays in force until this one, which is to follow it, is valid. Its Token is its own only
-	// where tokens come with consents.
-	Former *lasting `json:"former,omitempty"`
+	// Next is a consent that is to follow this one when the customer has granted it; until then this one is in force. It has a
+	// Token only where tokens come with consents. See talk.former.
+	Next *lasting `json:"next,omitempty"`
 }
 
 // token is what the bank's authorization server gave us.
@@ -43,6 +43,8 @@ type dialog struct {
 	Begun bool `json:"begun,omitempty"`
 	// ForReading says that the authorisation is one that the bank wants before a read, under a valid consent.
 	ForReading bool `json:"for_reading,omitempty"`
+	// Renewing says that the dialog is about lasting.Next.
+	Renewing bool `json:"renewing,omitempty"`
 	// RefreshToken says that the bank called the access token expired.
 	RefreshToken bool `json:"refresh_token,omitempty"`
 	// Restarts counts authorisations begun afresh because an answer of the bank was lost.
@@ -140,12 +142,6 @@ func (l *lasting) live(today plain.Date) bool {
 	return l.ConsentID != "" && (l.ValidUntil.IsZero() || l.ValidUntil >= today)
 }
 
-// renews reports whether a new consent is to be asked for although there is a valid one.
-func (t *talk) renews() bool {
-	l := &t.lasting
-	return t.conv.Interactive && t.conv.Renew != "" && l.Renewal != t.conv.Renew && l.consented(t.today(), t.conv.Consent)
-}
-
 // covers reports whether a consent asked for as a allows everything that b wants.
 func covers(a, b providers.Consent) bool {
 	for _, s := range scopes(b) {
@@ -167,27 +163,15 @@ func covers(a, b providers.Consent) bool {
 	return len(b.Accounts) > 0
 }
 
-// leaveConsent forgets the consent, and has it revoked where it may be valid at the bank, or become so. The former one, where it
-// was to be renewed, is the access's again.
+// leaveConsent forgets the consent, and has it revoked where it may be valid at the bank, or become so.
 func (t *talk) leaveConsent() error {
 	leaves := t.lasting
-	t.lasting.forgetConsent(t.oauthFlow() == integrated)
+	if t.oauthFlow() == integrated {
+		t.lasting.Token = nil
+	}
+	t.lasting.forgetConsent()
 	t.dirty = true
 	return t.leave(leaves)
-}
-
-// leaveFormer has the former consent revoked: the one that follows it is valid. Most banks have ended it by themselves
-// (OpenAPI file 1.3.11, POST /consents).
-func (t *talk) leaveFormer() error {
-	former := t.lasting.Former
-	if former == nil {
-		return nil
-	}
-	t.lasting.Former, t.dirty = nil, true
-	if t.oauthFlow() != integrated {
-		former.Token = t.lasting.Token
-	}
-	return t.leave(*former)
 }
 
 // leave has a consent revoked where it may be valid at the bank, or become so. A token that came with it, as OAuth integrated
@@ -197,11 +181,14 @@ func (t *talk) leave(leaves lasting) error {
 	if !leaves.live(t.today()) {
 		return nil
 	}
-	leaves.Former = nil
-	if t.oauthFlow() != integrated && leaves.Token != nil {
-		copied := *leaves.Token
-		copied.Refresh = ""
-		leaves.Token = &copied
+	leaves.Next = nil
+	if t.oauthFlow() != integrated {
+		leaves.Token = nil
+		if t.lasting.Token != nil {
+			copied := *t.lasting.Token
+			copied.Refresh = ""
+			leaves.Token = &copied
+		}
 	}
 	left, err := json.Marshal(&leaves)
 	if err != nil {
@@ -211,28 +198,13 @@ func (t *talk) leave(leaves lasting) error {
 	return nil
 }
 
-// forgetConsent drops the consent and keeps the rest; the former one, where there is one, takes its place. ownToken says that
-// tokens come and go with consents.
-func (l *lasting) forgetConsent(ownToken bool) {
-	token := l.Token
-	if ownToken {
-		token = nil
-	}
-	former := l.Former
-	if former == nil {
-		*l = lasting{Token: token}
-		return
-	}
-	if !ownToken {
-		former.Token = token
-	}
-	*l = *former
+// forgetConsent drops the consent and keeps the rest.
+func (l *lasting) forgetConsent() {
+	l.ConsentID, l.ConsentStatus, l.ValidUntil, l.FrequencyPerDay, l.NoCardsOn = "", "", 0, 0, 0
+	l.Asked, l.Renewal = providers.Consent{}, ""
 }
 
 func (l *lasting) granted() *providers.Grant {
-	if l.Former != nil {
-		return l.Former.granted()
-	}
 	if l.ConsentID == "" || l.ConsentStatus != "valid" {
 		return nil
 	}

@@ -100,6 +100,7 @@ type talk struct {
 	bank    *bank
 	dialect dialect
 	lasting lasting
+	former  *lasting // in force while the dialog is about the consent that is to follow it, which is in lasting; nil: it is not
 	dialog  dialog
 	resumed bool // nothing of this conversation was done in this process yet
 	dirty   bool // lasting or dialog changed
@@ -146,6 +147,9 @@ func (p *provider) open(conv *providers.Conversation) (*talk, error) {
 	if t.lasting, t.dialog, err = load(conv); err != nil {
 		return nil, misconfigured(err)
 	}
+	if t.dialog.Renewing {
+		t.turnTo(t.lasting)
+	}
 	conv.Resumed = false
 	return t, nil
 }
@@ -153,12 +157,14 @@ func (p *provider) open(conv *providers.Conversation) (*talk, error) {
 // close writes the state back. Reading accounts and transactions leaves it as it was, so that separate copies of
 // a conversation may read at the same time.
 func (t *talk) close() error {
-	t.conv.Granted = t.lasting.granted()
+	atRest := t.atRest()
+	t.conv.Granted = atRest.granted()
 	if !t.dirty {
 		return nil
 	}
+	t.dialog.Renewing = t.former != nil
 	var err error
-	if t.conv.Lasting, err = json.Marshal(&t.lasting); err != nil {
+	if t.conv.Lasting, err = json.Marshal(&atRest); err != nil {
 		return fmt.Errorf("write lasting state: %w", err)
 	}
 	if t.conv.Dialog, err = json.Marshal(&t.dialog); err != nil {

@@ -1,0 +1,95 @@
+package xs2a
+
+import "context"
+
+// A consent is renewed beside the one in force. At rest the new one is the other's lasting.Next; in a dialog about it the talk
+// has it as its consent, as if there had never been one, and the one in force waits as talk.former. Nothing that becomes of the
+// new one touches the former, until it is valid: then it takes its place.
+
+// renews reports whether a new consent is to be asked for although there is a valid one.
+func (t *talk) renews() bool {
+	return t.former == nil && t.conv.Interactive && t.conv.Renew != "" && t.lasting.Renewal != t.conv.Renew
+}
+
+// setAside begins a dialog about the next consent. One that was to be it before is given up.
+func (t *talk) setAside() error {
+	if next := t.lasting.Next; next != nil {
+		if err := t.leave(*next); err != nil {
+			return err
+		}
+		t.lasting.Next = nil
+	}
+	t.dialog, t.dirty = dialog{}, true
+	t.turnTo(t.lasting)
+	return nil
+}
+
+// turnTo makes the next consent the talk's, and lets the one in force wait. The token is the access's, unless tokens come with
+// consents.
+func (t *talk) turnTo(former lasting) {
+	var next lasting
+	if former.Next != nil {
+		next, former.Next = *former.Next, nil
+	}
+	if t.oauthFlow() != integrated {
+		next.Token = former.Token
+	}
+	t.former, t.lasting = &former, next
+}
+
+// atRest is the state as it is stored: the consent in force, with the next one.
+func (t *talk) atRest() lasting {
+	if t.former == nil {
+		return t.lasting
+	}
+	former, next := *t.former, t.lasting
+	if t.oauthFlow() != integrated {
+		former.Token, next.Token = next.Token, nil
+	}
+	if next.ConsentID != "" || next.Token != nil {
+		former.Next = &next
+	}
+	return former
+}
+
+// turnBack makes the consent in force the talk's again.
+func (t *talk) turnBack() { t.lasting, t.former = t.atRest(), nil }
+
+// succeed leaves the former consent: the next one is valid. Most banks end the former by themselves then (OpenAPI file 1.3.11,
+// POST /consents, side effects).
+func (t *talk) succeed() error {
+	former := t.former
+	if former == nil {
+		return nil
+	}
+	t.former, t.dirty = nil, true
+	return t.leave(*former)
+}
+
+// settleNext looks what became of a next consent that was not granted while its dialog went on. The customer may have granted
+// it afterwards, on the bank's pages; a second one may still have to. Otherwise it is given up. A bank that cannot tell is asked
+// the next time. None of it hinders what is done under the consent in force.
+func (t *talk) settleNext(ctx context.Context) error {
+	t.turnTo(t.lasting)
+	t.dirty = true
+	var err error
+	useless := t.oauthFlow() == integrated && t.lasting.Token == nil && t.former.Token != nil // its token went to nobody
+	if !useless {
+		err = t.readConsent(ctx)
+	}
+	if !useless && err == nil && t.lasting.consented(t.today(), t.conv.Consent) {
+		return t.succeed()
+	}
+	t.turnBack()
+	next := t.lasting.Next
+	r, refused := asRefusal(err)
+	switch {
+	case next == nil:
+	case refused && r.consentOver():
+		t.lasting.Next = nil
+	case useless, err == nil && next.ConsentStatus != "partiallyAuthorised", refused && tokenRefused(r) && t.oauthFlow() == integrated:
+		t.lasting.Next = nil
+		return t.leave(*next)
+	}
+	return nil
+}
