@@ -288,6 +288,9 @@ func (b *BankSession) saveLasting(tx *gorm.DB) error {
 func (b *BankSession) oweLeft(tx *gorm.DB) error {
 	c := &b.Conversation
 	for _, left := range c.Left {
+		if providers.ConsentID(left) == providers.ConsentID(c.Lasting) {
+			continue // a bank that answered the wish for another one with the one it has
+		}
 		var until *time.Time
 		if providers.ConsentID(left) == providers.ConsentID(b.lasting) {
 			var err error
@@ -332,10 +335,12 @@ func (b *BankSession) KeepLate(ctx context.Context) error {
 		case goesOn:
 			return nil
 		case unchanged && (c.Granted != nil || !c.Connection.Consents()):
-			if err := b.saveLasting(tx); err != nil {
-				return err
+			if next := providers.NextConsent(c.Lasting); next != nil && providers.ConsentID(next) != providers.ConsentID(providers.NextConsent(b.lasting)) {
+				if c.Lasting, err = b.store.oweNext(tx, &b.Access, c.Lasting); err != nil {
+					return err
+				}
 			}
-			return b.store.oweNext(tx, &b.Access, c.Lasting)
+			return b.saveLasting(tx)
 		}
 		var stored json.RawMessage
 		if err := open(b.store.Vault, sealed, bankStatePlace(b.Access.ID), &stored); err != nil {
@@ -347,7 +352,7 @@ func (b *BankSession) KeepLate(ctx context.Context) error {
 		}
 		if !has(providers.ConsentID(c.Lasting)) {
 			var until *time.Time
-			if c.Granted != nil && !c.Granted.ValidUntil.IsZero() {
+			if c.Granted != nil && !c.Granted.ValidUntil.IsZero() && providers.NextConsent(c.Lasting) == nil {
 				until = &c.Granted.ValidUntil
 			}
 			_, err := b.store.owe(tx, &b.Access, c.Lasting, until)
@@ -356,7 +361,8 @@ func (b *BankSession) KeepLate(ctx context.Context) error {
 		if has(providers.ConsentID(providers.NextConsent(c.Lasting))) {
 			return nil
 		}
-		return b.store.oweNext(tx, &b.Access, c.Lasting)
+		_, err = b.store.oweNext(tx, &b.Access, c.Lasting)
+		return err
 	})
 }
 

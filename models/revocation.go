@@ -44,6 +44,9 @@ func (s *Store) LeaveBank(tx *gorm.DB, access uuid.UUID) (owed Revocation, err e
 	if err != nil {
 		return owed, err
 	}
+	if providers.NextConsent(lasting) != nil {
+		until = nil // when that ends is not known
+	}
 	if owed, err = s.owe(tx, &a, lasting, until); err != nil {
 		return owed, err
 	}
@@ -99,14 +102,16 @@ func consentEnd(tx *gorm.DB, access uuid.UUID) (until *time.Time, err error) {
 }
 
 // oweNext notes that the consent which was to follow the one in force, if there is one, has to be ended at the bank: nobody waits
-// for the customer to grant it. The next synchronization will find it ended.
-func (s *Store) oweNext(tx *gorm.DB, a *Access, lasting json.RawMessage) error {
+// for the customer to grant it. It answers the state without it, so that it does not come into force either.
+func (s *Store) oweNext(tx *gorm.DB, a *Access, lasting json.RawMessage) (rest json.RawMessage, err error) {
 	next := providers.NextConsent(lasting)
 	if next == nil {
-		return nil
+		return lasting, nil
 	}
-	_, err := s.owe(tx, a, next, nil)
-	return err
+	if _, err := s.owe(tx, a, next, nil); err != nil {
+		return nil, err
+	}
+	return providers.WithoutNextConsent(lasting)
 }
 
 // owe notes that what lasting holds has to be ended at the bank. until is the consent's own end; nil: unknown. The end of one

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -434,7 +435,18 @@ func (s *Store) leaveNext(tx *gorm.DB, access uuid.UUID) error {
 	if err := open(s.Vault, a.BankState, bankStatePlace(access), &lasting); err != nil {
 		return err
 	}
-	return s.oweNext(tx, &a, lasting)
+	rest, err := s.oweNext(tx, &a, lasting)
+	if err != nil || bytes.Equal(rest, lasting) {
+		return err
+	}
+	sealed, err := seal(s.Vault, rest, bankStatePlace(access))
+	if err != nil {
+		return err
+	}
+	if err := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ?`, sealed, access).Error; err != nil {
+		return fmt.Errorf("store the access's state at the bank: %w", err)
+	}
+	return nil
 }
 
 // passing are the failures that may be over in an hour, without anybody doing anything.

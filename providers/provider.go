@@ -8,6 +8,7 @@ package providers
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/shopspring/decimal"
@@ -96,6 +97,20 @@ func NextConsent(lasting json.RawMessage) json.RawMessage {
 		return nil
 	}
 	return state.Next
+}
+
+// WithoutNextConsent is such a state without that part.
+func WithoutNextConsent(lasting json.RawMessage) (json.RawMessage, error) {
+	var state map[string]json.RawMessage
+	if err := json.Unmarshal(lasting, &state); err != nil {
+		return nil, fmt.Errorf("read lasting state: %w", err)
+	}
+	delete(state, "next")
+	rest, err := json.Marshal(state)
+	if err != nil {
+		return nil, fmt.Errorf("write lasting state: %w", err)
+	}
+	return rest, nil
 }
 
 // ConsentID is the bank's id of the consent that a state like Conversation.Lasting holds (the one in force, where another is to

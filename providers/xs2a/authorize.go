@@ -191,6 +191,9 @@ func (t *talk) next(ctx context.Context) (providers.Step, error) {
 			}
 			return providers.Step{Status: providers.Ready}, t.succeed()
 		}
+		if l.Next != nil && l.Next.ConsentStatus == "partiallyAuthorised" {
+			return providers.Step{}, needsSecondPerson()
+		}
 		if err := t.setAside(); err != nil {
 			return providers.Step{}, err
 		}
@@ -224,6 +227,7 @@ func (t *talk) review(ctx context.Context) (providers.Step, error) {
 		case err != nil:
 			return providers.Step{}, err
 		case t.lasting.consented(t.today(), t.conv.Consent):
+			t.fulfil()
 			return providers.Step{}, nil
 		}
 	}
@@ -302,7 +306,7 @@ func (t *talk) finish(ctx context.Context) (providers.Step, error) {
 			return providers.Step{}, &providers.Error{Kind: providers.Transient, Code: providers.CodeTemporary, RetryAfter: lag,
 				Err: errors.New("authorised, but the consent is not valid yet")}
 		case "partiallyAuthorised":
-			return providers.Step{}, needsUser(providers.CodeConfirmAtBank, "the consent needs a second person's authorisation")
+			return providers.Step{}, needsSecondPerson()
 		default:
 			return providers.Step{}, needsUser(providers.CodeLoginNotPossible, "the consent was not granted")
 		}
@@ -312,6 +316,10 @@ func (t *talk) finish(ctx context.Context) (providers.Step, error) {
 		return providers.Step{Status: providers.Ready}, t.succeed()
 	}
 	return providers.Step{Status: providers.Ready}, nil
+}
+
+func needsSecondPerson() error {
+	return needsUser(providers.CodeConfirmAtBank, "the consent needs a second person's authorisation")
 }
 
 // announce says what comes next and cannot be taken back, so that the caller seals that first.

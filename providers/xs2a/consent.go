@@ -112,6 +112,12 @@ func (t *talk) postConsent(ctx context.Context, requestID string) error {
 	if err := t.leave(t.lasting); err != nil { // that of a synchronization which was cancelled meanwhile
 		return err
 	}
+	if next := t.lasting.Next; next != nil { // this one follows
+		if err := t.leave(*next); err != nil {
+			return err
+		}
+		t.lasting.Next = nil
+	}
 	t.lasting.forgetConsent()
 	t.lasting.ConsentID, t.lasting.ConsentStatus, t.lasting.Asked = string(a.ConsentID), string(a.ConsentStatus), asked
 	t.lasting.Renewal = t.conv.Renew

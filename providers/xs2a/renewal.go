@@ -11,6 +11,13 @@ func (t *talk) renews() bool {
 	return t.former == nil && t.conv.Interactive && t.conv.Renew != "" && t.lasting.Renewal != t.conv.Renew
 }
 
+// fulfil notes that the wish for a new consent has come true, where there is one.
+func (t *talk) fulfil() {
+	if t.conv.Renew != "" {
+		t.lasting.Renewal = t.conv.Renew
+	}
+}
+
 // setAside begins a dialog about the next consent. One that was to be it before is given up.
 func (t *talk) setAside() error {
 	if next := t.lasting.Next; next != nil {
@@ -44,9 +51,9 @@ func (t *talk) atRest() lasting {
 	}
 	former, next := *t.former, t.lasting
 	if t.oauthFlow() != integrated {
-		former.Token, next.Token = next.Token, nil
+		former.Token, next.Token = next.Token, next.Token.withoutRefresh()
 	}
-	if next.ConsentID != "" || next.Token != nil {
+	if next.ConsentID != "" || t.oauthFlow() == integrated && next.Token != nil {
 		former.Next = &next
 	}
 	return former
@@ -63,6 +70,7 @@ func (t *talk) succeed() error {
 		return nil
 	}
 	t.former, t.dirty = nil, true
+	t.fulfil()
 	return t.leave(*former)
 }
 
@@ -73,8 +81,14 @@ func (t *talk) settleNext(ctx context.Context) error {
 	t.turnTo(t.lasting)
 	t.dirty = true
 	var err error
-	useless := t.oauthFlow() == integrated && t.lasting.Token == nil && t.former.Token != nil // its token went to nobody
-	if !useless {
+	if own := t.lasting.Token; t.oauthFlow() == integrated && own != nil && own.Refresh != "" && own.expired(t.options.Now()) {
+		forFormer := t.dialog.RefreshToken
+		err = t.refreshToken(ctx)
+		t.dialog.RefreshToken = forFormer
+	}
+	// Nothing could be read under one whose token went to nobody.
+	useless := t.lasting.ConsentID == "" || t.oauthFlow() == integrated && t.lasting.Token == nil && t.former.Token != nil
+	if !useless && err == nil {
 		err = t.readConsent(ctx)
 	}
 	if !useless && err == nil && t.lasting.consented(t.today(), t.conv.Consent) {

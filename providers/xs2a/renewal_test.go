@@ -1,8 +1,12 @@
 package xs2a_test
 
 import (
+	"bytes"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -151,6 +155,77 @@ func TestARenewalGrantedLate(t *testing.T) {
 		g.unattended(t, next)
 		g.revoked(t, next)
 	}
+}
+
+// … also the one that wishes for a new consent again: it has come true.
+func TestAWishComesTrueLate(t *testing.T) {
+	t.Parallel()
+	g := newGround(t, xs2a.Options{}, nil)
+	conv := g.renewing(t, "demo", "redirect")
+	visit(t, conv, ask(t, g.provider, conv).Location)
+	conv.Dialog, conv.Resumed, conv.Renew = nil, true, "second"
+	asked, err := authorize(t, g.provider, conv)
+	require.NoError(t, err)
+	require.Empty(t, asked)
+	require.Len(t, conv.Left, 1)
+	require.Equal(t, 2, g.bank.Counters().Consents["redirect"])
+	g.unattended(t, conv)
+	g.revoked(t, conv)
+}
+
+// The second wish finds the question of the first unanswered, and asks anew.
+func TestASecondWish(t *testing.T) {
+	t.Parallel()
+	for path, login := range renewable {
+		g := newGround(t, xs2a.Options{}, nil)
+		conv := g.renewing(t, path, login)
+		ask(t, g.provider, conv)
+		conv.Dialog, conv.Resumed, conv.Renew = nil, true, "second"
+		asked, err := authorize(t, g.provider, conv)
+		require.NoError(t, err)
+		require.NotEmpty(t, asked, path)
+		require.Equal(t, 2, g.bank.Counters().Consents[login])
+		g.unattended(t, conv)
+		g.revoked(t, conv)
+	}
+}
+
+// One that needs a second person waits for him, whoever else comes.
+func TestASecondPersonIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	var waits atomic.Bool
+	g := newGround(t, xs2a.Options{}, func(bank http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answer := httptest.NewRecorder()
+			bank.ServeHTTP(answer, r)
+			body := answer.Body.Bytes()
+			if waits.Load() {
+				body = bytes.ReplaceAll(body, []byte(`"consentStatus":"valid"`), []byte(`"consentStatus":"partiallyAuthorised"`))
+				answer.Header().Del("Content-Length")
+			}
+			maps.Copy(w.Header(), answer.Header())
+			w.WriteHeader(answer.Code)
+			_, _ = w.Write(body)
+		})
+	})
+	conv := g.renewing(t, "demo", "demo")
+	id := providers.ConsentID(conv.Lasting)
+	waits.Store(true)
+	_, err := authorize(t, g.provider, conv)
+	require.Equal(t, providers.CodeConfirmAtBank, providers.AsError(err).Code)
+	next := g.unattended(t, conv)
+	require.Equal(t, id, providers.ConsentID(next.Lasting))
+	require.Empty(t, next.Left)
+	next.Renew, next.Interactive, next.Dialog, next.Resumed = "second", true, nil, true
+	_, err = authorize(t, g.provider, next)
+	require.Equal(t, providers.CodeConfirmAtBank, providers.AsError(err).Code, "nobody is asked again")
+	require.Equal(t, 2, g.bank.Counters().Consents["demo"])
+
+	waits.Store(false) // he has done it
+	next = g.unattended(t, next)
+	require.NotEqual(t, id, providers.ConsentID(next.Lasting))
+	require.Len(t, next.Left, 1)
+	g.revoked(t, next)
 }
 
 // A bank that cannot tell what became of it hinders nothing.

@@ -20,8 +20,8 @@ type lasting struct {
 	Renewal         string            `json:"renewal,omitempty"` // the Conversation.Renew that it was asked for with
 	Token           *token            `json:"token,omitempty"`
 	NoCardsOn       plain.Date        `json:"no_cards_on,omitempty"` // the day /card-accounts had nothing for us
-	// Next is a consent that is to follow this one when the customer has granted it; until then this one is in force. It has a
-	// Token only where tokens come with consents. See talk.former.
+	// Next is a consent that is to follow this one when the customer has granted it; until then this one is in force. Where
+	// tokens do not come with consents it has a copy of the access token, to be ended with. See talk.former.
 	Next *lasting `json:"next,omitempty"`
 }
 
@@ -116,6 +116,16 @@ func (t *token) expired(now time.Time) bool {
 	return !t.Expiry.IsZero() && now.After(t.Expiry.Add(-time.Minute))
 }
 
+// withoutRefresh is a copy that nobody refreshes.
+func (t *token) withoutRefresh() *token {
+	if t == nil {
+		return nil
+	}
+	copied := *t
+	copied.Refresh = ""
+	return &copied
+}
+
 func (p *position) empty() bool {
 	return len(p.Links) == 0 && p.Authorisation == "" && p.SCAStatus == ""
 }
@@ -183,12 +193,7 @@ func (t *talk) leave(leaves lasting) error {
 	}
 	leaves.Next = nil
 	if t.oauthFlow() != integrated {
-		leaves.Token = nil
-		if t.lasting.Token != nil {
-			copied := *t.lasting.Token
-			copied.Refresh = ""
-			leaves.Token = &copied
-		}
+		leaves.Token = t.lasting.Token.withoutRefresh()
 	}
 	left, err := json.Marshal(&leaves)
 	if err != nil {
