@@ -93,7 +93,10 @@ func NextConsent(lasting json.RawMessage) json.RawMessage {
 	var state struct {
 		Next json.RawMessage `json:"next"`
 	}
-	if json.Unmarshal(lasting, &state) != nil || ConsentID(state.Next) == "" {
+	if json.Unmarshal(lasting, &state) != nil {
+		return nil
+	}
+	if id := ConsentID(state.Next); id == "" || id == ConsentID(lasting) { // a bank that answered with the one it has
 		return nil
 	}
 	return state.Next
