@@ -288,8 +288,8 @@ func (b *BankSession) saveLasting(tx *gorm.DB) error {
 func (b *BankSession) oweLeft(tx *gorm.DB) error {
 	c := &b.Conversation
 	for _, left := range c.Left {
-		if providers.ConsentID(left) == providers.ConsentID(c.Lasting) {
-			continue // a bank that answered the wish for another one with the one it has
+		if id := providers.ConsentID(left); id == providers.ConsentID(c.Lasting) || id == providers.ConsentID(providers.NextConsent(c.Lasting)) {
+			continue // a bank that answered the wish for another one with one it has
 		}
 		var until *time.Time
 		if providers.ConsentID(left) == providers.ConsentID(b.lasting) {
@@ -312,7 +312,8 @@ func (b *BankSession) oweLeft(tx *gorm.DB) error {
 // owed its end. It changes nothing while the synchronization goes on.
 func (b *BankSession) KeepLate(ctx context.Context) error {
 	c := &b.Conversation
-	if len(c.Lasting) == 0 || bytes.Equal(b.lasting, c.Lasting) {
+	changed := !bytes.Equal(b.lasting, c.Lasting)
+	if len(c.Lasting) == 0 || !changed && len(c.Left) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -334,12 +335,9 @@ func (b *BankSession) KeepLate(ctx context.Context) error {
 		switch {
 		case goesOn:
 			return nil
+		case !changed:
+			return b.oweLeft(tx)
 		case unchanged && (c.Granted != nil || !c.Connection.Consents()):
-			if next := providers.NextConsent(c.Lasting); next != nil && providers.ConsentID(next) != providers.ConsentID(providers.NextConsent(b.lasting)) {
-				if c.Lasting, err = b.store.oweNext(tx, &b.Access, c.Lasting); err != nil {
-					return err
-				}
-			}
 			return b.saveLasting(tx)
 		}
 		var stored json.RawMessage
@@ -350,18 +348,17 @@ func (b *BankSession) KeepLate(ctx context.Context) error {
 		has := func(id string) bool {
 			return id == "" || id == providers.ConsentID(stored) || id == providers.ConsentID(providers.NextConsent(stored))
 		}
-		if !has(providers.ConsentID(c.Lasting)) {
+		next := providers.NextConsent(c.Lasting)
+		switch {
+		case !has(providers.ConsentID(c.Lasting)):
 			var until *time.Time
-			if c.Granted != nil && !c.Granted.ValidUntil.IsZero() && providers.NextConsent(c.Lasting) == nil {
+			if c.Granted != nil && !c.Granted.ValidUntil.IsZero() {
 				until = &c.Granted.ValidUntil
 			}
-			_, err := b.store.owe(tx, &b.Access, c.Lasting, until)
-			return err
+			_, err = b.store.oweBoth(tx, &b.Access, c.Lasting, until)
+		case !has(providers.ConsentID(next)):
+			_, err = b.store.owe(tx, &b.Access, next, nil)
 		}
-		if has(providers.ConsentID(providers.NextConsent(c.Lasting))) {
-			return nil
-		}
-		_, err = b.store.oweNext(tx, &b.Access, c.Lasting)
 		return err
 	})
 }

@@ -44,10 +44,7 @@ func (s *Store) LeaveBank(tx *gorm.DB, access uuid.UUID) (owed Revocation, err e
 	if err != nil {
 		return owed, err
 	}
-	if providers.NextConsent(lasting) != nil {
-		until = nil // when that ends is not known
-	}
-	if owed, err = s.owe(tx, &a, lasting, until); err != nil {
+	if owed, err = s.oweBoth(tx, &a, lasting, until); err != nil {
 		return owed, err
 	}
 	if err := EndConsent(tx, access, "REVOKED"); err != nil {
@@ -101,17 +98,18 @@ func consentEnd(tx *gorm.DB, access uuid.UUID) (until *time.Time, err error) {
 	return until, nil
 }
 
-// oweNext notes that the consent which was to follow the one in force, if there is one, has to be ended at the bank: nobody waits
-// for the customer to grant it. It answers the state without it, so that it does not come into force either.
-func (s *Store) oweNext(tx *gorm.DB, a *Access, lasting json.RawMessage) (rest json.RawMessage, err error) {
-	next := providers.NextConsent(lasting)
-	if next == nil {
-		return lasting, nil
+// oweBoth notes what owe does for a state with a consent that is to follow: for each by itself, so that neither waits for the
+// other's end. It answers what is owed for the one in force.
+func (s *Store) oweBoth(tx *gorm.DB, a *Access, lasting json.RawMessage, until *time.Time) (owed Revocation, err error) {
+	if next := providers.NextConsent(lasting); next != nil {
+		if _, err := s.owe(tx, a, next, nil); err != nil {
+			return owed, err
+		}
+		if lasting, err = providers.WithoutNextConsent(lasting); err != nil {
+			return owed, err
+		}
 	}
-	if _, err := s.owe(tx, a, next, nil); err != nil {
-		return nil, err
-	}
-	return providers.WithoutNextConsent(lasting)
+	return s.owe(tx, a, lasting, until)
 }
 
 // owe notes that what lasting holds has to be ended at the bank. until is the consent's own end; nil: unknown. The end of one

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -309,10 +308,6 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 			if err := settleSchedule(tx, &y, settled, accounts); err != nil {
 				return err
 			}
-		} else if settled.Code == providers.CodeCancelled {
-			if err := s.leaveNext(tx, y.AccessID); err != nil {
-				return err
-			}
 		}
 		if failure == nil {
 			err = Transition(tx, id, Completed, nil)
@@ -423,30 +418,6 @@ func renewalFailed(tx *gorm.DB, y *Synchronization, failure *SyncError, accounts
 		return false, fmt.Errorf("look for the consent that was to be renewed: %w", err)
 	}
 	return failed, nil
-}
-
-// leaveNext has the consent ended that a cancelled synchronization has begun beside the one in force.
-func (s *Store) leaveNext(tx *gorm.DB, access uuid.UUID) error {
-	var a Access
-	if err := tx.Select("id", "bank_id", "access_method_id", "bank_state").Take(&a, "id = ?", access).Error; err != nil {
-		return found(err, "the access")
-	}
-	var lasting json.RawMessage
-	if err := open(s.Vault, a.BankState, bankStatePlace(access), &lasting); err != nil {
-		return err
-	}
-	rest, err := s.oweNext(tx, &a, lasting)
-	if err != nil || bytes.Equal(rest, lasting) {
-		return err
-	}
-	sealed, err := seal(s.Vault, rest, bankStatePlace(access))
-	if err != nil {
-		return err
-	}
-	if err := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ?`, sealed, access).Error; err != nil {
-		return fmt.Errorf("store the access's state at the bank: %w", err)
-	}
-	return nil
 }
 
 // passing are the failures that may be over in an hour, without anybody doing anything.

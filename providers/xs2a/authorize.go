@@ -335,6 +335,11 @@ func moving() providers.Step { return providers.Step{Status: providers.Moving} }
 // sealed once more before anything is sent.
 func (t *talk) carryOut(ctx context.Context, answer providers.Answer) (sealFirst bool, err error) {
 	about := t.dialog.About
+	if about.Step == createConsent && t.former == nil && t.lasting.consented(t.today(), t.conv.Consent) {
+		// A synchronization that was cancelled has come to one meanwhile.
+		t.dialog.About, t.dirty = nil, true
+		return false, nil
+	}
 	repeated := about.Sent || t.resumed
 	t.dirty = true
 	if repeated {

@@ -109,8 +109,10 @@ func (t *talk) postConsent(ctx context.Context, requestID string) error {
 	if a.ConsentID == "" || len(a.ConsentID) > maxID {
 		return nonsense("create the consent", "the answer has no consent id")
 	}
-	if err := t.leave(t.lasting); err != nil { // that of a synchronization which was cancelled meanwhile
-		return err
+	if t.lasting.ConsentID != "" { // that of a synchronization which was cancelled meanwhile
+		if err := t.leaveConsent(); err != nil {
+			return err
+		}
 	}
 	if next := t.lasting.Next; next != nil { // this one follows
 		if err := t.leave(*next); err != nil {

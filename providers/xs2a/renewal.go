@@ -1,10 +1,14 @@
 package xs2a
 
-import "context"
+import (
+	"context"
+
+	"kontoflow/providers"
+)
 
 // A consent is renewed beside the one in force. At rest the new one is the other's lasting.Next; in a dialog about it the talk
 // has it as its consent, as if there had never been one, and the one in force waits as talk.former. Nothing that becomes of the
-// new one touches the former, until it is valid: then it takes its place.
+// new one touches the former, until it is valid: then it takes its place. Only a token that is the access's is one for both.
 
 // renews reports whether a new consent is to be asked for although there is a valid one.
 func (t *talk) renews() bool {
@@ -76,7 +80,7 @@ func (t *talk) succeed() error {
 
 // settleNext looks what became of a next consent that was not granted while its dialog went on. The customer may have granted
 // it afterwards, on the bank's pages; a second one may still have to. Otherwise it is given up. A bank that cannot tell is asked
-// the next time. None of it hinders what is done under the consent in force.
+// the next time: that hinders nothing that is done under the consent in force, as long as that is.
 func (t *talk) settleNext(ctx context.Context) error {
 	t.turnTo(t.lasting)
 	t.dirty = true
@@ -99,11 +103,22 @@ func (t *talk) settleNext(ctx context.Context) error {
 	r, refused := asRefusal(err)
 	switch {
 	case next == nil:
+	case err != nil && passing(err) && (t.renews() || !t.lasting.consented(t.today(), t.conv.Consent)):
+		return err
 	case refused && r.consentOver():
 		t.lasting.Next = nil
-	case useless, err == nil && next.ConsentStatus != "partiallyAuthorised", refused && tokenRefused(r) && t.oauthFlow() == integrated:
+	case useless, err == nil && next.ConsentStatus != "partiallyAuthorised" && next.ConsentStatus != "", refused && tokenRefused(r) && t.oauthFlow() == integrated:
 		t.lasting.Next = nil
 		return t.leave(*next)
 	}
 	return nil
+}
+
+// passing reports whether the bank may answer the next time.
+func passing(err error) bool {
+	switch providers.AsError(classified(err)).Kind {
+	case providers.Transient, providers.BankDown, providers.LimitExceeded:
+		return true
+	}
+	return false
 }

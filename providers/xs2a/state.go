@@ -17,7 +17,7 @@ type lasting struct {
 	ValidUntil      plain.Date        `json:"valid_until,omitempty"`    // inclusive
 	FrequencyPerDay int               `json:"frequency_per_day,omitempty"`
 	Asked           providers.Consent `json:"asked,omitzero"`    // what the consent was asked for
-	Renewal         string            `json:"renewal,omitempty"` // the Conversation.Renew that it was asked for with
+	Renewal         string            `json:"renewal,omitempty"` // the Conversation.Renew that it has fulfilled, or is to fulfil
 	Token           *token            `json:"token,omitempty"`
 	NoCardsOn       plain.Date        `json:"no_cards_on,omitempty"` // the day /card-accounts had nothing for us
 	// Next is a consent that is to follow this one when the customer has granted it; until then this one is in force. Where
