@@ -312,8 +312,8 @@ func (b *BankSession) oweLeft(tx *gorm.DB) error {
 // owed its end. It changes nothing while the synchronization goes on.
 func (b *BankSession) KeepLate(ctx context.Context) error {
 	c := &b.Conversation
-	changed := !bytes.Equal(b.lasting, c.Lasting)
-	if len(c.Lasting) == 0 || !changed && len(c.Left) == 0 {
+	onlyLeft := bytes.Equal(b.lasting, c.Lasting)
+	if len(c.Lasting) == 0 || onlyLeft && len(c.Left) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -331,13 +331,13 @@ func (b *BankSession) KeepLate(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("look whether the synchronization goes on: %w", err)
 		}
-		unchanged := !gone && bytes.Equal(sealed, b.Access.BankState)
+		asLoaded := !gone && bytes.Equal(sealed, b.Access.BankState)
 		switch {
 		case goesOn:
 			return nil
-		case !changed:
+		case onlyLeft:
 			return b.oweLeft(tx)
-		case unchanged && (c.Granted != nil || !c.Connection.Consents()):
+		case asLoaded && (c.Granted != nil || !c.Connection.Consents()):
 			return b.saveLasting(tx)
 		}
 		var stored json.RawMessage

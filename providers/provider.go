@@ -43,8 +43,8 @@ type Provider interface {
 	// before; the last page has an empty Next. Ready conversations only.
 	Transactions(ctx context.Context, conv *Conversation, account Account, window Window, cursor string) (Page, error)
 
-	// Revoke ends the consent at the bank, and one that was to follow it. A consent that the bank says is over, or not there, is revoked; after every other
-	// refusal it has to be taken for valid.
+	// Revoke ends the consent at the bank, and one that was to follow it. A consent that the bank says is over, or not there, is
+	// revoked; after every other refusal it has to be taken for valid.
 	Revoke(ctx context.Context, conv *Conversation) error
 }
 

@@ -312,10 +312,7 @@ func (t *talk) finish(ctx context.Context) (providers.Step, error) {
 		}
 	}
 	t.dialog, t.dirty = dialog{}, true
-	if t.lasting.ConsentStatus == "valid" {
-		return providers.Step{Status: providers.Ready}, t.succeed()
-	}
-	return providers.Step{Status: providers.Ready}, nil
+	return providers.Step{Status: providers.Ready}, t.succeed()
 }
 
 func needsSecondPerson() error {

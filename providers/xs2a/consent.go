@@ -207,7 +207,6 @@ func (t *talk) revokeOne(ctx context.Context) error {
 		case stale:
 		case err == nil, refused && r.consentOver():
 			t.lasting.forgetConsent()
-			t.dirty = true
 		default:
 			return err
 		}

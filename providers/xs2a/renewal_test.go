@@ -54,6 +54,14 @@ func (g *ground) revoked(t *testing.T, conv *providers.Conversation) {
 	require.Zero(t, g.bank.RevokeConsents(conv.Credentials[providers.CredentialLogin]))
 }
 
+// requireRenewed holds that a new consent is in force, which is read under without the customer, and that the former one was left.
+func (g *ground) requireRenewed(t *testing.T, conv *providers.Conversation) {
+	t.Helper()
+	require.Len(t, conv.Left, 1)
+	g.unattended(t, conv)
+	g.revoked(t, conv)
+}
+
 // A new consent is asked for once, beside the one in force. When it is valid the former one is left.
 func TestAConsentIsRenewed(t *testing.T) {
 	t.Parallel()
@@ -68,7 +76,6 @@ func TestAConsentIsRenewed(t *testing.T) {
 			asked, err := authorize(t, g.provider, conv)
 			require.NoError(t, err)
 			require.NotEmpty(t, asked)
-			require.Len(t, conv.Left, 1)
 			require.True(t, conv.Granted.ValidUntil.After(former.ValidUntil))
 			require.Equal(t, 2, g.bank.Counters().Consents[login])
 
@@ -78,14 +85,13 @@ func TestAConsentIsRenewed(t *testing.T) {
 			asked, err = authorize(t, g.provider, conv)
 			require.NoError(t, err)
 			require.Empty(t, asked, "once")
-			g.unattended(t, conv)
-			g.revoked(t, conv)
+			g.requireRenewed(t, conv)
 		})
 	}
 }
 
-// As long as the customer has not granted the new consent the former one is in force: while he is asked, when he has not
-// answered in time, and when he does not want.
+// As long as the customer has not granted the new consent the former one is in force: while he is asked, and when he has not
+// answered in time.
 func TestTheFormerConsentStays(t *testing.T) {
 	t.Parallel()
 	for path, login := range renewable {
@@ -94,13 +100,7 @@ func TestTheFormerConsentStays(t *testing.T) {
 			g := newGround(t, xs2a.Options{}, nil)
 			conv := g.renewing(t, path, login)
 			former, id := conv.Granted, providers.ConsentID(conv.Lasting)
-			for range 10 {
-				step, err := g.provider.Authorize(t.Context(), conv)
-				require.NoError(t, err)
-				if step.Status == providers.Challenged {
-					break
-				}
-			}
+			ask(t, g.provider, conv)
 			require.Empty(t, conv.Left)
 			require.Equal(t, former, conv.Granted)
 			midway := *conv
@@ -111,8 +111,7 @@ func TestTheFormerConsentStays(t *testing.T) {
 			require.Equal(t, 1, g.bank.Counters().Consents[login])
 			g.revoked(t, next)
 
-			// Whoever revokes in the middle revokes both.
-			g.revoked(t, &midway)
+			g.revoked(t, &midway) // in the middle of the dialog, too, and though both are over
 		})
 	}
 }
@@ -138,7 +137,7 @@ func TestADeclinedRenewal(t *testing.T) {
 // nobody nothing can be read under it.
 func TestARenewalGrantedLate(t *testing.T) {
 	t.Parallel()
-	for path, login := range map[string]string{"demo": "redirect", "oauth": "demo"} {
+	for path, login := range map[string]string{"demo": "redirect", "recurring": "redirect", "oauth": "demo"} {
 		g := newGround(t, xs2a.Options{}, nil)
 		conv := g.renewing(t, path, login)
 		id := providers.ConsentID(conv.Lasting)
@@ -146,7 +145,7 @@ func TestARenewalGrantedLate(t *testing.T) {
 		require.Equal(t, 2, g.bank.Counters().Consents[login])
 		next := g.unattended(t, conv)
 		require.Len(t, next.Left, 1)
-		if path == "demo" {
+		if path != "oauth" {
 			require.NotEqual(t, id, providers.ConsentID(next.Lasting))
 			require.Equal(t, id, providers.ConsentID(next.Left[0]))
 		} else {
@@ -167,10 +166,8 @@ func TestAWishComesTrueLate(t *testing.T) {
 	asked, err := authorize(t, g.provider, conv)
 	require.NoError(t, err)
 	require.Empty(t, asked)
-	require.Len(t, conv.Left, 1)
 	require.Equal(t, 2, g.bank.Counters().Consents["redirect"])
-	g.unattended(t, conv)
-	g.revoked(t, conv)
+	g.requireRenewed(t, conv)
 }
 
 // The second wish finds the question of the first unanswered, and asks anew.
@@ -304,9 +301,53 @@ func TestALostRenewal(t *testing.T) {
 	require.NoError(t, g.bank.Inject(sandbox.Fault{Endpoint: "consents.create", Times: 1, Action: sandbox.ActLose}))
 	_, err := authorize(t, g.provider, conv)
 	require.NoError(t, err)
-	require.Len(t, conv.Left, 1)
-	g.unattended(t, conv)
-	g.revoked(t, conv)
+	g.requireRenewed(t, conv)
+}
+
+// Some banks end the former consent themselves; to others it has to be said.
+func TestWhoEndsTheFormerConsent(t *testing.T) {
+	t.Parallel()
+	for path, ends := range map[string]bool{"recurring": true, "demo": false} {
+		g := newGround(t, xs2a.Options{}, nil)
+		conv := g.renewing(t, path, "demo")
+		former := *conv
+		_, err := authorize(t, g.provider, conv)
+		require.NoError(t, err)
+		_, err = g.provider.Accounts(t.Context(), &former)
+		if ends {
+			requireKind(t, err, providers.NeedsAuthorization)
+		} else {
+			require.NoError(t, err)
+		}
+		g.requireRenewed(t, conv)
+	}
+}
+
+// While a consent was announced, another synchronization, which was cancelled, came late to one. If that is in force nobody is
+// asked; if not it is given up for the new one.
+func TestAnAnnouncedConsentIsOvertaken(t *testing.T) {
+	t.Parallel()
+	for _, granted := range []bool{true, false} {
+		g := newGround(t, xs2a.Options{}, nil)
+		conv := g.conversation(t, "demo", "demo")
+		step, err := g.provider.Authorize(t.Context(), conv)
+		require.NoError(t, err)
+		require.Equal(t, providers.Moving, step.Status, "announced")
+		other := g.conversation(t, "demo", "demo")
+		ask(t, g.provider, other)
+		if granted {
+			_, err = authorize(t, g.provider, other)
+			require.NoError(t, err)
+		}
+		conv.Lasting, conv.Resumed = other.Lasting, true
+		asked, err := authorize(t, g.provider, conv)
+		require.NoError(t, err)
+		require.Equal(t, granted, len(asked) == 0)
+		require.Equal(t, 1, g.bank.Counters().Consents["demo"])
+		require.Equal(t, granted, len(conv.Left) == 0)
+		g.unattended(t, conv)
+		g.revoked(t, conv)
+	}
 }
 
 // A synchronization without the customer renews nothing.
