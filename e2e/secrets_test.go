@@ -156,9 +156,9 @@ func TestNoSecretsLeak(t *testing.T) {
 	require.Contains(t, measured.Body.String(), "kontoflow_notification_attempts")
 	require.Contains(t, s.logs.String(), "UNREACHABLE")
 
-	secret := s.canaries.and(nil)
-	private := s.canaries.and(s.persons(ctx)).with(s.counterparties(ctx)).with(heard.persons.and(nil))
-	require.Greater(t, len(secret), 100, "the tap heard nothing")
+	secret := s.canaries.and(nil).search()
+	private := s.canaries.and(s.persons(ctx)).with(s.counterparties(ctx)).with(heard.persons.and(nil)).search()
+	require.Greater(t, len(secret.is), 100, "the tap heard nothing")
 	require.Greater(t, len(histories), 20)
 	seen := map[string]string{"the logs": s.logs.String(), "the metrics": measured.Body.String(), "what Temporal shows": strings.Join(shown, "\n")}
 	for id, text := range histories {
@@ -193,6 +193,9 @@ func TestNoSecretsLeak(t *testing.T) {
 		require.Empty(t, planted.found("nothing"))
 		require.NotEmpty(t, words{"739104": "TAN"}.found(`{"value":"739104"}`))
 		require.Empty(t, words{"739104": "TAN"}.found(`2026-11-22T13:02:38.739104Z 1739104`))
+		require.NotEmpty(t, words{"7391": "PIN"}.found(`{"value":"7391"}`), "shorter than what a search looks up")
+		require.Empty(t, words{"7391": "PIN"}.found(`2026-11-22T13:02:38.7391Z 17391`))
+		require.NotEmpty(t, words{"7391": "PIN"}.found(`PIN 7391`))
 		require.NotEmpty(t, ibans("from DE89 3704 0044 0532 0130 00 to"))
 		require.Empty(t, ibans("from DE88 3704 0044 0532 0130 00 to"))
 
