@@ -279,10 +279,15 @@ type Page struct {
 	Balances []Balance // where the bank sends them with the entries
 	Next     string    // cursor of the next page; empty: this was the last one
 	// Covered is the window that the bank really answered for, known on the last page at the latest. A bank that
-	// shortens what was asked for says so here: rows outside Covered are not missing, they were not looked at.
+	// shortens what was asked for says so here: rows outside Covered are not missing, they were not looked at. The zero
+	// Window covers nothing: only an answer that says "none" means none.
 	Covered Window
 	// PendingCovered is true where the answer holds the complete set of pending entries.
 	PendingCovered bool
+	// Withheld says why Covered is zero, or PendingCovered false although pending entries were asked for.
+	Withheld Withheld
+	// Unreadable counts what had to be left out of Entries' and Balances' fields.
+	Unreadable Unreadable
 }
 
 // An Entry is one line of an account's statement as the bank sent it, cleaned of protocol but not of quirks.

@@ -4,13 +4,13 @@ package lenient
 
 import (
 	"html"
-	"regexp"
 	"strings"
+	"time"
+	_ "time/tzdata" // Berlin's rules, on machines without a database of zones
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/microcosm-cc/bluemonday"
-	"github.com/shopspring/decimal"
 
 	"kontoflow/plain"
 )
@@ -63,71 +63,128 @@ func Cut(s string, max int) string {
 	return s[:max]
 }
 
-// Date reads a day, also out of a date-time; zero where there is none.
+// Date reads a day, and is zero where there is none that can be read. See Day for what is understood.
 func Date(s string) plain.Date {
-	if len(s) > 10 && (s[10] == 'T' || s[10] == ' ') {
-		s = s[:10]
-	}
-	d, err := plain.Parse(s)
-	if err != nil || d < earliest || d > latest {
-		return 0
-	}
+	d, _ := Day(s)
 	return d
 }
+
+// Day reads a day as banks write it: 2026-01-31, 20260131, 31.01.2026, each also with a zone (2026-01-31+01:00) or as
+// the beginning of a date-time. The day is taken as written; no zone is ever applied. A day that the calendar does not
+// have is clamped: 30 February is the last of February, as in the months of 30 days with which German banks reckon
+// interest.
+//
+// ok is false where s says something that is not the day returned: it was clamped, or cannot be read and the day is
+// zero. Empty text and placeholders (0001-01-01, 9999-12-31) are no day, and ok.
+func Day(s string) (d plain.Date, ok bool) {
+	s = strings.TrimSpace(s)
+	if s == "" {
+		return 0, true
+	}
+	year, month, day, rest, ok := calendarDay(s)
+	if !ok || !isClockOrZone(rest) {
+		return 0, false
+	}
+	if month == 0 && day == 0 || year <= 1 || year >= 9999 {
+		return 0, true // a placeholder
+	}
+	if month < 1 || month > 12 || day < 1 || day > 31 {
+		return 0, false
+	}
+	last := plain.Day(year, time.Month(month)+1, 0)
+	d = last.AddDays(day - last.Time().Day())
+	if d > last {
+		d, ok = last, false
+	}
+	if d < earliest || d > latest {
+		return 0, true
+	}
+	return d, ok
+}
+
+// calendarDay takes a day off s. month and day are as written, whether or not the calendar has them.
+func calendarDay(s string) (year, month, day int, rest string, ok bool) {
+	form := ""
+	switch {
+	case hasForm(s, "dddd-dd-dd"):
+		form = "yyyy-mm-dd"
+	case hasForm(s, "dddd/dd/dd"):
+		form = "yyyy/mm/dd"
+	case hasForm(s, "dd.dd.dddd"):
+		form = "dd.mm.yyyy"
+	case hasForm(s, "dddddddd"):
+		form = "yyyymmdd"
+	default:
+		return 0, 0, 0, "", false
+	}
+	for i := range len(form) {
+		digit := int(s[i] - '0')
+		switch form[i] {
+		case 'y':
+			year = year*10 + digit
+		case 'm':
+			month = month*10 + digit
+		case 'd':
+			day = day*10 + digit
+		}
+	}
+	return year, month, day, s[len(form):], true
+}
+
+// hasForm reports whether s begins with form, in which d stands for a digit.
+func hasForm(s, form string) bool {
+	if len(s) < len(form) {
+		return false
+	}
+	for i := range len(form) {
+		isDigit := s[i] >= '0' && s[i] <= '9'
+		if form[i] == 'd' && !isDigit || form[i] != 'd' && s[i] != form[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// isClockOrZone reports whether what follows a day is nothing, a zone (Z, +01:00) or a clock (T12:00:00).
+func isClockOrZone(s string) bool {
+	if s == "" {
+		return true
+	}
+	switch s[0] {
+	case 'Z', 'z', '+', '-', 'T', 't', ' ':
+	default:
+		return false
+	}
+	return len(s) <= 40 && strings.Trim(s, "0123456789:.,+-TtZz ") == ""
+}
+
+// BerlinDay is Day, for messages whose bank is German: a date-time in UTC is the day that Berlin's clock shows then
+// (2026-01-31T23:30:00Z is 1 February).
+func BerlinDay(s string) (d plain.Date, ok bool) {
+	s = strings.TrimSpace(s)
+	if n := len(s); n > 11 && (s[n-1] == 'Z' || strings.HasSuffix(s, "+00:00")) {
+		if at, err := time.Parse(time.RFC3339, strings.Replace(s, " ", "T", 1)); err == nil {
+			if d := plain.On(at.In(berlin)); d >= earliest && d <= latest {
+				return d, true
+			}
+		}
+	}
+	return Day(s)
+}
+
+var berlin = func() *time.Location {
+	l, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		panic(err) // the zone's rules are built in: see the import of time/tzdata
+	}
+	return l
+}()
 
 // Days outside of these are placeholders ("0001-01-01", "9999-12-31") and no dates.
 var (
 	earliest = plain.Day(1970, 1, 2)
 	latest   = plain.Day(2200, 1, 1)
 )
-
-// Amount reads a decimal amount: at most 18 digits before and 8 behind the point. Some banks write a comma.
-func Amount(s string) (decimal.Decimal, bool) {
-	negative := false
-	if s != "" && (s[0] == '-' || s[0] == '+') {
-		negative = s[0] == '-'
-		s = s[1:]
-	}
-	var value int64
-	digits, scale, point := 0, 0, false
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		switch {
-		case c >= '0' && c <= '9':
-			if digits++; digits > 18 {
-				return longAmount(s, negative)
-			}
-			value = value*10 + int64(c-'0')
-			if point {
-				scale++
-			}
-		case (c == '.' || c == ',') && !point:
-			point = true
-		default:
-			return decimal.Decimal{}, false
-		}
-	}
-	if digits == 0 {
-		return decimal.Decimal{}, false
-	}
-	if negative {
-		value = -value
-	}
-	return decimal.New(value, -int32(scale)), true
-}
-
-var longDecimal = regexp.MustCompile(`^[0-9]{1,18}([.,][0-9]{1,12})?$`)
-
-func longAmount(s string, negative bool) (decimal.Decimal, bool) {
-	if !longDecimal.MatchString(s) {
-		return decimal.Decimal{}, false
-	}
-	d, err := decimal.NewFromString(strings.Replace(s, ",", ".", 1))
-	if negative {
-		d = d.Neg()
-	}
-	return d, err == nil
-}
 
 // Currency is a currency code of ISO 4217, by its form; "" where there is none.
 func Currency(s string) string {
