@@ -24,8 +24,9 @@ import (
 
 // Report is what a message says about an account.
 type Report struct {
-	Entries  []providers.Entry
-	Balances []providers.Balance
+	Entries    []providers.Entry
+	Balances   []providers.Balance
+	Unreadable providers.Unreadable // what had to be left out or clamped
 }
 
 // Bounds of a message.

@@ -18,8 +18,9 @@ import (
 
 // Report is what the statements say about an account.
 type Report struct {
-	Entries  []providers.Entry
-	Balances []providers.Balance
+	Entries    []providers.Entry
+	Balances   []providers.Balance
+	Unreadable providers.Unreadable // what had to be left out or clamped
 }
 
 // Bounds of a file.

@@ -7,10 +7,10 @@ import (
 )
 
 // ReadReport lets tests read a page of transactions without a bank around it.
-func ReadReport(body io.Reader, currency string) ([]providers.Entry, []providers.Balance, error) {
+func ReadReport(body io.Reader, currency string) (providers.Page, error) {
 	r, err := readReport(body, currency)
 	if err != nil {
-		return nil, nil, err
+		return providers.Page{}, err
 	}
-	return r.entries, r.balances, nil
+	return providers.Page{Entries: r.entries, Balances: r.balances, Withheld: r.withheld, Unreadable: r.unreadable}, nil
 }

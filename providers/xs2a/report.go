@@ -20,6 +20,9 @@ type report struct {
 	balances []providers.Balance
 	next     string
 	download string
+
+	withheld   providers.Withheld // the page is no list
+	unreadable providers.Unreadable
 }
 
 // maxEntries bounds a page beside its size in bytes.

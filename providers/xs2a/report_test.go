@@ -18,7 +18,7 @@ import (
 
 func TestTransactionsOfTheSpecification(t *testing.T) {
 	t.Parallel()
-	entries, balances, err := xs2a.ReadReport(strings.NewReader(`{
+	page, err := xs2a.ReadReport(strings.NewReader(`{
 		"account": {"iban": "DE40100100103307118608", "currency": "EUR"},
 		"transactions": {
 			"booked": [{
@@ -52,8 +52,8 @@ func TestTransactionsOfTheSpecification(t *testing.T) {
 			Counterparty: providers.Party{Name: "Paul Simpson", AccountNumber: "5390 0754 7034"},
 			Remittance:   []string{"Example 3 cut in the mi", "ddle"},
 		},
-	}, entries)
-	require.Equal(t, []providers.Balance{{Type: "closingBooked", Amount: decimal.RequireFromString("500.00"), Currency: "EUR", Date: plain.Day(2017, 10, 25)}}, balances)
+	}, page.Entries)
+	require.Equal(t, []providers.Balance{{Type: "closingBooked", Amount: decimal.RequireFromString("500.00"), Currency: "EUR", Date: plain.Day(2017, 10, 25)}}, page.Balances)
 }
 
 // What banks send in place of what the specification says.
@@ -123,9 +123,9 @@ func TestTransactionsAsBanksSendThem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			entries, _, err := xs2a.ReadReport(strings.NewReader(c.body), "CHF")
+			page, err := xs2a.ReadReport(strings.NewReader(c.body), "CHF")
 			require.NoError(t, err)
-			c.want(t, entries)
+			c.want(t, page.Entries)
 		})
 	}
 }
@@ -134,7 +134,7 @@ func TestWhatIsNoReport(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{"", "null", "[]", `"x"`, `{"transactions":{"booked":[`, `{"transactions":{"booked":[{}}`, `<html>`,
 		`{"x":` + strings.Repeat("[", 100_000) + `}`} {
-		_, _, err := xs2a.ReadReport(strings.NewReader(body), "EUR")
+		_, err := xs2a.ReadReport(strings.NewReader(body), "EUR")
 		require.Error(t, err, "%.40s", body)
 	}
 }
@@ -144,18 +144,18 @@ func FuzzReport(f *testing.F) {
 	f.Add([]byte(`{"cardTransactions":{"booked":[{"transactionAmount":"1"}]},"debitAccounting":true}`))
 	f.Add([]byte(`{"transactions":{"_links":{"download":"/file"}}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		entries, balances, err := xs2a.ReadReport(bytes.NewReader(body), "EUR")
+		page, err := xs2a.ReadReport(bytes.NewReader(body), "EUR")
 		if err != nil {
 			return
 		}
-		for _, e := range entries {
+		for _, e := range page.Entries {
 			text := fmt.Sprintf("%+v", e)
 			require.True(t, utf8.ValidString(text))
 			require.NotContains(t, text, "\x00")
 			require.LessOrEqual(t, len(e.TransactionID), 512)
 			require.LessOrEqual(t, len(e.Amount.String()), 32)
 		}
-		_, err = json.Marshal(balances)
+		_, err = json.Marshal(page.Balances)
 		require.NoError(t, err)
 	})
 }
@@ -178,9 +178,9 @@ func BenchmarkReport(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		entries, _, err := xs2a.ReadReport(bytes.NewReader(body), "EUR")
-		if err != nil || len(entries) != 2_000 {
-			b.Fatal(len(entries), err)
+		got, err := xs2a.ReadReport(bytes.NewReader(body), "EUR")
+		if err != nil || len(got.Entries) != 2_000 {
+			b.Fatal(len(got.Entries), err)
 		}
 	}
 }
