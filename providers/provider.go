@@ -68,7 +68,18 @@ type Conversation struct {
 	Consent     Consent // what is asked for
 	// Renew names a wish for a new consent although one is in force, which stays so until the customer has granted the new
 	// one. Each name is fulfilled once; "": no wish. Only where Interactive, and where the protocol knows consents.
-	Renew    string
+	Renew string
+	// ChooseMethod names a wish to choose the method of strong customer authentication, and its medium, anew although one
+	// is stored. Each name is fulfilled once; "": no wish. Only where Interactive. The bank is asked again which methods
+	// there are; where there is only one, the customer is not asked. What is stored stays until an authentication with
+	// the new choice has succeeded.
+	ChooseMethod string
+	// Restart names a wish to give up the open question, and the order or the authorisation that it belongs to, and to
+	// begin another one in its place: with the same method and medium, or after a new choice where ChooseMethod names a
+	// wish as well. Each name is fulfilled once; "": no wish. Only for Authorize, and only where Interactive. It does
+	// nothing where no question is open. The caller bounds how often it is wished for: what an adapter counts to bound
+	// what it does by itself (logins with the PIN, authorisations begun afresh) begins anew.
+	Restart  string
 	Redirect Redirect
 
 	Lasting json.RawMessage // lives with the access: consent id, tokens, FinTS customer-system id and BPD; see ConsentID
@@ -81,6 +92,10 @@ type Conversation struct {
 	// Granted is what the bank gave, kept up by the adapter: nil until there is a valid consent. It belongs to the consent of
 	// ConsentID.
 	Granted *Grant
+
+	// Methods are the customer's methods of strong customer authentication as far as Lasting knows them, kept up by the
+	// adapter. The one that is used without asking has Default. nil: none is known.
+	Methods []AuthMethod
 
 	// Left are earlier states like Lasting whose consent the adapter has given up although the bank may still hold it
 	// valid. The caller takes them away when it stores Lasting, and has them revoked.
@@ -127,6 +142,17 @@ func ConsentID(lasting json.RawMessage) string {
 		return "" // there is no state yet
 	}
 	return state.ConsentID
+}
+
+// NeedsUserEachTime reports whether a state like Conversation.Lasting says that the bank wants strong customer
+// authentication at every login, so that nothing can be read without the customer. Adapters keep it as the member
+// each_login: true after two logins in a row at which the bank wanted it although the last one was recent, and false again
+// after a login without.
+func NeedsUserEachTime(lasting json.RawMessage) bool {
+	var state struct {
+		EachLogin bool `json:"each_login"`
+	}
+	return json.Unmarshal(lasting, &state) == nil && state.EachLogin
 }
 
 // PSU is the payment service user's presence. Without IPAddress the bank counts a read as unattended.
@@ -218,6 +244,7 @@ type AuthMethod struct {
 	Type           string            `json:"type"`
 	MediumName     string            `json:"medium_name,omitempty"`
 	AdditionalInfo map[string]string `json:"additional_info,omitempty"`
+	Default        bool              `json:"default,omitempty"` // only in Conversation.Methods
 }
 
 // An Answer is the customer's answer to the open challenge; what is set depends on its type.
