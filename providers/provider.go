@@ -267,7 +267,16 @@ type Account struct {
 	Type       AccountType `json:"type"`
 	Card       bool        `json:"card,omitempty"` // read through the protocol's card calls
 	Balances   []Balance   `json:"balances,omitempty"`
+	// Unread says why the account's transactions are never asked for, as one of the fixed codes below; empty: they
+	// are. Such an account is listed and shown, with its balance where there is one, and fails no synchronization.
+	Unread string `json:"unread,omitempty"`
 }
+
+// Reasons of Account.Unread. Adapters add their own; each is a fixed word, never something that a bank has sent.
+const (
+	// UnreadNotOffered: the bank offers transactions of other accounts of the same access, and not of this one.
+	UnreadNotOffered = "NO_TRANSACTIONS_OFFERED"
+)
 
 // AccountType is the family's name of an account's kind.
 type AccountType string
