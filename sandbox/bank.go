@@ -90,7 +90,7 @@ func New(options Options) *Bank {
 	return b
 }
 
-// Handler serves every bank below its path (/demo/v1/…), FinTS at /fints, the control API below /control/, and a page
+// Handler serves every bank below its path (/demo/v1/…), FinTS at /fints and below it, the control API below /control/, and a page
 // that lists the banks at /.
 func (b *Bank) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -98,7 +98,10 @@ func (b *Bank) Handler() http.Handler {
 		mux.Handle(f.prefix+"/", http.StripPrefix(f.prefix, f.handler()))
 		mux.HandleFunc("GET /.well-known/oauth-authorization-server"+f.prefix, f.metadata)
 	}
-	mux.HandleFunc("POST /fints", b.serveFinTS)
+	for i := range fintsShapes {
+		shape := &fintsShapes[i]
+		mux.HandleFunc("POST /"+shape.Path, func(w http.ResponseWriter, r *http.Request) { b.serveFinTS(w, r, shape) })
+	}
 	mux.Handle("/control/", b.controlHandler())
 	mux.HandleFunc("GET /pb/aspsp-certificates/tpp-pb-password_cert.pem", b.serveCertificate)
 	mux.HandleFunc("GET /catalog.json", b.serveCatalog)

@@ -54,7 +54,8 @@ type catalogField struct {
 	IsSecret   bool   `json:"is_secret"`
 }
 
-// BankID and AccessMethodID are the catalog ids of the bank with the given path ("demo", …).
+// BankID and AccessMethodID are the catalog ids of the bank with the given path ("demo", "fints/onestep", …). The demo
+// bank's way in over FinTS is AccessMethodID("fints").
 func BankID(path string) uuid.UUID         { return uuid.NewSHA1(names, []byte("bank/"+path)) }
 func AccessMethodID(path string) uuid.UUID { return uuid.NewSHA1(names, []byte("access-method/"+path)) }
 
@@ -76,7 +77,17 @@ func (b *Bank) Catalog(baseURL string) []byte {
 		})
 		if d.Path == "demo" {
 			last := &banks[len(banks)-1]
-			last.AccessMethods = append(last.AccessMethods, finTSMethod(baseURL))
+			last.AccessMethods = append(last.AccessMethods, finTSMethod(&fintsShapes[0], baseURL))
+		}
+	}
+	for i := range fintsShapes {
+		if s := &fintsShapes[i]; s.Path != fintsBank { // the plain one is the demo bank's other way in
+			banks = append(banks, catalogBank{
+				ID: BankID(s.Path), Name: s.Name, Kind: "BANK", Country: "DE", BankCode: s.BankCode, BIC: s.BIC, Supported: true,
+				Icon:          map[string]any{"url": baseURL + "/icon.png", "resolutions": map[string]string{"48x48": baseURL + "/icon.png"}},
+				Language:      map[string]any{"available": []string{"de", "en"}},
+				AccessMethods: []catalogMethod{finTSMethod(s, baseURL)},
+			})
 		}
 	}
 	raw, err := json.MarshalIndent(map[string]any{"banks": banks}, "", "  ")
@@ -91,22 +102,21 @@ func (b *Bank) serveCatalog(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Catalog((&face{bank: b}).base(r)))
 }
 
-// finTSMethod is the demo bank's other way in: the same customers and accounts, over FinTS 3.0 PIN/TAN. Its id is
-// AccessMethodID("fints").
-func finTSMethod(baseURL string) catalogMethod {
+// finTSMethod is the way into a FinTS bank, with FinTS 3.0 PIN/TAN: to the same customers and accounts.
+func finTSMethod(s *fintsShape, baseURL string) catalogMethod {
 	return catalogMethod{
-		ID: AccessMethodID(fintsBank), Type: "FINTS", InPSD2Scope: true,
+		ID: AccessMethodID(s.Path), Type: "FINTS", InPSD2Scope: true,
 		SupportedAccountTypes: []string{"Giro account", "Savings account", "Daily savings account", "Credit card"},
 		Flows:                 []string{"EMBEDDED_1FA", "EMBEDDED_2FA", "DECOUPLED"},
 		Advice: label{
-			DE: "Dieselbe Bank zum Ausprobieren, über FinTS mit PIN und TAN.",
-			EN: "The same bank to try things with, over FinTS with PIN and TAN.",
+			DE: "Eine Bank zum Ausprobieren, über FinTS mit PIN und TAN.",
+			EN: "A bank to try things with, over FinTS with PIN and TAN (" + s.Shows + ").",
 		},
 		Credentials: []catalogField{
 			{Key: providers.CredentialLogin, Label: label{"Anmeldename", "Login"}, MinLength: 1, MaxLength: 64},
 			{Key: providers.CredentialPIN, Label: label{"PIN", "PIN"}, MinLength: 1, MaxLength: 64, IsSecret: true},
 		},
-		Connection: providers.Connection{Protocol: "FINTS", URL: baseURL + "/fints", BankCode: bankCode},
+		Connection: providers.Connection{Protocol: "FINTS", URL: baseURL + "/" + s.Path, BankCode: s.BankCode},
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"kontoflow/providers/fints/syntax"
 )
 
-// fintsBank names the bank's FinTS face to faults and counters, as XS2A's faces are named by their paths.
+// fintsBank is the path of the plain FinTS bank, and its name in faults and counters. The others lie below it.
 const fintsBank = "fints"
 
 const (
@@ -39,19 +39,21 @@ type fintsTrust struct {
 
 // fintsDialog is an open dialog ("Formals", chapter C).
 type fintsDialog struct {
-	id       string
-	customer *customer // nil: anonymous
-	function string    // security function: 999, or that of method
-	method   *method   // nil: one-step
-	system   string    // customer-system id
-	began    string    // the one that the dialog began with: 0 where it was synchronized in it
-	next     int       // number that the customer's next message has to have
-	owed     bool      // the login is to give a customer-system id
-	media    bool      // opened to read the TAN media, and for nothing else
-	open     bool      // strong authentication was done, or is not needed
-	waiting  *fintsOrder
-	spent    []string // references of orders whose TAN was used
-	last     time.Time
+	id         string
+	shape      *fintsShape // bank that it is open at
+	customer   *customer   // nil: anonymous
+	function   string      // security function: 999, or that of method
+	method     *method     // nil: one-step
+	parameters fintsMethod // of method
+	system     string      // customer-system id
+	began      string      // the one that the dialog began with: 0 where it was synchronized in it
+	next       int         // number that the customer's next message has to have
+	owed       bool        // the login is to give a customer-system id
+	media      bool        // opened to read the TAN media, and for nothing else
+	open       bool        // strong authentication was done, or is not needed
+	waiting    *fintsOrder
+	spent      []string // references of orders whose TAN was used
+	last       time.Time
 }
 
 // fintsOrder is an order that waits for strong authentication.
@@ -76,6 +78,7 @@ const (
 // fintsCall is a customer's message on its way through the bank.
 type fintsCall struct {
 	bank     *Bank
+	shape    *fintsShape
 	request  *http.Request
 	in       *syntax.Message
 	now      time.Time
@@ -95,14 +98,14 @@ type fintsFeedback struct {
 	parameters []string
 }
 
-// serveFinTS answers POST /fints: a message of FinTS 3.0 with PIN/TAN, as base64.
-func (b *Bank) serveFinTS(w http.ResponseWriter, r *http.Request) {
+// serveFinTS answers a POST to a FinTS bank: a message of FinTS 3.0 with PIN/TAN, as base64.
+func (b *Bank) serveFinTS(w http.ResponseWriter, r *http.Request, shape *fintsShape) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		http.Error(w, "the message is too large", http.StatusRequestEntityTooLarge)
 		return
 	}
-	c := &fintsCall{bank: b, request: r}
+	c := &fintsCall{bank: b, shape: shape, request: r}
 	wire := make([]byte, base64.StdEncoding.DecodedLen(len(body)))
 	n, err := base64.StdEncoding.Decode(wire, bytes.Join(bytes.Fields(body), nil))
 	if err == nil {
@@ -117,7 +120,9 @@ func (b *Bank) serveFinTS(w http.ResponseWriter, r *http.Request) {
 
 	b.mu.Lock()
 	c.now, c.today = b.now(), b.today()
-	c.dialog = b.fints.dialogs[c.in.DialogID]
+	if d := b.fints.dialogs[c.in.DialogID]; d != nil && d.shape == shape {
+		c.dialog = d
+	}
 	login := ""
 	switch {
 	case c.dialog != nil && c.dialog.customer != nil:
@@ -128,8 +133,8 @@ func (b *Bank) serveFinTS(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	endpoint := c.endpoint()
-	b.count(fintsBank, login, endpoint)
-	fault, struck := b.strike(fintsBank, login, endpoint)
+	b.count(shape.Path, login, endpoint)
+	fault, struck := b.strike(shape.Path, login, endpoint)
 	b.mu.Unlock()
 
 	usual := func(w http.ResponseWriter) {
@@ -214,7 +219,7 @@ func (c *fintsCall) process() {
 func (c *fintsCall) sameCustomer() bool {
 	d, s := c.dialog, c.in.Security
 	switch {
-	case s == nil || !s.Signed || s.UserID != d.customer.login || s.BankCode != bankCode:
+	case s == nil || !s.Signed || s.UserID != d.customer.login || s.BankCode != c.shape.BankCode:
 		c.abort("9340", "Die Signatur passt nicht zum Dialog")
 	case s.Function != d.function || s.SystemID != d.system && s.SystemID != d.began:
 		c.abort("9340", "Sicherheitsfunktion oder Kundensystem-ID haben gewechselt")
@@ -268,7 +273,7 @@ func (c *fintsCall) write(w http.ResponseWriter) {
 	m.Segments = append(c.returnCodes(), c.out...)
 	wire, err := m.Wire()
 	if err != nil {
-		c.bank.options.Logger.Error("sandbox", "endpoint", fintsBank, "error", err)
+		c.bank.options.Logger.Error("sandbox", "endpoint", c.shape.Path, "error", err)
 		http.Error(w, "internal error", http.StatusInternalServerError)
 		return
 	}

@@ -22,22 +22,26 @@ func (c *fintsCall) initialize() {
 	case identify.Version != 2 || prepare.Version != 2 && prepare.Version != 3 || !ok || prepare.Get(3, 0) == "" || prepare.Get(4, 0) == "":
 		c.abort("9110", "HKIDN oder HKVVB sind nicht richtig aufgebaut")
 		return
-	case identify.Get(0, 0) != "280" || identify.Get(0, 1) != bankCode:
+	case identify.Get(0, 0) != "280" || identify.Get(0, 1) != c.shape.BankCode:
 		c.abort("9210", "Die Bankleitzahl ist nicht bekannt")
 		return
 	}
 	anonymous := identify.Get(1, 0) == fintsNobody
-	if anonymous != (c.in.Security == nil || !c.in.Security.Signed) {
+	switch {
+	case anonymous != (c.in.Security == nil || !c.in.Security.Signed):
 		c.abort("9110", "Nur ein anonymer Dialog ist nicht signiert")
 		return
+	case anonymous && c.shape.anonymous == anonymousRefused:
+		c.abort("9400", "Der anonyme Dialog wird nicht unterstützt")
+		return
 	}
-	d := &fintsDialog{id: secret()[:30], function: fintsOneStep, system: fintsNoSystem, began: fintsNoSystem, next: 2, last: c.now}
+	d := &fintsDialog{id: secret()[:30], shape: c.shape, function: fintsOneStep, system: fintsNoSystem, began: fintsNoSystem, next: 2, last: c.now}
 	if !anonymous && !c.logIn(d, identify) {
 		return
 	}
 	c.dialog = d
 	b.keepDialog(d, c.now)
-	if known != bpdVersion {
+	if known != c.bpdVersion() && !(anonymous && c.shape.anonymous == anonymousEmpty) {
 		if known != 0 {
 			c.say(prepare.Number, "3050", "BPD nicht mehr aktuell, aktuelle Version enthalten")
 		}
@@ -51,17 +55,16 @@ func (c *fintsCall) initialize() {
 		return
 	}
 	c.say(prepare.Number, "0901", "PIN gültig")
-	methods := []string{}
-	for _, m := range d.customer.fintsMethods() {
-		methods = append(methods, m.function)
-	}
-	c.say(prepare.Number, "3920", "Zugelassene Zwei-Schritt-Verfahren für den Benutzer", methods...)
+	c.say(prepare.Number, "3920", "Zugelassene Ein- und Zwei-Schritt-Verfahren für den Benutzer", c.functionsOf(d.customer)...)
 	if d.customer.persona.door == changePIN {
 		c.say(identify.Number, "3916", "PIN muss wegen erstmaliger Anmeldung zwangsweise geändert werden")
 	}
 	if d.method == nil {
 		c.say(prepare.Number, "0020", "Dialoginitialisierung erfolgreich")
 		d.open = true // for what a one-step dialog may do
+		if c.shape.oneStep {
+			c.userParameters(prepare.Number)
+		}
 	}
 	c.orders(c.in.Segments[2:])
 	if d.method != nil && !d.open && !d.media && d.waiting == nil && !c.over {
@@ -91,7 +94,7 @@ func (c *fintsCall) logIn(d *fintsDialog, identify *syntax.Segment) bool {
 	}
 	customer := b.customer(s.UserID)
 	switch {
-	case s.BankCode != bankCode:
+	case s.BankCode != c.shape.BankCode:
 		return deny("9210", "Die Bankleitzahl ist nicht bekannt")
 	case customer == nil:
 		return deny("9942", "Anmeldename oder PIN ungültig")
@@ -118,17 +121,16 @@ func (c *fintsCall) logIn(d *fintsDialog, identify *syntax.Segment) bool {
 	if s.Function == fintsOneStep {
 		return true
 	}
-	for _, m := range customer.fintsMethods() {
+	for _, m := range c.methodsOf(customer) {
 		if m.function == s.Function {
-			d.method = m.of
+			d.method, d.parameters = m.of, m
 			return true
 		}
 	}
-	methods := []string{}
-	for _, m := range customer.fintsMethods() {
-		methods = append(methods, m.function)
+	if c.shape.renewed { // it does not say that the method is gone, nor what there is instead
+		return deny("9010", "Die Dialoginitialisierung kann nicht verarbeitet werden")
 	}
-	c.say(identify.Number, "3920", "Zugelassene Zwei-Schritt-Verfahren für den Benutzer", methods...)
+	c.say(identify.Number, "3920", "Zugelassene Ein- und Zwei-Schritt-Verfahren für den Benutzer", c.functionsOf(customer)...)
 	return deny("9380", "Gewähltes Zwei-Schritt-Verfahren nicht zulässig")
 }
 
@@ -140,7 +142,7 @@ func (c *fintsCall) demandsLogin() bool {
 		return false
 	}
 	trust := c.trust()
-	return trust == nil || c.now.Sub(trust.since) > fintsSCALife
+	return c.shape.eachLogin || trust == nil || c.now.Sub(trust.since) > fintsSCALife
 }
 
 // demandsStatements reports whether an order for statements needs strong authentication of its own. Needs Bank.mu.
@@ -171,7 +173,7 @@ func (c *fintsCall) twoStep(s, order *syntax.Segment) (goOn bool) {
 	d := c.dialog
 	n := s.Number
 	switch {
-	case s.Version != 6 && s.Version != 7:
+	case !slices.Contains(c.tanVersions(), s.Version):
 		c.say(n, "9110", "Segmentversion wird nicht unterstützt")
 		return false
 	case d.method == nil && s.Get(0, 0) == "4": // the one-step procedure has no second step
@@ -213,7 +215,12 @@ func (c *fintsCall) announceTAN(s, order *syntax.Segment) (goOn bool) {
 		c.say(s.Number, "9210", "Ein anderer Auftrag wartet auf seine TAN")
 		return false
 	}
-	if len(d.method.devices) > 0 && !slices.ContainsFunc(d.method.devices, func(one device) bool { return latin(one.name) == s.Get(10, 0) }) {
+	switch medium := s.Get(10, 0); {
+	case c.shape.noMedium && medium != "":
+		c.say(s.Number, "9210", "Die Bezeichnung des TAN-Mediums ist nicht bekannt")
+		return false
+	case c.shape.noMedium || len(d.method.devices) == 0:
+	case !slices.ContainsFunc(d.method.devices, func(one device) bool { return latin(one.name) == medium }):
 		c.say(s.Number, "9210", "Die Bezeichnung des TAN-Mediums ist nicht bekannt")
 		return false
 	}
@@ -245,6 +252,10 @@ func (c *fintsCall) answerTAN(s *syntax.Segment, process, reference, challenge s
 	elements := []syntax.Element{syntax.Text(process), syntax.Empty(), syntax.Text(reference), syntax.Text(challenge)}
 	if graphic != nil {
 		elements = append(elements, syntax.Binary(graphic))
+	}
+	if c.shape.fewPolls && process == "4" && reference != "noref" {
+		until := c.now.Add(c.tanLife()).In(germany)
+		elements = append(elements, syntax.Empty(), syntax.Text(until.Format("20060102"), until.Format("150405")))
 	}
 	c.reply(s.Number, syntax.New("HITAN", s.Version, elements...))
 }
@@ -283,7 +294,7 @@ func (c *fintsCall) takeTAN(s *syntax.Segment) {
 	}
 	d.waiting = nil
 	switch {
-	case c.now.Sub(w.since) > fintsTANLife:
+	case c.now.Sub(w.since) > c.tanLife():
 		c.fail(s.Number, w, "9951", "Zeitüberschreitung im Zwei-Schritt-Verfahren - TAN ungültig")
 		return
 	case c.in.Security.TAN != b.options.TAN:
@@ -308,9 +319,9 @@ func (c *fintsCall) takeStatus(s *syntax.Segment) {
 		return
 	}
 	b.counters.Polls[d.customer.login]++
-	wait := fintsNextPoll * time.Second
+	wait := time.Duration(d.parameters.nextPoll) * time.Second
 	if w.polls == 0 {
-		wait = fintsFirstPoll * time.Second
+		wait = time.Duration(d.parameters.firstPoll) * time.Second
 	}
 	early := c.now.Sub(w.polled) < wait-50*time.Millisecond // the customer's clock and ours
 	w.polls++
@@ -326,7 +337,7 @@ func (c *fintsCall) takeStatus(s *syntax.Segment) {
 	case w.decision == declined:
 		d.waiting = nil
 		c.fail(s.Number, w, "9210", "Auftrag abgelehnt - die Freigabe wurde vom Kunden abgelehnt")
-	case c.now.Sub(w.since) > fintsTANLife || w.polls > fintsMaxPolls:
+	case c.now.Sub(w.since) > c.tanLife() || w.polls > d.parameters.polls:
 		d.waiting = nil
 		c.fail(s.Number, w, "9951", "Zeitüberschreitung bei der Freigabe")
 	case w.decision == undecided:

@@ -59,7 +59,7 @@ func (c *fintsCall) ready(s *syntax.Segment) bool {
 	case d.customer == nil:
 		c.say(s.Number, "9210", "Im anonymen Dialog nicht möglich")
 		return false
-	case d.method == nil:
+	case d.method == nil && !c.shape.oneStep:
 		c.say(s.Number, "9955", "Ein-Schritt-TAN-Verfahren nicht zugelassen")
 		return false
 	case d.media || !d.open:
@@ -128,7 +128,7 @@ func (c *fintsCall) giveSystemID(reference int) {
 // media lists the customer's TAN media (HKTAB; "Sicherheitsverfahren PIN/TAN", section C.3.1.1).
 func (c *fintsCall) media(s *syntax.Segment) {
 	answer := syntax.New("HITAB", s.Version, syntax.Text("1"))
-	for _, m := range c.dialog.customer.fintsMethods() {
+	for _, m := range c.methodsOf(c.dialog.customer) {
 		for n, one := range m.of.devices {
 			// Class, status, in version 5 the security function, then card number and sequence, …
 			group := []string{"M", "1", "", "", "", "", "", "", "", "", "", "", "", latin(one.name), "", ""}
@@ -138,6 +138,9 @@ func (c *fintsCall) media(s *syntax.Segment) {
 				group[14] = "***" + one.name[strings.LastIndexByte(one.name, '*')+1:]
 			}
 			// The account (ktv) of a generator takes four places: number, sub-account, country, bank.
+			if c.shape.noMedium {
+				group[1] = "2" // available, and not active
+			}
 			if s.Version < 5 {
 				group = slices.Delete(group, 2, 3)
 			}

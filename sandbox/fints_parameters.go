@@ -7,7 +7,7 @@ import (
 	"kontoflow/providers/fints/syntax"
 )
 
-// bpdVersion is the version of the bank parameters.
+// bpdVersion is the version of the bank parameters, but for a bank that changes them.
 const bpdVersion = 12
 
 // Statements are kept for so many days, as far as the parameters say; an account may show less.
@@ -24,8 +24,11 @@ type fintsMethod struct {
 	version    string // of the kind
 	name       string
 	structured bool
-	media      int // active ones; more than one: its name has to be sent
+	media      int  // active ones; more than one: its name has to be sent
+	named      bool // its name has to be sent, however many there are
 	of         *method
+
+	polls, firstPoll, nextPoll int // of a decoupled one: how often its status may be asked for, and how soon, in seconds
 }
 
 var fintsMethods = []fintsMethod{
@@ -34,16 +37,9 @@ var fintsMethods = []fintsMethod{
 	{function: "920", id: "mTAN", kind: "mobileTAN", name: "mTAN", media: 1, of: &smsTAN},
 	{function: "921", id: "mTAN", kind: "mobileTAN", name: "mTAN (Geräte)", media: 9, of: &smsTANDevices},
 	{function: "930", id: "MS1.0.0", name: "photoTAN", media: 1, of: &photoTAN},
-	{function: "940", id: "App", kind: "Decoupled", name: "App-Freigabe", media: 1, of: &pushTAN},
+	{function: "940", id: "App", kind: "Decoupled", name: "App-Freigabe", media: 1, of: &pushTAN, polls: 120, firstPoll: 1, nextPoll: 1},
 	{function: "950", id: "webTAN", name: "TAN mit Auftragsdaten", structured: true, media: 1, of: &markupTAN},
 }
-
-// Pace of status calls of a decoupled authentication.
-const (
-	fintsMaxPolls  = 120
-	fintsFirstPoll = 1 // seconds
-	fintsNextPoll  = 1
-)
 
 // parameters is the method's group in HITANS of the given version; nil where that version cannot describe it.
 func (m *fintsMethod) parameters(version int) []string {
@@ -55,7 +51,7 @@ func (m *fintsMethod) parameters(version int) []string {
 	if decoupled {
 		length, format = "", ""
 	}
-	if m.media > 1 {
+	if m.named || m.media > 1 {
 		medium = "2"
 	}
 	list := []string{m.function, "2", m.id, m.kind, m.version, m.name, length, format, "TAN", "2048", "N", "1", "N", "0", "0", "N",
@@ -63,7 +59,7 @@ func (m *fintsMethod) parameters(version int) []string {
 	switch {
 	case version < 7:
 	case decoupled:
-		list = append(list, strconv.Itoa(fintsMaxPolls), strconv.Itoa(fintsFirstPoll), strconv.Itoa(fintsNextPoll), "N", "J")
+		list = append(list, strconv.Itoa(m.polls), strconv.Itoa(m.firstPoll), strconv.Itoa(m.nextPoll), "N", "J")
 	default:
 		list = append(list, "", "", "", "", "")
 	}
@@ -75,24 +71,6 @@ func yesNo(yes bool) string {
 		return "J"
 	}
 	return "N"
-}
-
-// fintsMethods are the methods of a customer. One of whom nothing is asked has a method all the same: the bank says
-// that it does not need it (3076).
-func (c *customer) fintsMethods() []fintsMethod {
-	own := c.persona.methods
-	if len(own) == 0 {
-		own = []method{smsTAN}
-	}
-	var list []fintsMethod
-	for i := range own {
-		for _, m := range fintsMethods {
-			if m.of.id == own[i].id && len(m.of.devices) == len(own[i].devices) {
-				list = append(list, m)
-			}
-		}
-	}
-	return list
 }
 
 // bankParameters are the BPD ("Formals", chapter D).
@@ -115,22 +93,30 @@ func (c *fintsCall) bankParameters(reference int) {
 		}
 		add(name, version, elements...)
 	}
-	add("HIBPA", 3, syntax.Number(bpdVersion), syntax.Text("280", bankCode), syntax.Text(dialects[0].Name), syntax.Text("1"), syntax.Text("1"),
+	add("HIBPA", 3, syntax.Number(c.bpdVersion()), syntax.Text("280", c.shape.BankCode), syntax.Text(c.shape.Name), syntax.Text("1"), syntax.Text("1"),
 		syntax.Text("300"), syntax.Text("9999"))
 	if c.request.TLS != nil { // FinTS has a name for access by https, and none for http
-		add("HIKOM", 4, syntax.Text("280", bankCode), syntax.Text("1"), syntax.Text("3", "https://"+c.request.Host+"/fints"))
+		add("HIKOM", 4, syntax.Text("280", c.shape.BankCode), syntax.Text("1"), syntax.Text("3", "https://"+c.request.Host+"/"+c.shape.Path))
 	}
 	add("HISHV", 3, syntax.Text("N"), syntax.Text("PIN", "1", "2"))
-	order("HIPINS", 1, "4", "64", "6", "Anmeldename", "", "HKSPA", "N", "HKSAL", "N", "HKKAZ", "J", "HKCAZ", "J", "HKTAB", "N", "HKTAN", "N")
-	for _, version := range []int{6, 7} {
+	statementTAN := yesNo(!c.shape.oneStep)
+	order("HIPINS", 1, "4", "64", "6", "Anmeldename", "", "HKSPA", "N", "HKSAL", "N", "HKKAZ", statementTAN, "HKCAZ", statementTAN, "HKTAB", "N", "HKTAN", "N")
+	methods := c.bankMethods()
+	for _, version := range c.tanVersions() {
+		if version == 1 { // a procedure that nobody has any more
+			order("HITANS", 1, "J", "N", "0", "0", "920", "2", "smsTAN", "smsTAN", "6", "1", "TAN", "3", "1", "N", "N")
+			continue
+		}
 		list := []string{"N", "N", "0"}
-		for i := range fintsMethods {
-			list = append(list, fintsMethods[i].parameters(version)...)
+		for i := range methods {
+			list = append(list, methods[i].parameters(version)...)
 		}
 		order("HITANS", version, list...)
 	}
-	order("HITABS", 4)
-	order("HITABS", 5)
+	if !c.shape.oneStep {
+		order("HITABS", 4)
+		order("HITABS", 5)
+	}
 	order("HISPAS", 1, append([]string{"J", "N", "N"}, camtFormats...)...)
 	order("HISPAS", 3, append([]string{"J", "N", "N", "N", "0"}, camtFormats...)...)
 	oldOrder("HISALS", 5)

@@ -32,12 +32,13 @@ type fintsClient struct {
 	system   string
 	dialog   string
 	number   int
+	bankCode string
 }
 
 func newFinTSClient(t *testing.T, bank *sandbox.Bank, login, function string) *fintsClient {
 	server := httptest.NewServer(bank.Handler())
 	t.Cleanup(server.Close)
-	return &fintsClient{t: t, url: server.URL + "/fints", login: login, pin: "demo", function: function, system: "0", dialog: "0", number: 1}
+	return &fintsClient{t: t, url: server.URL + "/fints", login: login, pin: "demo", function: function, system: "0", dialog: "0", number: 1, bankCode: "90090042"}
 }
 
 // again is the same customer's next dialog.
@@ -54,7 +55,7 @@ func (c *fintsClient) send(tan string, segments ...syntax.Segment) fintsAnswer {
 	c.t.Helper()
 	m := syntax.Message{DialogID: c.dialog, Number: c.number, Segments: segments}
 	if c.login != "" {
-		m.Security = &syntax.Security{Function: c.function, SystemID: c.system, Country: "280", BankCode: "90090042", UserID: c.login,
+		m.Security = &syntax.Security{Function: c.function, SystemID: c.system, Country: "280", BankCode: c.bankCode, UserID: c.login,
 			At: time.Now(), Reference: "4711", Signed: true, PIN: c.pin, TAN: tan}
 	}
 	wire, err := m.Wire()
@@ -91,7 +92,7 @@ func (c *fintsClient) identify() []syntax.Segment {
 	if customer == "" {
 		customer = "9999999999"
 	}
-	return []syntax.Segment{syntax.New("HKIDN", 2, syntax.Text("280", "90090042"), syntax.Text(customer), syntax.Text(c.system), syntax.Text("1")),
+	return []syntax.Segment{syntax.New("HKIDN", 2, syntax.Text("280", c.bankCode), syntax.Text(customer), syntax.Text(c.system), syntax.Text("1")),
 		syntax.New("HKVVB", 3, syntax.Text("0"), syntax.Text("0"), syntax.Text("0"), syntax.Text("Test"), syntax.Text("1"))}
 }
 

@@ -6,7 +6,7 @@ import "net/http"
 func (b *Bank) frontPage(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	_ = pages.ExecuteTemplate(w, "front.html", map[string]any{
-		"Bank": "Kontoflow", "Title": "Sandbox banks", "Error": "", "Banks": dialects, "Personas": Personas, "Now": b.Now().Format("2006-01-02 15:04"),
+		"Bank": "Kontoflow", "Title": "Sandbox banks", "Error": "", "Banks": dialects, "FinTS": fintsShapes, "Personas": Personas, "Now": b.Now().Format("2006-01-02 15:04"),
 	})
 }
 
