@@ -1,0 +1,83 @@
+package e2e_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/plain"
+)
+
+// A bankAsItIs is a bank of the sandbox that writes or behaves as a group of real banks does. Everybody may add rows.
+type bankAsItIs struct {
+	bank  string // path on the sandbox server
+	login string // persona; empty: demo. Each row gets a customer of its own
+
+	days    int  // how many days of bookings the bank gives, today among them; 0: all that the persona has
+	booked  bool // the bank gives booked entries only
+	unnamed bool // the bank writes the names otherwise
+	logins  int  // passwords that reach the bank during the first synchronization; 0: one
+	again   int  // and during the second; 0: none for XS2A, one for FinTS
+}
+
+var banksAsTheyAre = []bankAsItIs{
+	{bank: "demo"},
+	{bank: "statements", booked: true},
+	{bank: "fints", unnamed: true, logins: 2}, // one to learn the methods, one with the method
+}
+
+// TestBanksAsTheyAre goes through the banks of the sandbox that are odd, with the public API alone: the first
+// synchronization and the next one end COMPLETED, what is stored is what the bank has in its ledger, and the bank is
+// given a password as often as is needed, and no more.
+func TestBanksAsTheyAre(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	for _, row := range banksAsTheyAre {
+		persona := row.login
+		if persona == "" {
+			persona = "demo"
+		}
+		t.Run(row.bank+"/"+persona, func(t *testing.T) {
+			t.Parallel()
+			c := s.in(t).newCustomer()
+			login := persona + "+as-it-is-" + row.bank
+			access := c.access(row.bank, login)
+			logins := func() int { return s.bank.Counters().Logins[login] }
+
+			y := c.sync(access)
+			require.Equal(t, "COMPLETED", y["status"], "%v", y)
+			c.requireSame(c.shownBy(row, login), c.stored(!row.unnamed))
+			require.Equal(t, max(row.logins, 1), logins(), "passwords sent by the first synchronization")
+
+			first := logins()
+			y = c.sync(access)
+			require.Equal(t, "COMPLETED", y["status"], "%v", y)
+			c.requireSame(c.shownBy(row, login), c.stored(!row.unnamed))
+			again := row.again
+			if again == 0 && row.overFinTS() {
+				again = 1
+			}
+			require.Equal(t, again, logins()-first, "passwords sent by the second synchronization")
+		})
+	}
+}
+
+func (row *bankAsItIs) overFinTS() bool { return row.bank == "fints" }
+
+// shownBy is the part of the customer's ledger that a bank shows, as requireSame wants it.
+func (c *customer) shownBy(row bankAsItIs, login string) map[string][]string {
+	c.t.Helper()
+	all := c.atBank(login, !row.unnamed)
+	oldest := ""
+	if row.days > 0 {
+		oldest = plain.On(c.bank.Now()).AddDays(1 - row.days).String()
+	}
+	for account, lines := range all {
+		all[account] = slices.DeleteFunc(lines, func(line string) bool {
+			pending := line[:len("pending")] == "pending"
+			return pending && row.booked || !pending && line[:len("2026-01-31")] < oldest
+		})
+	}
+	return all
+}
