@@ -65,6 +65,9 @@ func Import(ctx context.Context, store *models.Store, r io.Reader) (Report, erro
 	}
 	report.Banks, report.AccessMethods = len(banks), len(methods)
 	err = store.Transact(ctx, func(tx *gorm.DB) error {
+		if err := models.LockCatalog(tx); err != nil {
+			return err
+		}
 		var before, after int64
 		if err := tx.Model(&models.Bank{}).Count(&before).Error; err != nil {
 			return err

@@ -164,7 +164,7 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 	now := tx.NowFunc()
 	var known []Account
 	// Locked: what the client changes or deletes at this moment is not overwritten with what was read before.
-	err := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("access_id = ?", b.Access.ID).Order("position").Find(&known).Error
+	err := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("access_id = ?", b.Access.ID).Order("id").Find(&known).Error
 	if err != nil {
 		return nil, fmt.Errorf("read the known accounts: %w", err)
 	}
@@ -229,14 +229,17 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 			return nil, fmt.Errorf("store the synchronization's accounts: %w", err)
 		}
 	}
+	if err := countAccounts(tx, b.Sync.ID); err != nil {
+		return nil, err
+	}
 	for _, w := range work {
-		if w.Status == "COMPLETED" { // to be listed was all: no reading follows that would tell
+		if w.Status == "COMPLETED" { // being listed is all there was to do: no reading follows that would announce it
 			if err := announceAccount(tx, w.SyncID, w.AccountID); err != nil {
 				return nil, err
 			}
 		}
 	}
-	return work, countAccounts(tx, b.Sync.ID)
+	return work, nil
 }
 
 // describe takes over what the bank says, except what the client named himself.
@@ -326,18 +329,16 @@ func EndAccount(tx *gorm.DB, sync, account uuid.UUID, failure *SyncError) error 
 	if err := tx.Model(&Account{}).Where("id = ?", account).Select("attempted_at", columns...).Updates(&attempt).Error; err != nil {
 		return fmt.Errorf("record the attempt: %w", err)
 	}
-	if err := announceAccount(tx, sync, account); err != nil {
+	if err := countAccounts(tx, sync); err != nil {
 		return err
 	}
-	return countAccounts(tx, sync)
+	return announceAccount(tx, sync, account)
 }
 
 // countAccounts brings the synchronization's progress in line with its accounts.
 func countAccounts(tx *gorm.DB, sync uuid.UUID) error {
-	// Accounts are read side by side. A statement that waits for the row goes on with the snapshot that it began with,
-	// and would not count what the other one has stored: so the wait comes before it.
-	if err := tx.Exec(`SELECT FROM synchronizations WHERE id = ? FOR UPDATE`, sync).Error; err != nil {
-		return fmt.Errorf("lock the synchronization: %w", err)
+	if err := lockSynchronization(tx, sync); err != nil { // accounts are read side by side
+		return err
 	}
 	err := tx.Exec(`UPDATE synchronizations SET (accounts_total, accounts_done, transactions_added, transactions_modified, transactions_removed) = (
 		SELECT count(*), count(*) FILTER (WHERE status <> 'PENDING'), coalesce(sum(transactions_added), 0),

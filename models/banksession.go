@@ -182,15 +182,9 @@ func (a *Access) consent() providers.Consent {
 	return c
 }
 
-// Lock makes a transaction that changes more than the session come before or after every other one of its access: the
-// end of the synchronization and what the client does to the access lock it first, too, so that none waits for another
-// in circles.
-func (b *BankSession) Lock(tx *gorm.DB) error {
-	if err := tx.Exec(`SELECT FROM accesses WHERE id = ? FOR NO KEY UPDATE`, b.Access.ID).Error; err != nil {
-		return fmt.Errorf("lock the access: %w", err)
-	}
-	return nil
-}
+// Lock locks the session's access. A transaction that changes more than the session calls it first: it then comes before
+// or after the end of the synchronization and what the client does to the access (see locks.go).
+func (b *BankSession) Lock(tx *gorm.DB) error { return lockAccess(tx, b.Access.ID) }
 
 // Transact runs f, which saves the session, in one transaction; if it fails, the session is as it was before. What the
 // bank did for a synchronization that is over by now is not lost with it, see KeepLate.

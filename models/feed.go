@@ -37,8 +37,7 @@ type change struct {
 
 // logChanges appends to a user's feed. It locks the feed until the transaction ends, so that positions become visible
 // in their order. Everything that changes a user's transactions meets at this lock: take it last, when all other rows
-// are locked and written (the access, an account's progress, the account, the synchronization, notifications). So it is
-// held shortly, and nobody who holds it waits for another.
+// are locked and written (see locks.go). So it is held for a short time, and nobody who holds it waits for another.
 func logChanges(tx *gorm.DB, user string, changes []change) error {
 	now := tx.NowFunc()
 	for some := range slices.Chunk(changes, 10_000) {

@@ -25,7 +25,7 @@ func (s *Store) ForgetCourses(ctx context.Context, before time.Time, limit int) 
 		// The first event is there as long as anything of the course is, and nothing ended before it began.
 		err := tx.Raw(`SELECT e.sync_id FROM synchronization_events e JOIN synchronizations y ON y.id = e.sync_id
 			WHERE e.number = 1 AND e.created_at < @before AND y.ended_at < @before
-			ORDER BY e.created_at LIMIT @limit FOR UPDATE OF e SKIP LOCKED`,
+			ORDER BY e.created_at LIMIT @limit FOR NO KEY UPDATE OF y SKIP LOCKED FOR UPDATE OF e SKIP LOCKED`,
 			map[string]any{"before": before, "limit": limit}).Scan(&ended).Error
 		if err != nil {
 			return fmt.Errorf("look for old synchronizations: %w", err)

@@ -300,7 +300,7 @@ func (r *Reading) transact(ctx context.Context, f func(tx *gorm.DB, c *pgx.Conn)
 	deleted := false
 	err := r.store.transactCopy(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
 		var open bool
-		err := tx.Raw(`SELECT status = 'PENDING' FROM synchronization_accounts WHERE sync_id = ? AND account_id = ? FOR UPDATE`,
+		err := tx.Raw(`SELECT status = 'PENDING' FROM synchronization_accounts WHERE sync_id = ? AND account_id = ? FOR NO KEY UPDATE`,
 			r.sync, r.Account.ID).Scan(&open).Error
 		if err != nil {
 			return fmt.Errorf("lock the account's progress: %w", err)

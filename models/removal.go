@@ -97,16 +97,19 @@ func (s *Store) DeletedAccesses(ctx context.Context, before time.Time, limit int
 func (s *Store) DeleteAccess(ctx context.Context, access uuid.UUID) error {
 	return s.Transact(ctx, func(tx *gorm.DB) error {
 		var users []string
-		err := tx.Raw(`DELETE FROM accesses WHERE id = ? AND deleted_at IS NOT NULL RETURNING user_id`, access).Scan(&users).Error
-		if err != nil {
-			return fmt.Errorf("delete the access: %w", err)
+		if err := tx.Raw(`SELECT user_id FROM accesses WHERE id = ? AND deleted_at IS NOT NULL`, access).Scan(&users).Error; err != nil {
+			return fmt.Errorf("read the access: %w", err)
 		}
 		if len(users) == 0 {
 			return nil
 		}
-		// Of two removals that are at it, or one and the user's deletion, the later one sees that there is nothing left.
-		if err := tx.Exec(`SELECT FROM users WHERE id = ? FOR NO KEY UPDATE`, users[0]).Error; err != nil {
-			return fmt.Errorf("lock the user: %w", err)
+		// Of two removals at once, or a removal and the user's deletion, the later one sees that nothing is left.
+		if err := lockUser(tx, users[0]); err != nil {
+			return err
+		}
+		err := tx.Exec(`DELETE FROM accesses WHERE id = ? AND deleted_at IS NOT NULL`, access).Error
+		if err != nil {
+			return fmt.Errorf("delete the access: %w", err)
 		}
 		err = tx.Exec(`DELETE FROM users u WHERE u.id = ? AND u.deleted_at IS NOT NULL
 			AND NOT EXISTS (SELECT FROM accesses a WHERE a.user_id = u.id)`, users[0]).Error

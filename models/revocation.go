@@ -61,8 +61,8 @@ func (s *Store) LeaveBank(tx *gorm.DB, access uuid.UUID) (owed Revocation, err e
 func (s *Store) RevokeConsent(ctx context.Context, access, consent uuid.UUID) (c Consent, ended Ended, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) (err error) {
 		// In the order in which a step with the bank stores: the access, then its consent.
-		if err := tx.Exec(`SELECT FROM accesses WHERE id = ? FOR NO KEY UPDATE`, access).Error; err != nil {
-			return fmt.Errorf("lock the access: %w", err)
+		if err := lockAccess(tx, access); err != nil {
+			return err
 		}
 		if err := tx.Take(&c, "id = ? AND access_id = ?", consent, access).Error; err != nil {
 			return found(err, "the consent")
@@ -74,11 +74,10 @@ func (s *Store) RevokeConsent(ctx context.Context, access, consent uuid.UUID) (c
 		if ended.Owed, err = s.LeaveBank(tx, access); err != nil {
 			return err
 		}
-		if err := setStatus(tx, access, AccessNeedsAuth, nil); err != nil {
+		if ended.Running, err = CancelRunning(tx, access); err != nil {
 			return err
 		}
-		ended.Running, err = CancelRunning(tx, access)
-		return err
+		return setStatus(tx, access, AccessNeedsAuth, nil)
 	})
 	return c, ended, err
 }
@@ -152,7 +151,7 @@ func (s *Store) owedConsent(tx *gorm.DB, a *Access, consent string) (uuid.UUID, 
 		ID    uuid.UUID
 		State []byte
 	}
-	err := tx.Raw(`SELECT id, state FROM revocations WHERE access_id = ? AND access_method_id = ? ORDER BY id FOR UPDATE`,
+	err := tx.Raw(`SELECT id, state FROM revocations WHERE access_id = ? AND access_method_id = ? ORDER BY id FOR NO KEY UPDATE`,
 		a.ID, a.AccessMethodID).Scan(&all).Error
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("look for what the bank is owed: %w", err)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
-	"gorm.io/gorm/clause"
 
 	"kontoflow/providers"
 )
@@ -234,14 +233,21 @@ func (e *SyncError) json() string {
 // answers the same.
 func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronization, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		// In the order in which an access is hidden, and in which a page is stored: both may be happening right now.
-		if err := tx.Exec(`SELECT FROM accesses WHERE id = (SELECT access_id FROM synchronizations WHERE id = ?) FOR NO KEY UPDATE`, id).Error; err != nil {
-			return fmt.Errorf("lock the access: %w", err)
+		// The access may be hidden, and a page may be stored, at this very moment.
+		var access uuid.UUID
+		if err := tx.Raw(`SELECT access_id FROM synchronizations WHERE id = ?`, id).Row().Scan(&access); err != nil {
+			return found(err, "the synchronization")
 		}
-		if err := tx.Exec(`SELECT FROM synchronization_accounts WHERE sync_id = ? ORDER BY account_id FOR UPDATE`, id).Error; err != nil {
-			return fmt.Errorf("lock the accounts' progress: %w", err)
+		if err := lockAccess(tx, access); err != nil {
+			return err
 		}
-		if err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Take(&y, "id = ?", id).Error; err != nil {
+		if err := lockProgress(tx, id, access); err != nil {
+			return err
+		}
+		if err := lockSynchronization(tx, id); err != nil {
+			return err
+		}
+		if err := tx.Take(&y, "id = ?", id).Error; err != nil {
 			return found(err, "the synchronization")
 		}
 		if y.Status.Ended() {

@@ -1,6 +1,8 @@
 package models
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,9 +25,11 @@ var ErrSupersession = errors.New("an access method is superseded by another one 
 // says that the old one goes on reading the accounts that the new one does not. Marked again, the last mark counts.
 // ErrNotFound, ErrSupersession.
 func Supersede(tx *gorm.DB, old, by uuid.UUID, from plain.Date, carriesRest bool) error {
-	// One at a time: two marks at once could make a circle that neither of them sees.
+	if err := LockCatalog(tx); err != nil { // two marks at once could make a circle that neither of them sees
+		return err
+	}
 	var both []AccessMethod
-	err := tx.Clauses(clause.Locking{Strength: "UPDATE"}).Select("id", "bank_id", "type").Where("id IN ?", []uuid.UUID{old, by}).Order("id").Find(&both).Error
+	err := tx.Select("id", "bank_id", "type").Where("id IN ?", []uuid.UUID{old, by}).Order("id").Find(&both).Error
 	if err != nil {
 		return fmt.Errorf("read the access methods: %w", err)
 	}
@@ -191,8 +195,8 @@ type upgrade struct {
 	created  *Access   // takes the accounts that move; nil: the access itself takes the new method
 }
 
-// lock takes the user and the access first, as all do that change an access: a deletion of either comes before or after,
-// and does not miss the access that is added.
+// lock locks the user, the access and its accounts, and reads the last two: a deletion of any of them comes before or
+// after, and does not miss the access that is added.
 func (u *upgrade) lock(sync uuid.UUID) error {
 	err := u.tx.Exec(`SELECT FROM users WHERE id = (SELECT a.user_id FROM accesses a JOIN synchronizations y ON y.access_id = a.id WHERE y.id = ?)
 		FOR SHARE`, sync).Error
@@ -204,7 +208,17 @@ func (u *upgrade) lock(sync uuid.UUID) error {
 	if err != nil {
 		return found(err, "the access")
 	}
-	return found(u.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Take(&u.sync, "id = ?", sync).Error, "the synchronization")
+	err = u.tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("access_id = ?", u.access.ID).Order("id").Find(&u.accounts).Error
+	if err != nil {
+		return fmt.Errorf("read the accounts: %w", err)
+	}
+	slices.SortFunc(u.accounts, func(a, b Account) int {
+		return cmp.Or(cmp.Compare(a.Position, b.Position), bytes.Compare(a.ID[:], b.ID[:]))
+	})
+	if err := lockSynchronization(u.tx, sync); err != nil {
+		return err
+	}
+	return found(u.tx.Take(&u.sync, "id = ?", sync).Error, "the synchronization")
 }
 
 func (u *upgrade) load() error {
@@ -226,10 +240,6 @@ func (u *upgrade) load() error {
 	}
 	if err := u.tx.Raw(`SELECT NOT carries_rest FROM access_methods WHERE id = ?`, u.old.ID).Scan(&u.ends).Error; err != nil {
 		return fmt.Errorf("read the superseded access method: %w", err)
-	}
-	err = u.tx.Clauses(clause.Locking{Strength: "UPDATE"}).Where("access_id = ?", u.access.ID).Order("position, id").Find(&u.accounts).Error
-	if err != nil {
-		return fmt.Errorf("read the accounts: %w", err)
 	}
 	return nil
 }

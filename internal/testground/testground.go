@@ -48,7 +48,7 @@ func DevServer(t testing.TB) string {
 }
 
 // Database is the URL of a migrated, empty database of the test's own. It is dropped after the test, together with
-// whatever is still connected to it.
+// whatever is still connected to it. A test in whose database transactions waited for each other in a circle fails.
 func Database(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv("DATABASE_URL")
@@ -66,6 +66,9 @@ func Database(t testing.TB) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
+		if n, err := deadlocks(ctx, server, name); err != nil || n > 0 {
+			t.Errorf("PostgreSQL broke off %d transactions that waited for each other in a circle (%v)", n, err)
+		}
 		if err := execute(ctx, server, `DROP DATABASE `+quote(name)+` WITH (FORCE)`); err != nil {
 			t.Errorf("dropping the test's database: %v", err)
 		}
@@ -180,6 +183,23 @@ func fingerprint(migrations fs.FS) (string, error) {
 		return err
 	})
 	return hex.EncodeToString(hash.Sum(nil)[:8]), err
+}
+
+// deadlocks counts those that PostgreSQL has found in a database. A backend reports what it has counted when it ends, at
+// the latest: so all that are still connected are ended first.
+func deadlocks(ctx context.Context, server, database string) (n int, err error) {
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return 0, errors.New("no connection to DATABASE_URL")
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	for connected := true; connected; {
+		err := conn.QueryRow(ctx, `SELECT count(pg_terminate_backend(pid)) > 0 FROM pg_stat_activity WHERE datname = $1`, database).Scan(&connected)
+		if err != nil {
+			return 0, err
+		}
+	}
+	return n, conn.QueryRow(ctx, `SELECT deadlocks FROM pg_stat_database WHERE datname = $1`, database).Scan(&n)
 }
 
 func execute(ctx context.Context, server, statement string) error {
