@@ -28,8 +28,10 @@ import (
 //go:embed openapi.yaml
 var Specification []byte
 
-// maxBody is the most that a request's body may have, in bytes.
-const maxBody = 1 << 20
+// Bounds of a request's body. They are checked before anything is made of it.
+const maxBody = 64 << 10 // bytes
+
+var bodyLimits = openapi.Limits{Values: 2000, Depth: 16}
 
 // A contract holds requests against openapi.yaml: who may call, with which parameters and which body.
 type contract struct {
@@ -148,7 +150,7 @@ func (o *operation) readBody(r *http.Request, problems openapi.Problems) (json.R
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, refuse(http.StatusRequestEntityTooLarge, openapi.Problems{openapi.Body: {"must have at most 1 MiB"}})
+		return nil, refuse(http.StatusRequestEntityTooLarge, openapi.Problems{openapi.Body: {"must have at most 64 KiB"}})
 	case err != nil:
 		return nil, refuse(http.StatusBadRequest, openapi.Problems{openapi.Body: {"did not arrive completely"}})
 	}
@@ -170,9 +172,9 @@ func (o *operation) readBody(r *http.Request, problems openapi.Problems) (json.R
 	if raw = bytes.TrimSpace(raw); len(raw) == 0 {
 		raw = []byte("{}")
 	}
-	var value any
-	if !utf8.Valid(raw) || json.Unmarshal(raw, &value) != nil {
-		problems.Add(openapi.Body, "is not JSON")
+	value, err := decode(raw)
+	if err != nil {
+		problems.Add(openapi.Body, err.Error())
 		return nil, nil
 	}
 	for field, messages := range openapi.Check(described.Schema.Value, value) {
@@ -181,6 +183,19 @@ func (o *operation) readBody(r *http.Request, problems openapi.Problems) (json.R
 		}
 	}
 	return raw, nil
+}
+
+// decode reads JSON within bodyLimits. Its error is for the caller.
+func decode(raw []byte) (value any, err error) {
+	switch err := bodyLimits.Check(raw); {
+	case errors.Is(err, openapi.ErrTooManyValues):
+		return nil, fmt.Errorf("must have at most %d values", bodyLimits.Values)
+	case errors.Is(err, openapi.ErrTooDeep):
+		return nil, fmt.Errorf("must be nested at most %d deep", bodyLimits.Depth)
+	case err != nil || !utf8.Valid(raw) || json.Unmarshal(raw, &value) != nil:
+		return nil, errors.New("is not JSON")
+	}
+	return value, nil
 }
 
 func formAsJSON(raw []byte, problems openapi.Problems) ([]byte, error) {

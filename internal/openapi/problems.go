@@ -4,6 +4,7 @@ package openapi
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -18,15 +19,24 @@ const Body = "body"
 // may be a secret.
 type Problems map[string][]string
 
-// Add notes one more problem of a field; the same one twice counts once.
+// Bounds of a report: nobody reads more, and a value that is wrong everywhere must not cost more to report than to send.
+const (
+	maxFields   = 50 // with problems
+	maxMessages = 10 // of one field
+)
+
+// Add notes one more problem of a field. The same problem counts once. Beyond 50 fields, or 10 messages of one field,
+// nothing is added.
 func (p Problems) Add(field, message string) {
-	for _, m := range p[field] {
-		if m == message {
-			return
-		}
+	known, named := p[field]
+	if !named && len(p) >= maxFields || len(known) >= maxMessages || slices.Contains(known, message) {
+		return
 	}
-	p[field] = append(p[field], message)
+	p[field] = append(known, message)
 }
+
+// full reports whether problems of further fields would be left out.
+func (p Problems) full() bool { return len(p) >= maxFields }
 
 // Error lists the problems, sorted by field.
 func (p Problems) Error() string {
@@ -42,61 +52,81 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Check holds a decoded JSON value against a schema, and answers nil where nothing is wrong. Text with a NUL
-// character is wrong everywhere: PostgreSQL cannot store it.
+// Check compares a decoded JSON value with a schema. It returns nil where nothing is wrong. Text with a NUL character is
+// wrong everywhere: PostgreSQL cannot store it. The work is linear in the size of the value.
 func Check(schema *openapi3.Schema, value any) Problems {
-	problems := make(Problems)
+	r := report{problems: make(Problems), objects: make(map[string]bool)}
 	err := schema.VisitJSON(value, openapi3.VisitAsRequest(), openapi3.MultiErrors(), openapi3.EnableFormatValidation())
-	problems.addSchemaErrors("", err)
-	problems.addNULs("", value)
-	if len(problems) == 0 {
+	r.addSchemaErrors("", err)
+	r.problems.addNULs("", value)
+	if len(r.problems) == 0 {
 		return nil
 	}
-	return problems
+	return r.problems
 }
 
 // CheckParameter is Check for the parameter of that name.
 func CheckParameter(name string, err error) Problems {
-	problems := make(Problems)
-	problems.addSchemaErrors(name, err)
-	return problems
+	r := report{problems: make(Problems), objects: make(map[string]bool)}
+	r.addSchemaErrors(name, err)
+	return r.problems
 }
 
-func (p Problems) addSchemaErrors(at string, err error) {
+// A report turns the schema's errors into problems.
+type report struct {
+	problems Problems
+	objects  map[string]bool // paths of objects whose unknown fields are reported
+}
+
+func (r *report) addSchemaErrors(at string, err error) {
 	var several openapi3.MultiError
 	var one *openapi3.SchemaError
 	switch {
-	case err == nil:
+	case err == nil || r.problems.full():
 	case errors.As(err, &several):
 		for _, e := range several {
-			p.addSchemaErrors(at, e)
+			if r.problems.full() {
+				return
+			}
+			r.addSchemaErrors(at, e)
 		}
 	case errors.As(err, &one):
-		field := path(at, one.JSONPointer())
-		if unknown := unknownFields(one); len(unknown) > 0 {
-			for _, name := range unknown {
-				p.Add(path(field, []string{name}), "is not known")
-			}
-			return
-		}
-		p.Add(named(field), message(one))
+		r.addSchemaError(at, one)
 	default:
-		p.Add(named(at), "has not the expected form")
+		r.problems.Add(named(at), "has not the expected form")
 	}
 }
 
-// unknownFields are those that additionalProperties forbids: the schema error knows the object, not the field.
-func unknownFields(e *openapi3.SchemaError) (names []string) {
-	object, ok := e.Value.(map[string]any)
-	if e.SchemaField != "properties" || !ok {
-		return nil
+func (r *report) addSchemaError(at string, e *openapi3.SchemaError) {
+	field := path(at, e.JSONPointer())
+	object, isObject := e.Value.(map[string]any)
+	if e.SchemaField != "properties" || !isObject {
+		r.problems.Add(named(field), message(e))
+		return
 	}
+	// There is an error for each unknown field. None names it, and each has the whole object: once through it is enough.
+	if r.objects[field] {
+		return
+	}
+	r.objects[field] = true
+	unknown := unknownFields(e.Schema, object)
+	for _, name := range unknown {
+		r.problems.Add(path(field, []string{name}), "is not known")
+	}
+	if len(unknown) == 0 {
+		r.problems.Add(named(field), message(e))
+	}
+}
+
+// unknownFields returns some of the object's fields that the schema does not name, sorted: as many as are reported.
+func unknownFields(schema *openapi3.Schema, object map[string]any) (names []string) {
 	for name := range object {
-		if _, known := e.Schema.Properties[name]; !known {
+		if _, known := schema.Properties[name]; !known {
 			names = append(names, name)
 		}
 	}
-	return names
+	slices.Sort(names)
+	return names[:min(len(names), maxFields)]
 }
 
 func (p Problems) addNULs(at string, value any) {
@@ -107,6 +137,9 @@ func (p Problems) addNULs(at string, value any) {
 		}
 	case []any:
 		for i, item := range v {
+			if p.full() {
+				return
+			}
 			p.addNULs(path(at, []string{strconv.Itoa(i)}), item)
 		}
 	case map[string]any:
