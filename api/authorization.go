@@ -30,7 +30,7 @@ var allScopes = []string{scopeAccounts, scopeBalance, scopeTransactions, scopeAc
 type caller struct {
 	client uuid.UUID
 	user   string
-	family [16]byte // of the token
+	family uuid.UUID // of the token
 	scopes []string
 }
 
@@ -91,8 +91,9 @@ func (s *Server) authorizeClient(c echo.Context) (*caller, error) {
 // A bearer is who a token ($1) belongs to, if it is good.
 const (
 	bearerColumns = `t.user_id, t.family, t.scopes`
-	bearerTables  = `tokens t JOIN users u ON u.id = t.user_id AND u.deleted_at IS NULL`
-	bearerIsGood  = `t.hash = $1 AND t.kind = 'ACCESS' AND t.revoked_at IS NULL AND t.expires_at > now()`
+	bearerTables  = `tokens t JOIN token_families f ON f.id = t.family AND f.revoked_at IS NULL
+		JOIN users u ON u.id = t.user_id AND u.deleted_at IS NULL`
+	bearerIsGood = `t.hash = $1 AND t.kind = 'ACCESS' AND t.revoked_at IS NULL AND t.expires_at > now()`
 )
 
 func (s *Server) authorizeUser(c echo.Context) (*caller, error) {

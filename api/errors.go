@@ -2,8 +2,11 @@ package api
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -160,6 +163,10 @@ func asProblem(err error) *problem {
 		return p
 	case errors.Is(err, models.ErrNotFound):
 		return errNotFound
+	case errors.Is(err, models.ErrExists):
+		return errExists
+	case errors.Is(err, models.ErrLocked):
+		return errLocked
 	case errors.Is(err, models.ErrEdge), errors.Is(err, models.ErrAnswered):
 		return errState
 	case errors.As(err, &h):
@@ -187,7 +194,8 @@ func unavailable(err error) bool {
 	case errors.As(err, &server):
 		class := server.Code[:2]
 		return class == "57" || class == "53" || class == "40" // operator intervention, out of resources, deadlock
-	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone): // it broke
 		return true
 	}
 	return pgconn.SafeToRetry(err)

@@ -106,7 +106,7 @@ const (
 	        FROM synchronization_accounts w WHERE w.sync_id = y.id)`
 	openChallenge = ` LEFT JOIN challenges c ON c.sync_id = y.id AND c.status = 'OPEN' AND y.status = 'AWAIT_AUTH' `
 
-	syncOfToken = syncColumns + ` FROM tokens t JOIN users u ON u.id = t.user_id AND u.deleted_at IS NULL
+	syncOfToken = syncColumns + ` FROM tokens t JOIN token_families f ON f.id = t.family AND f.revoked_at IS NULL JOIN users u ON u.id = t.user_id AND u.deleted_at IS NULL
 	LEFT JOIN (synchronizations y JOIN accesses a ON a.id = y.access_id AND a.deleted_at IS NULL)
 	  ON y.id = $2 AND y.access_id = $3 AND a.user_id = t.user_id` + openChallenge + `
 	WHERE t.hash = $1 AND t.kind = 'ACCESS' AND t.revoked_at IS NULL AND t.expires_at > now()`
