@@ -37,10 +37,10 @@ const (
 	maxDepth    = 64
 )
 
-var (
-	errTooMany = errors.New("there are too many entries")
-	errTooDeep = errors.New("elements are nested too deep")
-	errNoCamt  = errors.New("no camt message")
+const (
+	errTooMany = providers.OwnError("there are too many entries")
+	errTooDeep = providers.OwnError("elements are nested too deep")
+	errNoCamt  = providers.OwnError("no camt message")
 )
 
 // Read reads a message, of which there may be several statements, entry by entry. currency stands in where an
@@ -102,18 +102,18 @@ func broken(err error) error {
 		if strings.Contains(syntax.Msg, "unexpected EOF") {
 			return io.ErrUnexpectedEOF
 		}
-		return fmt.Errorf("broken XML in line %d", syntax.Line)
+		return providers.OwnError(fmt.Sprintf("broken XML in line %d", syntax.Line))
 	case errors.Is(err, errCharset):
 		return errCharset
 	}
 	var unmarshal xml.UnmarshalError
 	if errors.As(err, &unmarshal) {
-		return errors.New("unexpected XML")
+		return providers.OwnError("unexpected XML")
 	}
 	return err // the reader's
 }
 
-var errCharset = errors.New("the message's character set is not known")
+const errCharset = providers.OwnError("the message's character set is not known")
 
 // charset reads what is not UTF-8; German banks send ISO 8859-1 and its relatives.
 func charset(label string, input io.Reader) (io.Reader, error) {

@@ -4,7 +4,6 @@
 package mt940
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -33,10 +32,10 @@ const (
 )
 
 // Errors of reading. None quotes the file.
-var (
-	ErrTooLarge = errors.New("the statement exceeds its bounds")
-	ErrNone     = errors.New("no MT940 or MT942 statement")
-	ErrEntry    = errors.New("an entry (field 61) cannot be read")
+const (
+	ErrTooLarge = providers.OwnError("the statement exceeds its bounds")
+	ErrNone     = providers.OwnError("no MT940 or MT942 statement")
+	ErrEntry    = providers.OwnError("an entry (field 61) cannot be read")
 )
 
 // Read reads all statements of a file; an empty one has none. currency stands in where the file names none. Text is ISO

@@ -23,6 +23,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"kontoflow/providers"
 	"kontoflow/providers/internal/transport"
 	"kontoflow/providers/lenient"
 )
@@ -204,7 +205,7 @@ func (t *talk) json(ctx context.Context, c call, into any) (*reply, error) {
 		return r, nil
 	}
 	if !isJSON(r.media, body) {
-		return nil, unreadable(c.doing, errors.New("the answer is not JSON"))
+		return nil, unreadable(c.doing, providers.OwnError("the answer is not JSON"))
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return nil, unreadable(c.doing, err)
@@ -233,7 +234,7 @@ type bounded struct {
 	closer func()
 }
 
-var errTooLarge = errors.New("the answer is too large")
+const errTooLarge = providers.OwnError("the answer is too large")
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.left <= 0 {

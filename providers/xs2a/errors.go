@@ -227,15 +227,7 @@ func unreadable(doing string, err error) error {
 		return transport.Unreachable(doing, err)
 	}
 	return &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot,
-		Err: fmt.Errorf("%s: the answer cannot be read: %w", doing, withoutContent(err))}
-}
-
-// withoutContent keeps a decoder from quoting the bank's answer.
-func withoutContent(err error) error {
-	if errors.Is(err, errTooLarge) {
-		return errTooLarge
-	}
-	return fmt.Errorf("%T", err)
+		Err: fmt.Errorf("%s: the answer cannot be read: %w", doing, providers.OwnWords(err))}
 }
 
 // misconfigured is our own fault, or the operator's.

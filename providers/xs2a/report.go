@@ -3,7 +3,6 @@ package xs2a
 import (
 	"bytes"
 	"cmp"
-	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -28,7 +27,7 @@ type report struct {
 // maxEntries bounds a page beside its size in bytes.
 const maxEntries = 200_000
 
-var errTooMany = errors.New("there are too many entries")
+const errTooMany = providers.OwnError("there are too many entries")
 
 // readReport reads the JSON of a transactions call, ordinary or card. It takes a value of any type where a text or an
 // amount belongs: what is of no use is skipped, not refused. currency stands in where an amount has none. The caller
@@ -49,7 +48,7 @@ func readReport(body io.Reader, currency string) (*report, error) {
 	r := &reportReader{currency: currency}
 	d := jx.DecodeBytes(page.Bytes())
 	if d.Next() != jx.Object {
-		return nil, errors.New("not a JSON object")
+		return nil, providers.OwnError("not a JSON object")
 	}
 	err := d.ObjBytes(func(d *jx.Decoder, key []byte) error {
 		switch string(key) {

@@ -204,7 +204,7 @@ func (t *talk) page(ctx context.Context, account providers.Account, at cursor, u
 			return providers.Page{}, unreadable(doing, err)
 		}
 		if !isJSON(r.media, start[:n]) {
-			return providers.Page{}, unreadable(doing, errors.New("neither JSON nor XML"))
+			return providers.Page{}, unreadable(doing, providers.OwnError("neither JSON nor XML"))
 		}
 		body = io.MultiReader(bytes.NewReader(start[:n]), r.body)
 	}
