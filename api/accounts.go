@@ -105,8 +105,7 @@ func (s *Server) account(ctx context.Context, who *caller, id string) (Account, 
 	return accounts[0], nil
 }
 
-// accounts reads accounts of the user ($1), each with the balance that says best what is on it: a booked one of today
-// before one of yesterday's end, and those before what is expected or available.
+// accounts reads accounts of the user ($1), each with the balance that says best what is on it (models.ShownBalance).
 func (s *Server) accounts(ctx context.Context, who *caller, filter string, arguments ...any) ([]Account, error) {
 	rows, err := s.store.Pool.Query(ctx, `
 		SELECT k.id, k.access_id, k.bank_id, k.account_number, k.bank_code, b.name, k.iban, k.bic, k.name, k.owner, k.type,
@@ -114,10 +113,7 @@ func (s *Server) accounts(ctx context.Context, who *caller, filter string, argum
 		FROM accounts k
 		JOIN accesses a ON a.id = k.access_id AND a.deleted_at IS NULL
 		JOIN banks b ON b.id = k.bank_id
-		LEFT JOIN LATERAL (
-			SELECT amount, currency, date, observed_at FROM balances WHERE account_id = k.id
-			ORDER BY coalesce(array_position(ARRAY['interimBooked', 'closingBooked', 'expected', 'openingBooked', 'interimAvailable'], type), 9), type
-			LIMIT 1) l ON true
+		LEFT JOIN LATERAL (`+models.ShownBalance+`) l ON true
 		WHERE k.user_id = $1 AND k.deleted_at IS NULL`+filter, arguments...)
 	if err != nil {
 		return nil, fmt.Errorf("read the accounts: %w", err)

@@ -3,12 +3,10 @@ package models
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/shopspring/decimal"
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
@@ -43,16 +41,6 @@ type Account struct {
 	Error         *SyncError `gorm:"serializer:json"` // of the last attempt; nil: it succeeded
 	CreatedAt     time.Time
 	DeletedAt     *time.Time
-}
-
-// Balance is an account's balance of one kind.
-type Balance struct {
-	AccountID  uuid.UUID `gorm:"primaryKey"`
-	Type       string    `gorm:"primaryKey"`
-	Amount     decimal.Decimal
-	Currency   *string
-	Date       plain.Date
-	ObservedAt time.Time
 }
 
 // identity is what an account is recognised by: its IBAN or else its number, and its currency, since sub-accounts in
@@ -271,40 +259,6 @@ func (a *Account) AtBank() providers.Account {
 // Account finds an account by id.
 func (s *Store) Account(ctx context.Context, id uuid.UUID) (a Account, err error) {
 	return a, found(s.DB.WithContext(ctx).Take(&a, "id = ?", id).Error, "the account")
-}
-
-// PutBalances stores the newest balance of each kind that the bank gave. It reports whether one is new or another one
-// than before; a later date alone is no change.
-func PutBalances(tx *gorm.DB, account uuid.UUID, balances []providers.Balance, now time.Time) (changed bool, err error) {
-	rows := make([]Balance, 0, len(balances))
-	at := make(map[string]int, len(balances))
-	for _, b := range balances {
-		row := Balance{AccountID: account, Type: b.Type, Amount: b.Amount, Currency: optional(b.Currency), Date: b.Date, ObservedAt: now}
-		if i, twice := at[b.Type]; twice { // banks send one kind for several days: the newest counts
-			if rows[i].Date <= b.Date {
-				rows[i] = row
-			}
-			continue
-		}
-		at[b.Type] = len(rows)
-		rows = append(rows, row)
-	}
-	if len(rows) == 0 {
-		return false, nil
-	}
-	var known []Balance
-	if err := tx.Where("account_id = ?", account).Find(&known).Error; err != nil {
-		return false, fmt.Errorf("read the balances: %w", err)
-	}
-	changed = slices.ContainsFunc(rows, func(now Balance) bool {
-		return !slices.ContainsFunc(known, func(before Balance) bool {
-			return before.Type == now.Type && before.Amount.Equal(now.Amount) && value(before.Currency) == value(now.Currency)
-		})
-	})
-	if err := tx.Clauses(clause.OnConflict{UpdateAll: true}).Create(&rows).Error; err != nil {
-		return false, fmt.Errorf("store the balances: %w", err)
-	}
-	return changed, nil
 }
 
 // EndAccount records how one account's part of a synchronization ended; failure nil is success. Called again, it
