@@ -252,10 +252,11 @@ func readStatements(r *reply, before [2][]byte, more bool, currency string) (pag
 		}
 	}
 	for i := range before {
-		file := string(before[i])
+		parts := []string{string(before[i])}
 		for _, s := range r.All("HIKAZ") {
-			file = mt940.Join(file, s.Get(i, 0))
+			parts = append(parts, s.Get(i, 0))
 		}
+		file := mt940.Join(parts...)
 		if more {
 			if whole, begun := mt940.Complete(file); len(begun) <= maxRest { // else nobody cut it: it is one large statement after the other
 				file, rest[i] = whole, []byte(begun)

@@ -88,13 +88,30 @@ func Complete(file string) (statements, rest string) {
 	return file[:end], file[end:]
 }
 
-// Join puts a file together that was cut. A next part that begins with a statement begins a line.
-func Join(part, next string) string {
-	if part != "" && strings.HasPrefix(next, ":20:") && !strings.HasSuffix(part, "\n") && !strings.HasSuffix(part, "@@") {
-		return part + "\r\n" + next
+// Join puts a file together that was cut into parts. A part that begins with a statement begins a line. It takes time and
+// memory in proportion to the parts' size, however many there are.
+func Join(parts ...string) string {
+	size := 0
+	for _, part := range parts {
+		size += len(part) + len(lineEnd)
 	}
-	return part + next
+	var b strings.Builder
+	b.Grow(size)
+	ended := true // the text so far ends a line
+	for _, part := range parts {
+		if part == "" {
+			continue
+		}
+		if !ended && strings.HasPrefix(part, ":20:") {
+			b.WriteString(lineEnd)
+		}
+		b.WriteString(part)
+		ended = strings.HasSuffix(part, "\n") || strings.HasSuffix(part, "@@")
+	}
+	return b.String()
 }
+
+const lineEnd = "\r\n"
 
 // field is one field with its lines joined as they came, the line ends left out; detail keeps the second and later lines
 // of field 61, which is not folded but has lines of its own.

@@ -1,6 +1,7 @@
 package mt940_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -132,6 +133,29 @@ func TestFirstStatement(t *testing.T) {
 	require.Len(t, report.Balances, 2)
 	require.Equal(t, "openingBooked", report.Balances[0].Type)
 	require.True(t, report.Balances[0].Date.IsZero())
+}
+
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		parts []string
+		want  string
+	}{
+		{nil, ""}, {[]string{"", ""}, ""}, {[]string{"", ":20:A"}, ":20:A"},
+		{[]string{":20:A", ":20:B"}, ":20:A\r\n:20:B"}, {[]string{":20:A\r\n", "", ":20:B"}, ":20:A\r\n:20:B"},
+		{[]string{":20:A@@", ":20:B"}, ":20:A@@:20:B"}, {[]string{":61:26", "0302"}, ":61:260302"},
+	} {
+		require.Equal(t, row.want, mt940.Join(row.parts...), row.parts)
+	}
+}
+
+// A bank may cut a file into thousands of parts. However many there are, the whole is allocated once.
+func TestJoinIsLinear(t *testing.T) { //nolint:paralleltest // allocations of other tests would count
+	part := ":20:A\r\n" + strings.Repeat("x", 1000)
+	for _, n := range []int{100, 10_000} {
+		parts := slices.Repeat([]string{part}, n)
+		require.LessOrEqual(t, testing.AllocsPerRun(3, func() { mt940.Join(parts...) }), 2.0, "%d parts", n)
+	}
 }
 
 func FuzzRead(f *testing.F) {
