@@ -228,7 +228,7 @@ var (
 // words decides whether a challenge's text is HTML, and makes either harmless.
 func words(s string, structured bool) (format, clean string) {
 	if structured && anyTag.MatchString(s) {
-		return providers.FormatHTML, structure.Sanitize(lenient.Cut(s, maxMessage))
+		return providers.FormatHTML, lenient.Markup(structure.Sanitize(lenient.Cut(s, maxMessage)))
 	}
 	if anyTag.MatchString(s) {
 		return providers.FormatText, lenient.PlainText(s, maxMessage)

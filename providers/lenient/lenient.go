@@ -15,30 +15,60 @@ import (
 	"kontoflow/plain"
 )
 
-// Text makes a bank's text fit to be stored and shown: valid UTF-8, no control characters, at most max bytes.
+// Text makes a bank's text fit to be stored and shown: valid UTF-8, no control and no format characters, no blanks at
+// its ends, at most max bytes.
+//
+// Format characters (Unicode category Cf) are left out, all of them: marks of direction such as U+202E make a name read as
+// another one, and the invisible ones hide what differs. That includes the joiners U+200C and U+200D. Some scripts want
+// them, but none that the formats of banks can carry: those are Latin ("Messages – Finanzdatenformate", section B).
 func Text(s string, max int) string {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' || c >= 0x7f {
-			return scrub(s, max)
-		}
+	if isPlain(s) {
+		return Cut(strings.Trim(s, " "), max)
 	}
-	return Cut(strings.Trim(s, " "), max)
+	return Cut(strings.TrimSpace(printable(s)), max)
 }
 
-func scrub(s string, max int) string {
+// Line is Text, and keeps the blanks at both ends: they tell where a text was cut that fills several lines.
+func Line(s string, max int) string {
+	if !isPlain(s) {
+		s = printable(strings.TrimRight(s, "\r\n"))
+	}
+	return Cut(s, max)
+}
+
+// isPlain reports whether s is printable ASCII, which is the common case.
+func isPlain(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// printable leaves out what cannot be shown, and what changes how the rest is shown. Markup survives, and so may be
+// cleaned with it.
+func printable(s string) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
-	s = strings.Map(func(r rune) rune {
+	return strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n':
 			return r
-		case r == '\t' || r == '\r':
+		case r == '\t' || r == '\r' || r == '\u2028' || r == '\u2029':
 			return ' '
-		case unicode.IsControl(r) || r == '\uFEFF':
+		case unicode.IsControl(r) || unicode.Is(unicode.Cf, r):
 			return -1
 		}
 		return r
 	}, s)
-	return Cut(strings.TrimSpace(s), max)
+}
+
+// Markup is HTML that was sanitized already, without control and format characters.
+func Markup(s string) string {
+	if isPlain(s) {
+		return s
+	}
+	return printable(s)
 }
 
 // PlainText is Text without markup.
@@ -85,16 +115,22 @@ func Day(s string) (d plain.Date, ok bool) {
 	if !ok || !isClockOrZone(rest) {
 		return 0, false
 	}
+	return CalendarDay(year, month, day)
+}
+
+// CalendarDay is Day for a day in numbers.
+func CalendarDay(year, month, day int) (d plain.Date, ok bool) {
 	if month == 0 && day == 0 || year <= 1 || year >= 9999 {
 		return 0, true // a placeholder
 	}
 	if month < 1 || month > 12 || day < 1 || day > 31 {
 		return 0, false
 	}
-	last := plain.Day(year, time.Month(month)+1, 0)
-	d = last.AddDays(day - last.Time().Day())
-	if d > last {
-		d, ok = last, false
+	ok = true
+	if d = plain.Day(year, time.Month(month), day); day > 28 {
+		if last := plain.Day(year, time.Month(month)+1, 0); d > last {
+			d, ok = last, false
+		}
 	}
 	if d < earliest || d > latest {
 		return 0, true

@@ -3,6 +3,7 @@ package lenient_test
 import (
 	"strings"
 	"testing"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -111,8 +112,26 @@ func TestText(t *testing.T) {
 	require.Empty(t, lenient.Currency("€"))
 }
 
+// Marks of direction and invisible characters change what a name seems to say.
+func TestFormatCharactersAreLeftOut(t *testing.T) {
+	t.Parallel()
+	for _, mark := range []string{"\u00ad", "\u061c", "\u200b", "\u200c", "\u200d", "\u200e", "\u200f", "\u202a", "\u202b", "\u202c", "\u202d", "\u202e",
+		"\u2060", "\u2066", "\u2067", "\u2068", "\u2069", "\ufeff", "\ufff9", "\U000e0041"} {
+		s := mark + "Erika " + mark + "Bei" + mark + "spiel" + mark
+		require.Equal(t, "Erika Beispiel", lenient.Text(s, 100), "%q", mark)
+		require.Equal(t, "Erika Beispiel", lenient.Line(s, 100), "%q", mark)
+		require.Equal(t, "Erika Beispiel", lenient.PlainText("<b>"+s+"</b>", 100), "%q", mark)
+		require.Equal(t, "<b>Erika Beispiel</b>", lenient.Markup("<b>"+s+"</b>"), "%q", mark)
+	}
+	require.Equal(t, "1.00 EUR", lenient.PlainText("1.00&#x202e; EUR", 100), "written as an entity")
+	require.Equal(t, "a b", lenient.Text("a\u2028b", 100), "a line's end")
+	require.Equal(t, "Łódź Привет 中文", lenient.Text("Łódź Привет 中文", 100), "letters stay")
+	require.Equal(t, " a b ", lenient.Line(" a\tb \r\n", 100), "blanks at the ends of a line stay")
+}
+
 func FuzzText(f *testing.F) {
 	f.Add("a\x00b\xff", 3)
+	f.Add("EUR \u202e00.1\u2066 \u200d", 30)
 	f.Fuzz(func(t *testing.T, s string, max int) {
 		if max < 0 {
 			return
@@ -120,7 +139,7 @@ func FuzzText(f *testing.F) {
 		clean := lenient.Text(s, max)
 		require.True(t, utf8.ValidString(clean))
 		require.LessOrEqual(t, len(clean), max)
-		require.False(t, strings.ContainsRune(clean, 0))
+		require.False(t, strings.ContainsFunc(clean, func(r rune) bool { return r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) }))
 	})
 }
 

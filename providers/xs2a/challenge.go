@@ -237,7 +237,7 @@ var (
 // words decides whether a bank's text is HTML, and makes either of them harmless.
 func words(s string) (format, clean string) {
 	if looksLikeHTML.MatchString(s) {
-		return providers.FormatHTML, fewTags.Sanitize(lenient.Cut(s, maxMessage))
+		return providers.FormatHTML, lenient.Markup(fewTags.Sanitize(lenient.Cut(s, maxMessage)))
 	}
 	return providers.FormatText, lenient.PlainText(s, maxMessage)
 }
