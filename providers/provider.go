@@ -276,6 +276,10 @@ type Account struct {
 const (
 	// UnreadNotOffered: the bank offers transactions of other accounts of the same access, and not of this one.
 	UnreadNotOffered = "NO_TRANSACTIONS_OFFERED"
+	// UnreadNoOrder: the bank has no order by which the account's transactions could be asked for (FinTS).
+	UnreadNoOrder = "NO_STATEMENT_ORDER"
+	// UnreadDepot: the account holds securities, which are not read.
+	UnreadDepot = "DEPOT"
 )
 
 // AccountType is the family's name of an account's kind.

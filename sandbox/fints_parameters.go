@@ -117,8 +117,8 @@ func (c *fintsCall) bankParameters(reference int) {
 		order("HITABS", 4)
 		order("HITABS", 5)
 	}
-	order("HISPAS", 1, append([]string{"J", "N", "N"}, camtFormats...)...)
-	order("HISPAS", 3, append([]string{"J", "N", "N", "N", "0"}, camtFormats...)...)
+	order("HISPAS", 1, append([]string{"J", "J", "N"}, camtFormats...)...)
+	order("HISPAS", 3, append([]string{"J", "J", "N", "N", "0"}, camtFormats...)...)
 	oldOrder("HISALS", 5)
 	order("HISALS", 6)
 	order("HISALS", 7)

@@ -112,11 +112,8 @@ func (t *talk) askAnonymously(ctx context.Context) error {
 
 // prepare is HKVVB: which parameters are known here, and what product asks ("Formals", section C.3.1.3).
 func (t *talk) prepare() syntax.Segment {
-	bank := 0
-	if t.lasting.Bank != nil {
-		bank = t.lasting.Bank.Version
-	}
-	return syntax.New("HKVVB", 3, syntax.Number(bank), syntax.Number(t.lasting.User.Version), syntax.Text("0"),
+	bank, user := t.lasting.stated()
+	return syntax.New("HKVVB", 3, syntax.Number(bank), syntax.Number(user), syntax.Text("0"),
 		syntax.Text(cmp.Or(t.conv.Connection.ProductID, "Kontoflow")), syntax.Text("1.0"))
 }
 

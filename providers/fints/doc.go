@@ -14,7 +14,8 @@
 //	    ├─ 0030 ────────▶ (EMBEDDED: TEXT HTML PHOTO HHD) ── TAN ─▶ ¹ HKTAN process 2 ──────▲   │
 //	    └─ 0030, 3955 ──▶ (DECOUPLED) ── HKTAN process S at the bank's pace ─ 3956: again ──┘   │
 //	                                                                                           ▼
-//	          Accounts: HKSPA, HKSAL          Transactions: HKCAZ (camt), else HKKAZ (MT940, MT942), 3040: next page
+//	          Accounts: HKSPA, HKSAL          Transactions: HKCAZ (camt), else HKKAZ (MT940, MT942), HKKKU or DKKKU (cards)
+//	                                           ├─ 3040: next page
 //	                                           └─ 0030: NeedsAuthorization; Authorize asks, Answer brings the data along
 //
 //	( ) the customer is asked: the move ends in CHALLENGED, and Answer or Poll goes on.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"strconv"
+	"strings"
 
 	"kontoflow/providers"
 	"kontoflow/providers/fints/syntax"
@@ -25,9 +26,17 @@ const (
 type feedback struct {
 	code       int
 	segment    int // of our message that it is about; 0: the whole message
+	element    int // of that segment, its head is 1; 0: the bank did not say
 	text       string
 	parameters []string
 }
+
+// orderSegment is the number of the order in our messages: it comes first, behind the heads of message and signature.
+const orderSegment = 3
+
+// ofOrder reports whether the code is about our order, or about the whole message, and not about another segment such
+// as HKTAN.
+func (f *feedback) ofOrder() bool { return f.segment == 0 || f.segment == orderSegment }
 
 // reply is the bank's answer to a message.
 type reply struct {
@@ -129,6 +138,8 @@ func readFeedback(s *syntax.Segment) []feedback {
 			continue
 		}
 		f := feedback{code: code, segment: s.Reference, text: e.Get(2)}
+		element, _, _ := strings.Cut(e.Get(1), ",") // "3,1": the first of the group that is the third element
+		f.element, _ = strconv.Atoi(element)
 		for i := 3; i < len(e) && i < 3+20; i++ {
 			f.parameters = append(f.parameters, e.Get(i))
 		}

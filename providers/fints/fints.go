@@ -107,6 +107,8 @@ type talk struct {
 	dialog  dialog
 	resumed bool // nothing of this conversation was done in this process yet
 	dirty   bool // lasting or dialog changed
+	// requests counts the orders that this call has sent to read.
+	requests int
 }
 
 // with opens the conversation, lets do happen, and writes the state back whether it went well or not.

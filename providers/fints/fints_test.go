@@ -249,7 +249,7 @@ func (s *script) bankParameters() []syntax.Segment {
 		// Where a hostile bank would like us to send the PIN.
 		syntax.New("HIKOM", 4, syntax.Text("280", "90090042"), one, syntax.Text("3", "https://evil.example/fints")),
 		syntax.New("HISALS", 6, one, one, one), syntax.New("HISALS", 7, one, one, one), syntax.New("HISALS", 8, one, one, one),
-		syntax.New("HISPAS", 1, one, one, one, syntax.Text("J", "N", "N")),
+		syntax.New("HISPAS", 1, one, one, one, syntax.Text("J", "J", "N")),
 		syntax.New("HIKAZS", 7, one, one, one, syntax.Text("90", "N", "N")),
 		syntax.New("HIPINS", 1, one, one, one, pins),
 		syntax.New("HITANS", s.version, one, one, one, methods),

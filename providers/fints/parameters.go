@@ -18,7 +18,23 @@ type bankParameters struct {
 	Camt    []string         `json:"camt,omitempty"` // formats of HKCAZ, as the bank writes them
 	// Days that statements are kept (Speicherzeitraum), by order; 0: the bank did not say.
 	Days map[string]int `json:"days,omitempty"`
+	// National says whether the national account number may go along with an IBAN (HISPAS, "Nationale Kontoverbindung
+	// erlaubt"); nil: the bank did not say.
+	National *bool          `json:"national,omitempty"`
+	Cards    cardParameters `json:"cards,omitzero"`
+	// Reader is parameterReader as it was when these parameters were read.
+	Reader int `json:"reader,omitempty"`
 }
+
+// cardParameters are those of HKKKU (HIKKUS).
+type cardParameters struct {
+	NoPeriod    bool `json:"no_period,omitempty"`    // no days may be given: the bank sends what came since the last bill
+	WithAccount bool `json:"with_account,omitempty"` // the account goes along with the card's number
+}
+
+// parameterReader counts how much of the parameters is read and kept. Parameters that were read by an earlier version of
+// Kontoflow lack something: the bank is told that they are not known, and sends them again.
+const parameterReader = 1
 
 // method is a two-step procedure of the bank (HITANS; "Sicherheitsverfahren PIN/TAN", "Verfahrensparameter
 // Zwei-Schritt-Verfahren").
@@ -45,7 +61,7 @@ func (m *method) decoupled() bool { return strings.HasPrefix(m.Kind, "Decoupled"
 type userParameters struct {
 	Version  int           `json:"version"`
 	Accounts []userAccount `json:"accounts,omitempty"`
-	Asked    bool          `json:"asked,omitempty"` // for IBANs and BICs (HKSPA)
+	Reader   int           `json:"reader,omitempty"` // parameterReader as it was when these parameters were read
 }
 
 type userAccount struct {
@@ -60,6 +76,9 @@ type userAccount struct {
 	Product  string   `json:"product,omitempty"`
 	Orders   []string `json:"orders,omitempty"`   // allowed
 	Unlisted bool     `json:"unlisted,omitempty"` // others may be allowed as well: the bank does not say
+
+	twin   int  // how many before it have the same number, sub-account and currency
+	shared bool // others have its IBAN
 }
 
 const (
@@ -70,15 +89,35 @@ const (
 
 // spoken are the orders and the versions of them that we speak.
 var spoken = map[string][]int{
-	"HKSAL": {5, 6, 7}, "HKKAZ": {5, 6, 7}, "HKCAZ": {1}, "HKSPA": {1, 2, 3}, "HKTAB": {4, 5}, "HKTAN": {6, 7},
+	"HKSAL": {4, 5, 6, 7, 8}, "HKKAZ": {4, 5, 6, 7}, "HKCAZ": {1}, "HKSPA": {1, 2, 3}, "HKTAB": {4, 5}, "HKTAN": {6, 7},
+	"HKKKU": {1}, "DKKKU": {2, 3, 4, 5},
 }
 
-// version is the highest version of an order that the bank offers and we speak; 0: none.
+// depotOrders are those that depots have. They are not spoken, but tell what an account is.
+var depotOrders = []string{"HKWPD", "HKWDU", "HKWSD", "HKWOA"}
+
+// version is the highest version of an order that the bank offers and we speak; 0: none. Of DKKKU it is the lowest one:
+// higher ones than 2 are spoken as if they were that.
 func (b *bankParameters) version(order string) int {
-	if b == nil || len(b.Orders[order]) == 0 {
+	switch {
+	case b == nil || len(b.Orders[order]) == 0:
 		return 0
+	case order == "DKKKU":
+		return slices.Min(b.Orders[order])
 	}
 	return slices.Max(b.Orders[order])
+}
+
+// stated are the versions of bank and user parameters that HKVVB names as known here ("Formals", section C.3.1.3); 0: none,
+// so that the bank sends them.
+func (l *lasting) stated() (bank, user int) {
+	if l.Bank != nil && l.Bank.Reader == parameterReader {
+		bank = l.Bank.Version
+	}
+	if l.User.Reader == parameterReader {
+		user = l.User.Version
+	}
+	return bank, user
 }
 
 // learn takes bank and user parameters from an answer, where it brings new ones.
@@ -88,7 +127,7 @@ func (t *talk) learn(r *reply) {
 	}
 	if head := r.Find("HIUPA"); head != nil {
 		version, _ := head.Int(1, 0)
-		user := userParameters{Version: version}
+		user := userParameters{Version: version, Reader: parameterReader}
 		untold := head.Get(2, 0) == "1" // nothing is said of orders that are not listed ("Formals", data dictionary, "UPD-Verwendung")
 		for _, s := range r.All("HIUPD") {
 			if a, ok := readAccount(s); ok && len(user.Accounts) < maxAccounts {
@@ -117,7 +156,7 @@ func (t *talk) learn(r *reply) {
 }
 
 func readBank(head *syntax.Segment, segments []syntax.Segment) *bankParameters {
-	b := &bankParameters{Orders: map[string][]int{}, Days: map[string]int{}}
+	b := &bankParameters{Orders: map[string][]int{}, Days: map[string]int{}, Reader: parameterReader}
 	b.Version, _ = head.Int(0, 0)
 	for i := range segments {
 		s := &segments[i]
@@ -125,10 +164,7 @@ func readBank(head *syntax.Segment, segments []syntax.Segment) *bankParameters {
 			b.readTANs(s)
 			continue
 		}
-		order := ""
-		if strings.HasPrefix(s.Name, "HI") && strings.HasSuffix(s.Name, "S") {
-			order = "HK" + strings.TrimSuffix(s.Name[2:], "S")
-		}
+		order := orderOf(s.Name)
 		if !slices.Contains(spoken[order], s.Version) || slices.Contains(b.Orders[order], s.Version) || len(s.Elements) == 0 {
 			continue
 		}
@@ -137,20 +173,49 @@ func readBank(head *syntax.Segment, segments []syntax.Segment) *bankParameters {
 		switch order {
 		case "HKTAN":
 			b.readMethods(parameters, s.Version)
-		case "HKKAZ", "HKCAZ":
+		case "HKKAZ", "HKCAZ", "HKKKU", "DKKKU":
 			if days, ok := parameters.Int(0); ok && days > 0 {
 				b.Days[order] = days
 			}
 		}
-		if order == "HKCAZ" {
-			for i := 3; i < len(parameters) && len(b.Camt) < maxFormats; i++ {
-				if format := parameters.Get(i); strings.Contains(format, "camt.052") {
-					b.Camt = append(b.Camt, lenient.Cut(format, 256))
-				}
+		switch order {
+		case "HKCAZ":
+			b.readFormats(parameters)
+		case "HKSPA":
+			if national := parameters.Get(1); national == "J" || national == "N" {
+				allowed := national == "J"
+				b.National = &allowed
 			}
+		case "HKKKU":
+			b.Cards = cardParameters{NoPeriod: parameters.Get(2) == "N", WithAccount: parameters.Get(3) == "J"}
 		}
 	}
 	return b
+}
+
+// orderOf is the order that a segment of parameters belongs to: HISALS to HKSAL, DIKKUS to DKKKU; "" for other segments.
+func orderOf(segment string) string {
+	head, ours := "", ""
+	switch {
+	case len(segment) < 4 || !strings.HasSuffix(segment, "S"):
+		return ""
+	case strings.HasPrefix(segment, "HI"):
+		head, ours = "HI", "HK"
+	case strings.HasPrefix(segment, "DI"):
+		head, ours = "DI", "DK"
+	default:
+		return ""
+	}
+	return ours + strings.TrimSuffix(strings.TrimPrefix(segment, head), "S")
+}
+
+// readFormats reads the formats of HKCAZ, as the bank writes them.
+func (b *bankParameters) readFormats(parameters syntax.Element) {
+	for i := 3; i < len(parameters) && len(b.Camt) < maxFormats; i++ {
+		if format := parameters.Get(i); format != "" && len(format) <= 256 {
+			b.Camt = append(b.Camt, format)
+		}
+	}
 }
 
 // readTANs reads which orders need a TAN (HIPINS: order, J or N, …; "Sicherheitsverfahren PIN/TAN", section B.8.1).
@@ -232,7 +297,7 @@ func readAccount(s *syntax.Segment) (a userAccount, ok bool) {
 		if order != "" {
 			a.Unlisted = false
 		}
-		if spoken[order] != nil {
+		if spoken[order] != nil || slices.Contains(depotOrders, order) {
 			a.Orders = append(a.Orders, order)
 		}
 	}

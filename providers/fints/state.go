@@ -27,6 +27,8 @@ type lasting struct {
 	Owed bool `json:"owed,omitempty"`
 	// Proven is the day of the last strong customer authentication at a login; zero: the bank never wanted any.
 	Proven plain.Date `json:"proven,omitempty"`
+	// Learnt is what reading found out about the bank: which of several ways works.
+	Learnt learnt `json:"learnt,omitzero"`
 }
 
 // dialog lives with the synchronization: where the dialog with the bank stands, and what may be under way.

@@ -1,15 +1,13 @@
 package fints
 
 import (
-	"bytes"
 	"cmp"
-	"compress/gzip"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -21,20 +19,22 @@ import (
 )
 
 const (
-	maxPages = 10_000
+	maxPages  = 10_000
+	maxPoints = 100 // touchdown points that wait for their turn
+	// maxPoint bounds a touchdown point, in bytes. The specification has 35.
+	maxPoint = 1024
 	// maxRest bounds the beginning of a statement that waits for its end.
 	maxRest = 256 << 10
-	// maxKept bounds the compressed answer that waits in the sealed state for the next read.
-	maxKept = 8 << 20
 )
 
 // cursor is our place between two pages.
 type cursor struct {
-	Order  string     `json:"order"`
-	From   plain.Date `json:"from,omitempty"`
-	To     plain.Date `json:"to,omitempty"` // zero: the caller left it open
-	Page   int        `json:"page,omitempty"`
-	Oldest plain.Date `json:"oldest,omitempty"` // booked entry seen so far
+	Order    string     `json:"order"`
+	From     plain.Date `json:"from,omitempty"`
+	To       plain.Date `json:"to,omitempty"`        // zero: the caller left it open
+	NoPeriod bool       `json:"no_period,omitempty"` // the bank takes no days, and sends what it likes
+	Page     int        `json:"page,omitempty"`
+	Oldest   plain.Date `json:"oldest,omitempty"` // booked entry seen so far
 
 	// Touchdown is where the bank goes on (Aufsetzpunkt), in the dialog in which it said so and in no other ("Formals",
 	// section B.6.3). In another one all is read again from the beginning, and what was counted left out.
@@ -42,8 +42,13 @@ type cursor struct {
 	Dialog    string `json:"dialog,omitempty"`
 	Booked    int    `json:"booked,omitempty"`
 	Pending   int    `json:"pending,omitempty"`
+	// More are further points that the bank named, after Touchdown.
+	More []string `json:"more,omitempty"`
 	// Rest are the beginnings of an MT940 and an MT942 statement that end on the next page.
 	Rest [2][]byte `json:"rest,omitzero"`
+	// Withheld says why the answers so far do not cover the booked entries, PendingWithheld why not the pending ones.
+	Withheld        providers.Withheld `json:"withheld,omitempty"`
+	PendingWithheld providers.Withheld `json:"pending_withheld,omitempty"`
 }
 
 func (c cursor) String() string {
@@ -56,13 +61,17 @@ func readCursor(s string) (c cursor, err error) {
 	if err == nil {
 		err = json.Unmarshal(raw, &c)
 	}
-	if err != nil || c.Order != "HKCAZ" && c.Order != "HKKAZ" {
+	if err != nil || !slices.Contains(statementOrders, c.Order) {
 		return c, misconfigured(errors.New("the cursor cannot be read"))
 	}
 	return c, nil
 }
 
-// transactions reads one page: camt where the bank has it (HKCAZ), else MT940 and MT942 (HKKAZ).
+// statementOrders are the orders for statements: of cards, as camt messages, as MT940 and MT942.
+var statementOrders = []string{"HKKKU", "DKKKU", "HKCAZ", "HKKAZ"}
+
+// transactions reads one page: camt where the bank has it (HKCAZ), else MT940 and MT942 (HKKAZ); of cards by their own
+// orders.
 func (t *talk) transactions(ctx context.Context, account providers.Account, window providers.Window, from string) (providers.Page, error) {
 	if err := t.ready(ctx); err != nil {
 		return providers.Page{}, err
@@ -87,28 +96,46 @@ func (t *talk) transactions(ctx context.Context, account providers.Account, wind
 			orders = orders[i:]
 		}
 	}
-	for i, order := range orders {
-		page, err := t.page(ctx, a, t.first(order, window))
-		if i+1 < len(orders) && skippable(err) {
-			continue // a bank that lists camt, and does not give it
-		}
-		return page, err
-	}
-	panic("unreachable")
+	return t.firstPage(ctx, a, orders, window)
 }
 
-// statementOrders are the orders for statements of the account, the better one first.
+// statementOrders are the orders for statements of the account, the better one first. One that the bank refused again and
+// again for the account comes last.
 func (t *talk) statementOrders(a *userAccount) (orders []string) {
-	if t.lasting.Bank.version("HKCAZ") > 0 && len(t.lasting.Bank.Camt) > 0 && a.allows("HKCAZ") && a.IBAN != "" {
-		orders = append(orders, "HKCAZ")
+	depot := a.kind() == providers.Depot
+	for _, order := range statementOrders {
+		if t.lasting.Bank.version(order) == 0 || !a.allows(order) {
+			continue
+		}
+		listed := slices.Contains(a.Orders, order)
+		switch order {
+		case "HKKKU", "DKKKU": // for accounts of which the bank does not say what is allowed, their kind has to
+			if !listed && a.kind() != providers.CreditCard {
+				continue
+			}
+		case "HKCAZ":
+			if a.IBAN == "" && (!listed || a.allows("HKKAZ") && t.lasting.Bank.version("HKKAZ") > 0) {
+				continue
+			}
+		}
+		if depot && !listed {
+			continue
+		}
+		orders = append(orders, order)
 	}
-	if t.lasting.Bank.version("HKKAZ") > 0 && a.allows("HKKAZ") {
-		orders = append(orders, "HKKAZ")
-	}
+	refused := t.learnt().Refused
+	slices.SortStableFunc(orders, func(one, other string) int {
+		hopeless := func(order string) int { return min(1, refused[formKey(order, a)]/hopelessAfter) }
+		return hopeless(one) - hopeless(other)
+	})
 	return orders
 }
 
-// first is the place before the first page. The window is cut to what the bank keeps, as far as it says.
+// hopelessAfter is in how many synchronizations in a row a bank refuses an order for an account before the other order is
+// asked first.
+const hopelessAfter = 2
+
+// first is the place before the first page. The window is cut to what the bank keeps, as far as it says or has shown.
 func (t *talk) first(order string, window providers.Window) cursor {
 	at := cursor{Order: order, From: window.From, To: window.To}
 	today := t.today()
@@ -122,18 +149,23 @@ func (t *talk) first(order string, window providers.Window) cursor {
 	if days > 0 {
 		at.From = max(at.From, today.AddDays(-days))
 	}
-	if !t.conv.Interactive && slices.Contains(t.lasting.Bank.NeedTAN, order) {
+	reach := t.learnt().Reach[order]
+	at.From = providers.LadderStart(today, at.From, reach)
+	if !t.conv.Interactive && t.needsTAN(order) {
 		// For more the bank may want a TAN, and would send it to a customer who is not there.
 		at.From = max(at.From, today.AddDays(1-providers.DaysWithoutSCA))
 	}
 	if !at.To.IsZero() {
 		at.From = min(at.From, at.To)
 	}
+	if reach == noPeriod || order == "HKKKU" && t.lasting.Bank.Cards.NoPeriod {
+		at.From, at.To, at.NoPeriod = 0, 0, true
+	}
 	return at
 }
 
 // page reads the page at a place. Where the dialog that the place belongs to is over, everything is read again, and what
-// came before the place is left out: the bank tells entries in their order, oldest first ("Formals", section B.6.3).
+// came before the place is left out: the bank sends entries in their order, oldest first ("Formals", section B.6.3).
 func (t *talk) page(ctx context.Context, a *userAccount, at cursor) (providers.Page, error) {
 	here := at
 	for afresh := false; ; {
@@ -143,7 +175,7 @@ func (t *talk) page(ctx context.Context, a *userAccount, at cursor) (providers.P
 					Err: errors.New("read the transactions: the bank ends the dialog again and again")}
 			}
 			afresh = true
-			here = cursor{Order: at.Order, From: at.From, To: at.To}
+			here = cursor{Order: at.Order, From: at.From, To: at.To, NoPeriod: at.NoPeriod}
 		}
 		page, next, err := t.fetch(ctx, a, here)
 		if errors.Is(err, errDialogOver) {
@@ -182,104 +214,203 @@ func without(entries []providers.Entry, booked, pending int) []providers.Entry {
 // fetch asks the bank for the page at a place, and finds the next place; the last page's has no touchdown point.
 func (t *talk) fetch(ctx context.Context, a *userAccount, at cursor) (page providers.Page, next cursor, err error) {
 	const doing = "read the transactions"
-	version := t.lasting.Bank.version(at.Order)
-	order := syntax.New(at.Order, version)
-	if at.Order == "HKCAZ" {
-		order.Elements = append(order.Elements, a.international(), syntax.Text(t.camtFormat()))
-	} else {
-		order.Elements = append(order.Elements, a.named(version, 7))
-	}
-	order.Elements = append(order.Elements, syntax.Flag(false), syntax.Text(fintsDay(at.From)), syntax.Text(fintsDay(at.To)), syntax.Empty(), syntax.Text(at.Touchdown))
 	key := strings.Join([]string{at.Order, a.handle(), at.Touchdown}, " ")
-	r, err := t.read(ctx, doing, key, order, at.Touchdown != "")
+	r, err := t.askAbout(ctx, doing, key, at.Order, a, at.Touchdown != "", func(version int, account syntax.Element) syntax.Segment {
+		return t.statementOrder(a, at, version, account)
+	})
 	if err != nil {
 		return page, at, err
 	}
+	covers := r.covers()
 	next = at
-	next.Touchdown, next.Dialog, next.Page = "", r.dialog, at.Page+1
-	if f := r.find(codeTouchdown); f != nil && len(f.parameters) > 0 {
-		next.Touchdown = f.parameters[0]
+	if err := next.goOn(covers.points, r.dialog); err != nil {
+		return page, at, nonsense(doing, err.Error())
 	}
-	if next.Touchdown != "" && (next.Touchdown == at.Touchdown || next.Page > maxPages || len(next.Touchdown) > 1024) {
-		return page, at, nonsense(doing, "the pages never end")
-	}
-	page, next.Rest, err = readStatements(r, at.Rest, next.Touchdown != "", cmp.Or(a.Currency, "EUR"))
+	page, list, err := readStatements(ctx, r, &next, cmp.Or(a.Currency, "EUR"), t.today())
 	if err != nil {
-		return page, at, &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot, Err: fmt.Errorf("%s: %w", doing, err)}
+		return page, at, unreadable(ctx, doing, err)
 	}
+	booked, pending := covers.withheld(list, len(page.Entries))
+	next.Withheld, next.PendingWithheld = cmp.Or(next.Withheld, booked), cmp.Or(next.PendingWithheld, pending)
 	next.see(page.Entries)
 	return page, next, nil
 }
 
-// camtFormat is the best format of HKCAZ that the bank offers: version 08 of the account report, else 02, else its first.
-func (t *talk) camtFormat() string {
-	for _, version := range []string{"camt.052.001.08", "camt.052.001.02"} {
-		for _, format := range t.lasting.Bank.Camt {
-			if strings.Contains(format, version) {
-				return format
-			}
-		}
+// unreadable classifies what kept an answer from being read. A statement that cannot be read is not an empty one.
+func unreadable(ctx context.Context, doing string, err error) error {
+	if ctx.Err() != nil {
+		return &providers.Error{Kind: providers.Transient, Code: providers.CodeTemporary, Err: fmt.Errorf("%s: %w", doing, ctx.Err())}
 	}
-	return t.lasting.Bank.Camt[0]
+	return &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot, Err: fmt.Errorf("%s: %w", doing, err)}
 }
 
-// readStatements reads HICAZ (booked entries as several camt messages, pending ones as one) and HIKAZ (MT940 and MT942). The
-// bank may cut the latter wherever it likes: a statement that does not end here while there is more is the rest that
-// the next page begins with.
-func readStatements(r *reply, before [2][]byte, more bool, currency string) (page providers.Page, rest [2][]byte, err error) {
-	add := func(entries []providers.Entry, balances []providers.Balance, pending bool) {
-		page.Entries = append(page.Entries, entries...)
-		if !pending {
-			page.Balances = append(page.Balances, balances...)
-			return
-		}
-		for i := range entries {
-			page.Entries[len(page.Entries)-1-i].Pending = true
+// statementOrder makes the order for the page at a place.
+func (t *talk) statementOrder(a *userAccount, at cursor, version int, account syntax.Element) syntax.Segment {
+	order := syntax.New(at.Order, version)
+	switch {
+	case at.Order == "HKCAZ":
+		order.Elements = []syntax.Element{account, syntax.Text(t.camtFormat()), syntax.Flag(false)}
+	case at.Order == "HKKAZ" && version < 5: // the currency stands where later versions have "all accounts"
+		order.Elements = []syntax.Element{account, syntax.Empty()}
+	case at.Order == "HKKAZ":
+		order.Elements = []syntax.Element{account, syntax.Flag(false)}
+	case at.Order == "DKKKU":
+		order.Elements = []syntax.Element{a.national(version + 3), syntax.Text(a.Number), syntax.Text(a.Sub)}
+	case t.lasting.Bank.Cards.WithAccount:
+		order.Elements = []syntax.Element{a.international(wholeForm), syntax.Text(a.Number), syntax.Text(a.Sub)}
+	default:
+		order.Elements = []syntax.Element{syntax.Empty(), syntax.Text(a.Number), syntax.Text(a.Sub)}
+	}
+	order.Elements = append(order.Elements, syntax.Text(fintsDay(at.From)), syntax.Text(fintsDay(at.To)), syntax.Empty(), syntax.Text(at.Touchdown))
+	return order
+}
+
+var (
+	errPages  = errors.New("the pages never end")
+	errPoints = errors.New("the touchdown points exceed their bounds")
+)
+
+// goOn moves to the next page: to the point that the bank named, else to one that it named before.
+func (c *cursor) goOn(points []string, dialog string) error {
+	asked := c.Touchdown
+	c.Dialog, c.Touchdown = dialog, ""
+	c.Page++
+	more := slices.Clone(points)
+	for _, point := range c.More {
+		if !slices.Contains(more, point) {
+			more = append(more, point)
 		}
 	}
+	if len(more) > maxPoints || slices.ContainsFunc(more, func(point string) bool { return len(point) > maxPoint }) {
+		return errPoints
+	}
+	if len(more) > 0 {
+		c.Touchdown, c.More = more[0], more[1:]
+	}
+	if c.Touchdown != "" && (c.Touchdown == asked || c.Page > maxPages) {
+		return errPages
+	}
+	return nil
+}
+
+// camtVersion finds family and version in the name of a camt format, however it is written.
+var camtVersion = regexp.MustCompile(`(?i)camt\.?(05[234])\.?001\.?([0-9]{2})`)
+
+// camtFormat is the best format of HKCAZ that the bank offers, as the bank writes it: version 08 of the account report,
+// else 02, else its highest, else another report, else the bank's first.
+func (t *talk) camtFormat() string {
+	best, rank := "urn:iso:std:iso:20022:tech:xsd:camt.052.001.08", 0
+	for i, format := range t.lasting.Bank.Camt {
+		r := 1
+		if m := camtVersion.FindStringSubmatch(format); m != nil {
+			switch {
+			case m[1] == "052" && m[2] == "08":
+				r = 1000
+			case m[1] == "052" && m[2] == "02":
+				r = 900
+			case m[1] == "052":
+				r = 500 + number(m[2])
+			default:
+				r = 100 + number(m[2])
+			}
+		}
+		if i == 0 || r > rank {
+			best, rank = format, r
+		}
+	}
+	return best
+}
+
+// number reads digits that a pattern has found.
+func number(digits string) (n int) {
+	for _, c := range digits {
+		n = n*10 + int(c-'0')
+	}
+	return n
+}
+
+// readStatements reads HICAZ (booked entries as several camt messages, pending ones as one), HIKAZ (MT940 and MT942) and
+// the statements of cards. list reports whether there was any of them, even an empty one. The bank may cut MT940 wherever
+// it likes: a statement that does not end here while there is more is the rest that the next page begins with.
+func readStatements(ctx context.Context, r *reply, next *cursor, currency string, today plain.Date) (page providers.Page, list bool, err error) {
+	page, list, err = readCards(ctx, r, currency, today)
+	if err != nil {
+		return page, false, err
+	}
+	add := func(entries []providers.Entry, balances []providers.Balance, left providers.Unreadable, pending bool) {
+		page.Unreadable.Merge(left)
+		if pending {
+			for i := range entries {
+				entries[i].Pending = true
+			}
+		} else {
+			page.Balances = append(page.Balances, balances...)
+		}
+		page.Entries = append(page.Entries, entries...)
+	}
 	for _, s := range r.All("HICAZ") {
+		list = true
 		for i, messages := range [][]syntax.Value{s.At(2), s.At(3)} {
 			for _, message := range messages {
+				if err := ctx.Err(); err != nil {
+					return page, false, err
+				}
 				if strings.TrimSpace(message.Text) == "" {
 					continue
 				}
 				report, err := camt.Read(strings.NewReader(message.Text), currency)
 				if err != nil {
-					return page, rest, err
+					return page, false, err
 				}
-				add(report.Entries, report.Balances, i == 1)
+				add(report.Entries, report.Balances, report.Unreadable, i == 1)
 			}
 		}
 	}
-	for i := range before {
-		parts := []string{string(before[i])}
-		for _, s := range r.All("HIKAZ") {
+	segments := r.All("HIKAZ")
+	list = list || len(segments) > 0
+	for i := range next.Rest {
+		if err := ctx.Err(); err != nil {
+			return page, false, err
+		}
+		parts := []string{string(next.Rest[i])}
+		for _, s := range segments {
 			parts = append(parts, s.Get(i, 0))
 		}
 		file := mt940.Join(parts...)
-		if more {
+		next.Rest[i] = nil
+		if next.Touchdown != "" {
 			if whole, begun := mt940.Complete(file); len(begun) <= maxRest { // else nobody cut it: it is one large statement after the other
-				file, rest[i] = whole, []byte(begun)
+				file, next.Rest[i] = whole, []byte(begun)
 			}
 		}
 		report, err := mt940.Read(file, currency)
 		if err != nil {
-			return page, rest, err
+			return page, false, err
 		}
-		add(report.Entries, report.Balances, i == 1)
+		add(report.Entries, report.Balances, report.Unreadable, i == 1)
 	}
-	return page, rest, nil
+	return page, list, nil
 }
 
 // last completes the last page.
 func (t *talk) last(page providers.Page, at cursor) providers.Page {
+	page.Withheld = cmp.Or(at.Withheld, at.PendingWithheld)
+	page.PendingCovered = page.Withheld == ""
+	if at.Withheld != "" {
+		return page
+	}
 	today := t.today()
-	page.PendingCovered = true
 	page.Covered = providers.Window{From: at.From, To: at.To}
 	if at.To.IsZero() {
 		page.Covered.To = today
 	}
-	if at.From.IsZero() {
+	switch {
+	case at.NoPeriod: // what the bank left out is not known
+		page.Covered.From = page.Covered.To
+		if !at.Oldest.IsZero() {
+			page.Covered.From = min(page.Covered.From, at.Oldest)
+		}
+	case at.From.IsZero():
 		// The bank keeps as much as it likes, and does not say how much. What it shows to everybody was covered; before
 		// that, only as far back as its oldest entry.
 		page.Covered.From = min(today.AddDays(1-providers.DaysWithoutSCA), page.Covered.To)
@@ -303,52 +434,4 @@ func (c *cursor) see(entries []providers.Entry) {
 			c.Oldest = e.BookingDate
 		}
 	}
-}
-
-// keep puts the answer that came with a TAN where the next read finds it.
-func (t *talk) keep(key string, r *reply) error {
-	const doing = "keep the bank's answer"
-	wire, err := syntax.Append(nil, r.Segments...)
-	if err != nil {
-		return nonsense(doing, err.Error())
-	}
-	var packed bytes.Buffer
-	zip := gzip.NewWriter(&packed)
-	_, err = zip.Write(wire)
-	if err = errors.Join(err, zip.Close()); err != nil {
-		return misconfigured(fmt.Errorf("%s: %w", doing, err))
-	}
-	if packed.Len() > maxKept {
-		return nonsense(doing, "it is too large")
-	}
-	t.dialog.Kept, t.dirty = &kept{Key: key, Dialog: r.dialog, Gzip: packed.Bytes()}, true
-	return nil
-}
-
-// take is the kept answer to an order; nil where there is none.
-func (t *talk) take(doing, key string) (*reply, error) {
-	k := t.dialog.Kept
-	if k == nil || key == "" || k.Key != key {
-		return nil, nil
-	}
-	t.dialog.Kept, t.dirty = nil, true
-	zip, err := gzip.NewReader(bytes.NewReader(k.Gzip))
-	if err != nil {
-		return nil, misconfigured(fmt.Errorf("%s: open the kept answer: %w", doing, err))
-	}
-	wire, err := io.ReadAll(io.LimitReader(zip, syntax.MaxMessage))
-	if err != nil {
-		return nil, misconfigured(fmt.Errorf("%s: open the kept answer: %w", doing, err))
-	}
-	segments, err := syntax.Parse(wire)
-	if err != nil {
-		return nil, misconfigured(fmt.Errorf("%s: read the kept answer: %w", doing, err))
-	}
-	r := &reply{Message: &syntax.Message{Segments: segments}, dialog: k.Dialog}
-	for i := range segments {
-		if s := &segments[i]; s.Name == "HIRMG" || s.Name == "HIRMS" {
-			r.feedback = append(r.feedback, readFeedback(s)...)
-		}
-	}
-	return r, nil
 }

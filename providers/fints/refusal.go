@@ -1,0 +1,130 @@
+package fints
+
+import (
+	"slices"
+	"strings"
+	"unicode"
+
+	"kontoflow/providers"
+)
+
+// cause is what a bank refuses an order for, as far as it says so.
+type cause int
+
+const (
+	causeUnknown cause = iota
+	causePeriod        // the days that were asked for
+	causeAccount       // the account, or the way in which it is named
+	causeFailure       // something failed at the bank
+	causeOrder         // the order: it is not offered, or not for this account
+)
+
+// Words of refusals. They are compared with whole words in lower case, and those in wordParts with parts of words:
+// German has compound nouns (Abfragezeitraum, Buchungsdatum).
+var (
+	periodWords  = []string{"tag", "tage", "tagen", "monat", "monate", "monaten", "jahr", "jahre", "jahren", "date", "dates", "day", "days", "month", "months", "älter", "older"}
+	periodParts  = []string{"zeitraum", "zeitspanne", "datum", "bankvorgabe", "period", "historie", "history", "zurückliegend", "vergangenheit", "bereichanfang", "bereichende"}
+	accountWords = []string{"iban", "bic", "kti", "ktv", "konto", "konten", "account"}
+	accountParts = []string{"kontonummer", "kontoverbindung", "kontoangabe", "kontodaten", "unterkonto", "auftraggeberkonto", "bankleitzahl"}
+	orderParts   = []string{"unterstützt", "freigeschaltet", "freischalt", "berechtig", "zugelassen", "erlaubt", "supported", "permitted", "allowed", "authori"}
+	failureParts = []string{"fehler", "error", "technisch", "technical", "verfügbar", "available", "zeitüberschreitung", "timeout"}
+)
+
+// codeErrors says no more than that the message has errors.
+const codeErrors = 9050
+
+// causeOf finds out what an order was refused for. The bank's words count, and where they are silent the place that it
+// names ("Bezugsdatenelement"; "Formals", section B.7.2). Only refusals of the order itself are looked at.
+func causeOf(err error) cause {
+	refused, ok := asRefusal(err)
+	if !ok || refused.fault.Kind != providers.Rejected {
+		return causeFailure
+	}
+	found := causeUnknown
+	ofOrder := slices.ContainsFunc(refused.said, func(f feedback) bool { return f.segment == orderSegment })
+	for i := range refused.said {
+		f := &refused.said[i]
+		if ofOrder != (f.segment == orderSegment) || f.code == codeErrors || f.code == codeAborted {
+			continue
+		}
+		switch c := f.cause(); c {
+		case causeUnknown:
+		case causePeriod, causeAccount:
+			return c
+		default:
+			found = c
+		}
+	}
+	return found
+}
+
+// cause reads one return code.
+func (f *feedback) cause() cause {
+	said := wordsOf(f.text)
+	period, account := said.any(periodWords) || said.part(periodParts), said.part(accountParts) || said.any(accountWords)
+	switch {
+	case period:
+		return causePeriod
+	case said.part(accountParts), account && !said.part(orderParts):
+		return causeAccount
+	case said.part(orderParts):
+		return causeOrder
+	case said.part(failureParts) && f.code/100 != 91: // 91xx: "Syntaxfehler"
+		return causeFailure
+	case f.segment != orderSegment:
+		return causeUnknown
+	case f.element == 2, f.code/100 == 91 && f.element == 0: // an account of another form is a syntax error, too
+		return causeAccount
+	case f.element >= 4:
+		return causePeriod
+	}
+	return causeUnknown
+}
+
+// refusesAccount reports whether an order was refused because of the account that it names.
+func refusesAccount(err error) bool { return skippable(err) && causeOf(err) == causeAccount }
+
+// refusesPeriod reports whether an order was refused because of the days that it asks for.
+func refusesPeriod(err error) bool { return skippable(err) && causeOf(err) == causePeriod }
+
+// said is a text of the bank's: its words in lower case.
+type said []string
+
+// maxSaid bounds the words of a text that are looked at.
+const maxSaid = 200
+
+func wordsOf(text string) said {
+	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	for i, word := range words {
+		words[i] = umlauts.Replace(word)
+	}
+	return words[:min(len(words), maxSaid)]
+}
+
+// umlauts are how banks without umlauts write the words that are looked for.
+var umlauts = strings.NewReplacer("umsaetz", "umsätz", "eintraeg", "einträg", "verfuegbar", "verfügbar", "aelter", "älter", "unterstuetzt", "unterstützt",
+	"zurueck", "zurück", "spaeter", "später", "zeitueber", "zeitüber", "moeglich", "möglich", "datensaetz", "datensätz", "gewaehlt", "gewählt")
+
+// any reports whether one of the words is there.
+func (s said) any(words []string) bool {
+	for _, have := range s {
+		for _, word := range words {
+			if have == word {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// part reports whether one of the words has one of the parts.
+func (s said) part(parts []string) bool {
+	for _, have := range s {
+		for _, part := range parts {
+			if strings.Contains(have, part) {
+				return true
+			}
+		}
+	}
+	return false
+}
