@@ -4,21 +4,29 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"strconv"
 
 	"kontoflow/plain"
 	"kontoflow/providers"
 	"kontoflow/providers/fints/syntax"
-	"kontoflow/providers/lenient"
 )
 
-// maxRestarts bounds how often a synchronization begins the authorization afresh, after answers were lost.
-const maxRestarts = 3
+const (
+	// maxRestarts bounds how often a synchronization begins the authorization afresh, after answers were lost.
+	maxRestarts = 3
+	// maxLogins bounds how often a synchronization sends the PIN to open a dialog. A first one needs three logins: for the
+	// methods, for the TAN media, and for reading. The others are for what goes wrong.
+	maxLogins = 6
+	// maxAnonymousFailures is how many anonymous dialogs the bank's HTTP server may fail before there is taken to be none.
+	maxAnonymousFailures = 2
+)
 
 // authorize goes one move on towards an open dialog.
 func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 	d := &t.dialog
+	t.restart(ctx)
 	switch {
 	case d.About != nil && d.About.Step == login:
 		return t.logIn(ctx)
@@ -28,26 +36,30 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 		return t.asked(), nil
 	case d.Waiting != nil:
 		return t.askTAN()
-	case d.Open:
+	}
+	if t.beginChoice(); d.Open && d.Choice == nil {
 		return providers.Step{Status: providers.Ready}, nil
 	}
 	if err := t.unattended(); err != nil {
 		return providers.Step{}, err
 	}
-	if t.lasting.Bank == nil {
+	if t.lasting.Bank == nil && !d.Personal {
 		if err := t.askAnonymously(ctx); err != nil {
 			return providers.Step{}, err
 		}
 	}
-	if len(t.lasting.Allowed) == 0 {
+	if len(t.lasting.Allowed) == 0 || d.Choice != nil && !d.Choice.Asked {
 		return t.announce(login, forMethods), nil
+	}
+	if t.lasting.Bank == nil {
+		return providers.Step{}, nonsense("log in", "the bank sent no bank parameters")
 	}
 	m := t.method()
 	if m == nil {
 		return t.chooseMethod()
 	}
-	if m.Medium && t.lasting.Medium == "" && t.lasting.Bank.version("HKTAB") > 0 {
-		if d.Media == nil {
+	if t.needsMedium(m) {
+		if !d.MediaAsked {
 			return t.announce(login, forMedia), nil
 		}
 		return t.chooseMedium()
@@ -56,6 +68,20 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 		return t.announce(login, forSystem), nil
 	}
 	return t.announce(login, forReading), nil
+}
+
+// restart gives up the open question by the customer's wish, and with it the order that waits for them: the dialog ends.
+func (t *talk) restart(ctx context.Context) {
+	d, wish := &t.dialog, t.conv.Restart
+	if wish == "" || wish == d.Restarted || !t.conv.Interactive {
+		return
+	}
+	d.Restarted, t.dirty = wish, true
+	if d.Ask == nil {
+		return
+	}
+	t.hangUp(ctx)
+	d.Ask, d.Waiting, d.About, d.Logins, d.Restarts = nil, nil, nil, 0, 0
 }
 
 // unattended refuses a login that would send a TAN or a push message to a customer who is not there, as far as that is
@@ -69,8 +95,10 @@ func (t *talk) unattended() error {
 		return needsUser(providers.CodeActivationNeeded, "the bank has to be asked for the first time, and the customer is not there")
 	case l.Unclear:
 		return t.doubtful()
+	case l.EachLogin:
+		return needsUser(providers.CodeActivationNeeded, "the bank wants the customer at every login, and they are not there")
 	case l.Owed:
-		return needsUser(providers.CodeActivationNeeded, "the bank wanted the customer the last time, and he is not there")
+		return needsUser(providers.CodeActivationNeeded, "the bank wanted the customer the last time, and they are not there")
 	case l.outdated(t.today()):
 		return needsUser(providers.CodeActivationNeeded, "the last strong customer authentication is too old, and the customer is not there")
 	}
@@ -93,21 +121,42 @@ func (t *talk) announce(what, purpose step) providers.Step {
 }
 
 // askAnonymously fetches the bank parameters in a dialog without a customer ("Formals", section C.5): no PIN goes along.
+// A bank without anonymous dialogs gives them to its customers only: then they come with the first login.
 func (t *talk) askAnonymously(ctx context.Context) error {
 	const doing = "fetch the bank parameters"
 	identify := syntax.New("HKIDN", 2, syntax.Text(country, t.conv.Connection.BankCode), syntax.Text(nobody), syntax.Text(noSystem), syntax.Text("0"))
 	r, err := t.exchange(ctx, doing, envelope{dialog: newDialog, number: 1}, identify, t.prepare())
-	if err != nil {
+	t.dirty = true
+	switch {
+	case err == nil:
+		t.learnBank(r) // and nothing else: user parameters of this dialog are nobody's
+		if id := r.DialogID; id != "" && id != "0" {
+			_, _ = t.exchange(ctx, "end the anonymous dialog", envelope{dialog: id, number: 2}, syntax.New("HKEND", 1, syntax.Text(id)))
+		}
+	case !t.refusesAnonymous(err):
 		return err
 	}
-	t.learn(r)
-	if t.lasting.Bank == nil {
-		return nonsense(doing, "the bank sent none")
-	}
-	if id := r.DialogID; id != "" && id != "0" {
-		_, _ = t.exchange(ctx, "end the anonymous dialog", envelope{dialog: id, number: 2}, syntax.New("HKEND", 1, syntax.Text(id)))
-	}
+	t.dialog.Personal = t.lasting.Bank == nil
 	return nil
+}
+
+// refusesAnonymous reports whether the customer's own dialog is worth a try after an anonymous one failed.
+func (t *talk) refusesAnonymous(err error) bool {
+	if refused, ok := asRefusal(err); ok {
+		return refused.fault.Kind != providers.BankDown && refused.fault.Code != providers.CodeInternal
+	}
+	var answered *httpError
+	if !errors.As(err, &answered) || answered.status < 400 || answered.status == http.StatusServiceUnavailable {
+		return false
+	}
+	t.dialog.AnonymousFailures++
+	switch kind := answered.err.Kind; kind {
+	case providers.Rejected:
+		return true
+	case providers.Transient: // it may pass
+		return t.dialog.AnonymousFailures >= maxAnonymousFailures
+	}
+	return false
 }
 
 // prepare is HKVVB: which parameters are known here, and what product asks ("Formals", section C.3.1.3).
@@ -118,285 +167,10 @@ func (t *talk) prepare() syntax.Segment {
 }
 
 func (t *talk) identify() syntax.Segment {
-	customer := cmp.Or(t.conv.Credentials[providers.CredentialCorporateID], t.conv.Credentials[providers.CredentialLogin])
+	_, customer := t.names()
 	return syntax.New("HKIDN", 2, syntax.Text(country, t.conv.Connection.BankCode), syntax.Text(customer),
 		syntax.Text(cmp.Or(t.lasting.SystemID, noSystem)), syntax.Text("1"))
 }
-
-// logIn sends an announced login, if it may be sent.
-func (t *talk) logIn(ctx context.Context) (providers.Step, error) {
-	d := &t.dialog
-	about := d.About
-	if t.resumed {
-		t.resumed, t.dirty = false, true
-		switch {
-		case about.NotSent:
-			about.NotSent = false
-		case d.LoggedIn && !about.Again:
-			about.Again = true
-		default:
-			d.About = nil
-			return providers.Step{}, t.unclear()
-		}
-		return providers.Step{Status: providers.Moving}, nil
-	}
-	t.hangUp(ctx)
-	step, err := t.logInFor(ctx, about.Purpose)
-	refused, isRefusal := asRefusal(err)
-	switch {
-	case err == nil:
-		d.About = nil
-	case isRefusal:
-		d.About = nil
-		t.hangUp(ctx)
-		if refused.fault.Kind == providers.NeedsAuthorization { // the login itself was the authorization; the bank wants another procedure
-			refused.fault.Kind, refused.fault.Code = providers.NeedsUser, providers.CodeTANNotActivated
-		}
-		if t.forget(refused) {
-			if !t.conv.Interactive {
-				return providers.Step{}, needsUser(providers.CodeActivationNeeded,
-					"log in: the bank knows the method or the customer system no more, and the customer is not there")
-			}
-			if d.Restarts++; d.Restarts <= maxRestarts {
-				step, err = providers.Step{Status: providers.Moving}, nil
-			}
-		}
-	case d.ID != "": // the bank let us in; what came then did not work out
-		d.About = nil
-	case isLost(err) && !d.LoggedIn:
-		d.About = nil
-		if cause := providers.AsError(err); cause.Kind != providers.Transient {
-			return providers.Step{}, errors.Join(t.unclear(), err)
-		}
-		return providers.Step{}, t.unclear()
-	case isLost(err) && about.Again:
-		d.About, t.dirty = nil, true
-		return providers.Step{}, t.unclear()
-	default:
-		about.Again, about.NotSent = about.Again || isLost(err), true
-	}
-	t.dirty = true
-	return step, err
-}
-
-// forget drops what the bank refused a login for, where that was not the PIN: a method that the customer does not have any
-// more ("Sicherheitsverfahren PIN/TAN", section B.6.1, code 3920 with 9800), or a customer-system id that is not known
-// any more ("Formals", section C.3.1.2). It reports whether there was anything.
-func (t *talk) forget(r *refusal) bool {
-	const identify = 3 // HKIDN, behind the heads of message and signature
-	l := &t.lasting
-	switch {
-	case r.fault.Kind == providers.WrongCredentials:
-		return false
-	case l.Method != "" && (r.has(9380) || r.has(9955) || r.has(codeAborted) && t.method() == nil):
-		if t.method() != nil { // the bank did not say which ones there are instead
-			l.Allowed = nil
-		}
-		l.Method, l.Medium = "", ""
-	case l.SystemID != "" && r.about(identify, 9210):
-		l.SystemID, l.Allowed = "", nil // a new one comes along with the methods
-	default:
-		return false
-	}
-	l.Owed, t.dirty = true, true // to a new method or system the bank wants the customer
-	return true
-}
-
-func (t *talk) logInFor(ctx context.Context, purpose step) (providers.Step, error) {
-	moving := providers.Step{Status: providers.Moving}
-	switch purpose {
-	case forMethods:
-		if err := t.learnMethods(ctx); err != nil {
-			return providers.Step{}, err
-		}
-		return moving, nil
-	case forMedia:
-		if err := t.learnMedia(ctx); err != nil {
-			return providers.Step{}, err
-		}
-		return moving, nil
-	}
-	return t.openDialog(ctx)
-}
-
-// learnMethods is the personal dialog with security function 999: it tells the customer's methods by code 3920, and
-// gives the customer-system id ("Sicherheitsverfahren PIN/TAN", section B.4.3.3; "Formals", chapter C.8).
-func (t *talk) learnMethods(ctx context.Context) error {
-	const doing = "log in to learn the methods"
-	segments := []syntax.Segment{t.identify(), t.prepare()}
-	if t.lasting.SystemID == "" {
-		segments = append(segments, syntax.New("HKSYN", 3, syntax.Text("0")))
-	}
-	r, err := t.exchange(ctx, doing, envelope{dialog: newDialog, number: 1, function: oneStep}, segments...)
-	if r != nil {
-		t.learn(r)
-	}
-	if refused, ok := asRefusal(err); ok && refused.has(9955) && refused.fault.Kind != providers.WrongCredentials && len(t.methods()) > 0 {
-		return nil // it names the methods, and wants one of them (section B.8.2)
-	}
-	if err != nil {
-		return err
-	}
-	t.entered(r, oneStep)
-	if len(t.lasting.Allowed) == 0 {
-		t.lasting.Allowed = []string{oneStep} // a bank without two-step methods does not list any
-	}
-	if t.lasting.SystemID == "" {
-		return nonsense(doing, "the bank gave no customer-system id")
-	}
-	t.hangUp(ctx)
-	return nil
-}
-
-// learnMedia asks which TAN media the customer has (HKTAB; "Sicherheitsverfahren PIN/TAN", section B.4.3.1.3): a login of
-// its own, which needs no strong customer authentication.
-func (t *talk) learnMedia(ctx context.Context) error {
-	const doing = "ask for the TAN media"
-	m := t.method()
-	if m == nil {
-		return nonsense(doing, "the method is gone")
-	}
-	r, err := t.exchange(ctx, doing, envelope{dialog: newDialog, number: 1, function: m.Function},
-		t.identify(), t.prepare(), tanFor(m, "HKTAB", "noref"))
-	if r != nil {
-		t.learn(r)
-	}
-	if err != nil {
-		return err
-	}
-	t.entered(r, m.Function)
-	r, err = t.order(ctx, doing, "", syntax.New("HKTAB", t.lasting.Bank.version("HKTAB"), syntax.Text("0"), syntax.Text("A")))
-	if err != nil {
-		return err
-	}
-	t.dialog.Media = []medium{}
-	for _, s := range r.All("HITAB") {
-		t.dialog.Media = append(t.dialog.Media, readMedia(s, m)...)
-	}
-	t.hangUp(ctx)
-	return nil
-}
-
-// readMedia reads the media that are active, and fit the method.
-func readMedia(s *syntax.Segment, m *method) (all []medium) {
-	shift := 0
-	if s.Version >= 5 {
-		shift = 1 // element 3 is the security function
-	}
-	// Class, status, [function,] card, its sequence number, its kind, account (ktv: four elements), valid from, until, number
-	// of the list, name, phone ("Sicherheitsverfahren PIN/TAN", data dictionary, "TAN-Medium-Liste").
-	for _, e := range s.Elements[min(1, len(s.Elements)):] {
-		one := medium{Class: e.Get(0), Name: lenient.PlainText(e.Get(12+shift), 64), Phone: lenient.PlainText(e.Get(13+shift), 64), Card: masked(e.Get(2 + shift))}
-		if status := e.Get(1); status != "1" && status != "" || len(all) == 99 || one.Name == "" {
-			continue
-		}
-		if shift == 1 && e.Get(2) != "" && e.Get(2) != m.Function {
-			continue
-		}
-		if class := m.mediumClass(); class != "" && one.Class != "A" && one.Class != "B" && one.Class != class {
-			continue
-		}
-		all = append(all, one)
-	}
-	return all
-}
-
-// masked hides a card's number but its end.
-func masked(card string) string {
-	if len(card) <= 4 {
-		return card
-	}
-	return "…" + lenient.PlainText(card[len(card)-4:], 16)
-}
-
-// entered takes the dialog that a login opened.
-func (t *talk) entered(r *reply, function string) {
-	d := &t.dialog
-	d.ID, d.Next, d.Method, d.LoggedIn = r.DialogID, 2, function, true
-	t.lasting.Unclear, t.dirty = false, true
-}
-
-// tanFor is HKTAN with process 4 ("Sicherheitsverfahren PIN/TAN", section B.5): it goes along with what may need a TAN.
-func tanFor(m *method, order, medium string) syntax.Segment {
-	s := syntax.New("HKTAN", m.Version, syntax.Text("4"), syntax.Text(order))
-	if m.Medium && medium != "" {
-		s.Elements = append(s.Elements, make([]syntax.Element, 8)...)
-		s.Elements = append(s.Elements, syntax.Text(medium))
-	}
-	return s
-}
-
-// openDialog logs in with the chosen method, for reading; where there is no customer-system id yet, for that alone
-// ("Formals", chapter C.8: no orders may follow).
-func (t *talk) openDialog(ctx context.Context) (providers.Step, error) {
-	const doing = "log in"
-	segments, function := []syntax.Segment{t.identify(), t.prepare()}, oneStep
-	if m := t.method(); m != nil {
-		function = m.Function
-		segments = append(segments, tanFor(m, "HKIDN", t.lasting.Medium))
-	}
-	synchronizing := t.lasting.SystemID == ""
-	if synchronizing {
-		segments = append(segments, syntax.New("HKSYN", 3, syntax.Text("0")))
-	}
-	r, err := t.exchange(ctx, doing, envelope{dialog: newDialog, number: 1, function: function}, segments...)
-	if r != nil {
-		t.learn(r)
-	}
-	if err != nil {
-		return providers.Step{}, err
-	}
-	t.entered(r, function)
-	t.dialog.Synchronizing = synchronizing
-	if t.demands(r, "HKIDN", "") {
-		return t.askTAN()
-	}
-	return t.opened()
-}
-
-// opened is the end of a login.
-func (t *talk) opened() (providers.Step, error) {
-	d, l := &t.dialog, &t.lasting
-	t.dirty = true
-	if d.Synchronizing {
-		if l.SystemID == "" {
-			return providers.Step{}, nonsense("log in", "the bank gave no customer-system id")
-		}
-		return providers.Step{Status: providers.Moving}, nil // the next login ends this dialog
-	}
-	d.Open, l.Authorized, l.Owed = true, true, false
-	if l.outdated(t.today()) { // this bank does without
-		l.Proven = 0
-	}
-	return providers.Step{Status: providers.Ready}, nil
-}
-
-// demands reports whether the bank keeps the order until the customer has authorized it (0030, or 3955 with HITAN).
-func (t *talk) demands(r *reply, order, key string) bool {
-	s := r.Find("HITAN")
-	if s == nil || !r.has(codeSCA) && !r.has(codeDecoupled) {
-		return false
-	}
-	reference := s.Get(2, 0)
-	if reference == "" || reference == "noref" || len(reference) > 256 {
-		return false
-	}
-	w := &waiting{Order: order, Key: key, Reference: reference, Challenge: s.Get(3, 0), HHDUC: []byte(s.Get(4, 0)), Decoupled: r.has(codeDecoupled)}
-	if len(w.HHDUC) > maxHHDUC {
-		w.HHDUC = nil
-	}
-	if m := t.method(); m != nil && m.decoupled() {
-		w.Decoupled = true
-	}
-	t.dialog.Waiting, t.dirty = w, true
-	if order == "HKIDN" || !t.conv.Interactive { // with the customer more was asked for, perhaps, than without
-		t.lasting.Owed = true
-	}
-	return true
-}
-
-// maxHHDUC bounds a challenge's picture.
-const maxHHDUC = 512 << 10
 
 // answer takes the customer's answer.
 func (t *talk) answer(ctx context.Context, answer providers.Answer) (providers.Step, error) {
@@ -420,9 +194,10 @@ func (t *talk) answer(ctx context.Context, answer providers.Answer) (providers.S
 			if err != nil || n < 1 || n > len(d.Media) {
 				return providers.Step{}, needsUser(providers.CodeTANNotActivated, "the chosen TAN medium is not there")
 			}
-			t.lasting.Medium = d.Media[n-1].Name
+			t.choose(t.chosen().Method, d.Media[n-1].Name, false)
 		} else {
-			t.lasting.Method, t.lasting.Medium, d.Media = answer.MethodID, "", nil
+			t.dropMethod()
+			t.choose(answer.MethodID, "", false)
 		}
 		d.Ask, t.dirty = nil, true
 		return t.authorize(ctx)
@@ -490,7 +265,7 @@ func (t *talk) authorized(r *reply) (providers.Step, error) {
 		return t.askTAN()
 	}
 	if w.Order == "HKIDN" {
-		t.lasting.Proven = t.today()
+		t.lasting.Proven, t.lasting.Let, t.lasting.DemandedOn = t.today(), false, 0
 	} else {
 		if err := t.keep(w.Key, r); err != nil {
 			return providers.Step{}, err
@@ -531,7 +306,8 @@ func (t *talk) poll(ctx context.Context) (providers.Step, error) {
 	}
 	s := syntax.New("HKTAN", m.Version, syntax.Text("S"), syntax.Empty(), syntax.Empty(), syntax.Empty(), syntax.Text(d.Waiting.Reference), syntax.Flag(false))
 	d.Waiting.Polls++
-	d.Ask.NotBefore, t.dirty = now.Add(m.pace(m.NextPoll)), true
+	next := m.wait(d.Waiting, now)
+	d.Ask.NotBefore, t.dirty = now.Add(next), true
 	r, err := t.order(ctx, "ask whether the customer confirmed", "", s)
 	switch {
 	case r == nil:
@@ -543,7 +319,7 @@ func (t *talk) poll(ctx context.Context) (providers.Step, error) {
 		d.Ask, d.Waiting = nil, nil
 		return providers.Step{}, declined(err)
 	case r.has(codeStillOpen):
-		return providers.Step{Status: providers.Pending, PollAfter: m.pace(m.NextPoll)}, nil
+		return providers.Step{Status: providers.Pending, PollAfter: next}, nil
 	}
 	return t.authorized(r)
 }

@@ -41,7 +41,7 @@ func (p *provider) dial(c *providers.Connection) (*bank, error) {
 // and the HTTPS profile of "Formals"). An error that leaves open whether the bank processed the message is a *lost.
 func (t *talk) post(ctx context.Context, doing string, wire []byte) ([]byte, error) {
 	if err := t.bank.Turn(ctx, doing, t.conv.Interactive); err != nil {
-		return nil, err
+		return nil, &unsent{err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.options.WholeTimeout)
 	defer cancel()
@@ -65,7 +65,7 @@ func (t *talk) post(ctx context.Context, doing string, wire []byte) ([]byte, err
 		if connected.Load() {
 			return nil, &lost{err}
 		}
-		return nil, err
+		return nil, &unsent{err}
 	}
 	defer response.Body.Close()
 	t.options.Logger.DebugContext(ctx, "bank answered", "doing", doing, "status", response.StatusCode, "took", time.Since(started))
@@ -98,6 +98,17 @@ func decode(doing string, encoded []byte) ([]byte, error) {
 		return nil, &lost{nonsense(doing, "the answer is not base64")}
 	}
 	return wire, nil
+}
+
+// unsent is a message that never left.
+type unsent struct{ err error }
+
+func (u *unsent) Error() string { return u.err.Error() }
+func (u *unsent) Unwrap() error { return u.err }
+
+func isUnsent(err error) bool {
+	var u *unsent
+	return errors.As(err, &u)
 }
 
 // lost is a message without an answer: whether the bank processed it is not known.

@@ -8,13 +8,13 @@ import (
 	_ "image/jpeg"
 	_ "image/png"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/microcosm-cc/bluemonday"
 
 	"kontoflow/providers"
+	"kontoflow/providers/fints/syntax"
 	"kontoflow/providers/hhd"
 	"kontoflow/providers/lenient"
 )
@@ -25,14 +25,47 @@ const (
 	// slowest is the slowest pace that a bank can set: three digits of seconds (data dictionary, "Wartezeit vor nächster
 	// Statusabfrage").
 	slowest = 999 * time.Second
+	// usualValidity is how long a challenge is taken to be valid where the bank does not say, and longestValidity the
+	// longest that is believed.
+	usualValidity   = 5 * time.Minute
+	longestValidity = time.Hour
 )
 
-// pace is how long to wait before a poll.
-func (m *method) pace(seconds int) time.Duration {
+// pace is the least wait before a poll, as the bank gives it.
+func pace(seconds int) time.Duration {
 	if seconds <= 0 {
 		return pollEvery
 	}
 	return min(time.Duration(seconds)*time.Second, slowest)
+}
+
+// wait is how long to wait before the next poll for an order. The bank's times are its least. Where it allows only so many
+// polls they are spread over the time that the challenge is valid: close together at first, since most customers confirm
+// at once, and the last one shortly before the end.
+func (m *method) wait(w *waiting, now time.Time) time.Duration {
+	least := pace(m.NextPoll)
+	if w.Polls == 0 {
+		least = pace(m.FirstPoll)
+	}
+	if m.MaxPolls <= 0 || w.Polls >= m.MaxPolls {
+		return least
+	}
+	valid := usualValidity
+	if until := w.Until.Sub(w.Since); !w.Until.IsZero() && until > 0 && until <= longestValidity {
+		valid = until
+	}
+	part := float64(w.Polls+1) / float64(m.MaxPolls)
+	due := w.Since.Add(time.Duration(float64(valid) * 0.95 * part * part * part))
+	return max(least, due.Sub(now))
+}
+
+// validUntil reads until when the challenge of HITAN is valid; zero: the bank did not say.
+func (t *talk) validUntil(s *syntax.Segment) time.Time {
+	until, err := time.ParseInLocation("20060102 150405", s.Get(5, 0)+" "+s.Get(5, 1), germany)
+	if err != nil {
+		return time.Time{}
+	}
+	return until
 }
 
 // ask opens a question to the customer.
@@ -50,83 +83,6 @@ func (t *talk) asked() providers.Step {
 	return providers.Step{Status: providers.Challenged, Challenge: &challenge, PollAfter: t.dialog.Ask.PollAfter}
 }
 
-// chooseMethod lets the customer choose; where there is only one method there is nothing to choose.
-func (t *talk) chooseMethod() (providers.Step, error) {
-	all := t.methods()
-	switch len(all) {
-	case 0:
-		for _, function := range t.lasting.Allowed {
-			if function == oneStep {
-				return t.announce(login, forReading), nil
-			}
-		}
-		t.lasting.Allowed, t.dirty = nil, true
-		return providers.Step{}, needsUser(providers.CodeTANNotActivated, "the customer has no TAN method that can be used")
-	case 1:
-		t.lasting.Method, t.lasting.Medium, t.dirty = all[0].Function, "", true
-		return providers.Step{Status: providers.Moving}, nil
-	}
-	challenge := providers.Challenge{Type: providers.MethodSelection}
-	for _, m := range all {
-		info := map[string]string{"name": m.Name}
-		if m.Of != "" {
-			info["version"] = m.Of
-		}
-		challenge.AuthMethods = append(challenge.AuthMethods, providers.AuthMethod{ID: m.Function, Type: m.kind(), AdditionalInfo: info})
-	}
-	return t.ask(question{Challenge: challenge, For: forMethods})
-}
-
-// chooseMedium lets the customer choose the device or card.
-func (t *talk) chooseMedium() (providers.Step, error) {
-	m := t.method()
-	switch len(t.dialog.Media) {
-	case 0:
-		return providers.Step{}, needsUser(providers.CodeTANNotActivated, "the customer has no TAN medium for the method")
-	case 1:
-		t.lasting.Medium, t.dirty = t.dialog.Media[0].Name, true
-		return providers.Step{Status: providers.Moving}, nil
-	}
-	challenge := providers.Challenge{Type: providers.MethodSelection}
-	for i, one := range t.dialog.Media {
-		info := map[string]string{}
-		if one.Phone != "" {
-			info["phone"] = one.Phone
-		}
-		if one.Card != "" {
-			info["card"] = one.Card
-		}
-		challenge.AuthMethods = append(challenge.AuthMethods,
-			providers.AuthMethod{ID: strconv.Itoa(i + 1), Type: m.kind(), MediumName: one.Name, AdditionalInfo: info})
-	}
-	return t.ask(question{Challenge: challenge, For: forMedia})
-}
-
-// kind is the method's type as XS2A names it; what XS2A has no name for keeps the bank's.
-func (m *method) kind() string {
-	what := strings.ToLower(m.Kind + " " + m.ID + " " + m.Name)
-	for _, k := range []struct{ word, kind string }{
-		{"decoupled", "PUSH_OTP"}, {"push", "PUSH_OTP"}, {"qr", "PHOTO_OTP"}, {"photo", "PHOTO_OTP"}, {"hhd", "CHIP_OTP"}, {"chiptan", "CHIP_OTP"},
-		{"mobiletan", "SMS_OTP"}, {"sms", "SMS_OTP"}, {"mtan", "SMS_OTP"},
-	} {
-		if strings.Contains(what, k.word) {
-			return k.kind
-		}
-	}
-	return cmp.Or(m.Kind, m.ID, m.Function)
-}
-
-// mediumClass is the class of the media that the method is used with (HITAB); "" any.
-func (m *method) mediumClass() string {
-	switch m.kind() {
-	case "SMS_OTP":
-		return "M"
-	case "CHIP_OTP":
-		return "G"
-	}
-	return ""
-}
-
 // askTAN makes a question of what the bank said with HITAN.
 func (t *talk) askTAN() (providers.Step, error) {
 	w, m := t.dialog.Waiting, t.method()
@@ -138,8 +94,9 @@ func (t *talk) askTAN() (providers.Step, error) {
 		text = ""
 	}
 	if w.Decoupled {
-		first := m.pace(m.FirstPoll)
-		return t.ask(question{PollAfter: first, NotBefore: t.options.Now().Add(first),
+		now := t.options.Now()
+		first := m.wait(w, now)
+		return t.ask(question{PollAfter: first, NotBefore: now.Add(first),
 			Challenge: providers.Challenge{Type: providers.Decoupled, Message: cmp.Or(lenient.PlainText(text, maxMessage), "Please confirm in your bank's app.")}})
 	}
 	challenge := providers.Challenge{Type: providers.Embedded, Label: cmp.Or(m.Name, "TAN")}

@@ -1,9 +1,11 @@
 package fints
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,9 +33,13 @@ var byCode = []struct {
 	{9340, verdict{providers.WrongCredentials, providers.CodePINInvalid}}, // signature wrong: PIN or login
 	{9910, verdict{providers.WrongCredentials, providers.CodePINInvalid}},
 	{9931, verdict{providers.NeedsUser, providers.CodeAccessBlocked}}, // locked after wrong PINs
-	{9930, verdict{providers.NeedsUser, providers.CodeAccessBlocked}},
+	{9930, verdict{providers.NeedsUser, providers.CodeAccessBlocked}}, // or the method is not in the contract: refusesMethod
 	{3938, verdict{providers.NeedsUser, providers.CodeAccessBlocked}}, // locked for the time being
 	{3931, verdict{providers.NeedsUser, providers.CodeAccessBlocked}},
+	{9078, verdict{providers.Rejected, providers.CodeInternal}}, // our product is not registered, or not accepted
+	{9952, verdict{providers.Rejected, providers.CodeInternal}},
+	{3078, verdict{providers.Rejected, providers.CodeInternal}}, // the same as a warning: only beside a refusal
+	{3079, verdict{providers.Rejected, providers.CodeInternal}},
 	{3916, verdict{providers.NeedsUser, providers.CodePINChange}}, // first login: PIN to be changed
 	{3932, verdict{providers.NeedsUser, providers.CodePINChange}},
 	{9941, verdict{providers.WrongCredentials, providers.CodeTANInvalid}},
@@ -48,6 +54,8 @@ var byCode = []struct {
 	{9939, verdict{providers.NeedsUser, providers.CodeActivationNeeded}},
 	{3951, verdict{providers.NeedsUser, providers.CodeActivationNeeded}}, // another TAN method has to be set up
 	{9075, verdict{providers.NeedsAuthorization, providers.CodeNotAuthorized}},
+	{9311, verdict{providers.Transient, providers.CodeTemporary}}, // the bank's PIN/TAN system is not available
+	{9040, verdict{providers.Transient, providers.CodeTemporary}}, // … so that the sender cannot be authenticated
 	{9953, verdict{providers.Rejected, providers.CodeBankCannot}},
 	{9954, verdict{providers.Rejected, providers.CodeBankCannot}},
 	{9956, verdict{providers.Rejected, providers.CodeBankCannot}},
@@ -64,30 +72,55 @@ const (
 	codeSCA       = 30   // 0030: order received, strong customer authentication required
 	codeEmpty     = 3010 // no entries
 	codeTouchdown = 3040 // there is more: P1 is where
+	codeOutdated  = 3050 // bank or user parameters are outdated
+	codeRenamed   = 3072 // the customer has another user id and customer id: P1, P2
 	codeMethods   = 3920 // the customer's methods: P1…
 	codeDecoupled = 3955 // authentication on another channel
 	codeStillOpen = 3956 // … is still to be done
 	codeAborted   = 9800
 )
 
-// byWords refines a refusal by what the bank says to the customer. FinTS has no codes for these.
-var byWords = []struct {
+// ofProduct are the codes about the registration of our product with the Deutsche Kreditwirtschaft. They are for the
+// operator: no customer can do anything about them.
+var ofProduct = []int{9078, 9952, 3078, 3079}
+
+// A rule of byWords refines a refusal by what the bank says to the customer. FinTS has no codes for these.
+type rule struct {
 	words   []string
 	on      []providers.Kind
 	verdict verdict
-}{
+}
+
+// byWords is in order: the first rule that fits counts. They apply to codes that only say no. A code that says why comes
+// first, whatever its text: the text of a wrong PIN often warns of the lock that follows.
+var byWords = []rule{
 	{[]string{"wartung", "maintenance"}, []providers.Kind{providers.Transient, providers.Rejected, providers.BankDown},
 		verdict{providers.BankDown, providers.CodeMaintenance}},
 	{[]string{"umstellung", "migration"}, []providers.Kind{providers.Transient, providers.Rejected, providers.BankDown},
 		verdict{providers.BankDown, providers.CodeMigration}},
-	{[]string{"gesperrt", "blocked", "locked"}, []providers.Kind{providers.WrongCredentials, providers.Rejected},
+	{[]string{"gesperrt", "blocked", "locked"}, []providers.Kind{providers.Rejected},
 		verdict{providers.NeedsUser, providers.CodeAccessBlocked}},
+	{[]string{"nicht verfügbar", "nicht verfuegbar", "nicht zur verfügung", "nicht zur verfuegung", "später", "spaeter", "zurzeit", "zur zeit", "derzeit",
+		"momentan", "im moment", "vorübergehend", "voruebergehend", "not available", "unavailable", "try again", "later", "temporarily", "currently"},
+		[]providers.Kind{providers.Rejected, providers.Transient}, verdict{providers.Transient, providers.CodeTemporary}},
 }
+
+// isLocked finds a sentence that says that the access is locked, and mayBe one that it may be, or will be, or is the other
+// possibility. Beside a code for a wrong PIN the first counts only without the second.
+var (
+	isLocked = regexp.MustCompile(`\b(ist|wurde|sind|wurden|is|has been|was)\b[^.!?]{0,40}\b(gesperrt|blocked|locked)\b`)
+	mayBe    = regexp.MustCompile(`\b(oder|or|wenn|falls|if|wird|werden|will|may|kann|nach|after|noch|bevor|before|droht)\b`)
+)
+
+// methodWords are the words of a 9930 that is about the TAN method and not about the access.
+var methodWords = []string{"verfahren", "legitimation", "tan-medium", "methode", "method", "procedure"}
 
 // refusal is a classified refusal with the bank's return codes.
 type refusal struct {
 	fault *providers.Error
 	said  []feedback // that refuse
+	// passing says that the bank named a reason that passes by itself.
+	passing bool
 }
 
 func (r *refusal) Error() string { return r.fault.Error() }
@@ -105,7 +138,20 @@ func (r *refusal) about(segment, code int) bool {
 // ofPIN reports whether the bank refused the login or the PIN, for good or for the time being: nothing else that is signed
 // with it can succeed.
 func (r *refusal) ofPIN() bool {
-	return slices.ContainsFunc([]int{9942, 9340, 9910, 9931, 9930, 3938, 3931}, r.has)
+	return slices.ContainsFunc(r.said, func(f feedback) bool {
+		return slices.Contains([]int{9942, 9340, 9910, 9931, 9930, 3938, 3931}, f.code) && !f.refusesMethod()
+	})
+}
+
+// ofMethod reports whether the bank refused the TAN method: that the customer does not have it, or not any more.
+func (r *refusal) ofMethod() bool {
+	return slices.ContainsFunc(r.said, func(f feedback) bool { return f.code == 9380 || f.code == 9955 || f.refusesMethod() })
+}
+
+// refusesMethod reports whether a 9930 is about the TAN method. Else it means that the access is locked.
+func (f *feedback) refusesMethod() bool {
+	text := strings.ToLower(f.text)
+	return f.code == 9930 && slices.ContainsFunc(methodWords, func(w string) bool { return strings.Contains(text, w) })
 }
 
 func asRefusal(err error) (*refusal, bool) {
@@ -114,29 +160,32 @@ func asRefusal(err error) (*refusal, bool) {
 	return r, ok
 }
 
+// judged classifies what an answer says, and tells the operator what is theirs. nil: nothing in it ends the move.
+func (t *talk) judged(ctx context.Context, doing string, said []feedback) error {
+	for i := range said {
+		if slices.Contains(ofProduct, said[i].code) {
+			t.options.Logger.WarnContext(ctx, "the bank objects to the registration of our product: check product_id in the catalog",
+				"bank_code", t.conv.Connection.BankCode, "return_code", said[i].code, "doing", doing)
+			break
+		}
+	}
+	return judge(doing, said)
+}
+
 // judge classifies what an answer says; nil: nothing in it ends the move.
 func judge(doing string, said []feedback) error {
 	var worst *feedback
 	var v verdict
 	place := len(byCode) + 1
+	refuses := slices.ContainsFunc(said, func(f feedback) bool { return f.code >= 9000 })
 	var refusing []feedback
 	for i := range said {
 		f := &said[i]
-		at, found := len(byCode), verdict{providers.Rejected, providers.CodeBankCannot}
-		for j, row := range byCode {
-			if row.code == f.code {
-				at, found = j, row.verdict
-				break
-			}
-		}
-		if f.code < 9000 && at == len(byCode) {
+		at, found := f.verdict()
+		if f.code < 9000 && (at == unknownCode || !refuses && slices.Contains(ofProduct, f.code)) {
 			continue
 		}
 		refusing = append(refusing, *f)
-		// A code that nobody knows says more than one that only says "no".
-		if at == len(byCode) {
-			at = unknownCode
-		}
 		if at < place {
 			worst, v, place = f, found, at
 		}
@@ -144,19 +193,26 @@ func judge(doing string, said []feedback) error {
 	if worst == nil {
 		return nil
 	}
-	words := lenient.PlainText(worst.text, maxText)
-	lower := strings.ToLower(words)
-	for _, rule := range byWords {
-		for _, w := range rule.words {
-			for _, kind := range rule.on {
-				if kind == v.kind && strings.Contains(lower, w) {
-					v = rule.verdict
-				}
-			}
+	text, passing := worst.text, v.kind == providers.Transient && worst.code != codeAborted
+	if refined, by := refine(v, worst, refusing); by != nil {
+		v, text, passing = refined, by.text, refined.kind == providers.Transient || refined.kind == providers.BankDown
+	}
+	return &refusal{said: refusing, passing: passing, fault: &providers.Error{Kind: v.kind, Code: v.code, Message: lenient.PlainText(text, maxText),
+		Err: fmt.Errorf("%s: the bank answered %s", doing, joined(refusing))}}
+}
+
+// verdict classifies a return code by itself, and says how much it says: the lower, the more.
+func (f *feedback) verdict() (at int, v verdict) {
+	for i, row := range byCode {
+		switch {
+		case row.code != f.code:
+		case f.refusesMethod():
+			return i, verdict{providers.NeedsUser, providers.CodeTANNotActivated}
+		default:
+			return i, row.verdict
 		}
 	}
-	return &refusal{said: refusing, fault: &providers.Error{Kind: v.kind, Code: v.code, Message: words,
-		Err: fmt.Errorf("%s: the bank answered %s", doing, joined(refusing))}}
+	return unknownCode, verdict{providers.Rejected, providers.CodeBankCannot}
 }
 
 // unknownCode is the place of unknown codes in the table: before those that only say "no".
@@ -169,6 +225,32 @@ var unknownCode = func() int {
 	return len(byCode)
 }()
 
+// refine looks at the bank's words where its codes do not say why. by is the return code whose words decided; nil: none.
+func refine(v verdict, worst *feedback, refusing []feedback) (refined verdict, by *feedback) {
+	if v.code == providers.CodePINInvalid {
+		text := strings.ToLower(worst.text)
+		if isLocked.MatchString(text) && !mayBe.MatchString(text) {
+			return verdict{providers.NeedsUser, providers.CodeAccessBlocked}, worst
+		}
+		return v, nil
+	}
+	if v.code == providers.CodeInternal {
+		return v, nil
+	}
+	for _, rule := range byWords {
+		if !slices.Contains(rule.on, v.kind) {
+			continue
+		}
+		for i := range refusing {
+			text := strings.ToLower(refusing[i].text)
+			if slices.ContainsFunc(rule.words, func(w string) bool { return strings.Contains(text, w) }) {
+				return rule.verdict, &refusing[i]
+			}
+		}
+	}
+	return v, nil
+}
+
 func joined(said []feedback) string {
 	var all []string
 	for _, f := range said {
@@ -176,6 +258,15 @@ func joined(said []feedback) string {
 	}
 	return strings.Join(all, " ")
 }
+
+// httpError is an answer of HTTP that is not 200.
+type httpError struct {
+	err    *providers.Error
+	status int
+}
+
+func (e *httpError) Error() string { return e.err.Error() }
+func (e *httpError) Unwrap() error { return e.err }
 
 // refusedByHTTP classifies an answer that is not 200. A FinTS server refuses inside FinTS; what answers otherwise stands
 // before it, and has not processed the message: except a gateway that lost the server's answer.
@@ -195,7 +286,7 @@ func refusedByHTTP(doing string, r *http.Response, now time.Time) error {
 	if r.StatusCode == http.StatusBadGateway || r.StatusCode == http.StatusGatewayTimeout {
 		return &lost{e}
 	}
-	return e
+	return &httpError{err: e, status: r.StatusCode}
 }
 
 // misconfigured is our own fault, or the operator's.
@@ -226,7 +317,7 @@ func (t *talk) unclear() error {
 	switch {
 	case !t.conv.Interactive:
 		return t.doubtful()
-	case l.Authorized: // this login has worked before, so that nobody has to look at the PIN: the customer's next synchronization sends it
+	case l.Authorized || t.dialog.LoggedIn: // the PIN has worked, so that nobody has to look at it: the customer's next synchronization sends it
 		return &providers.Error{Kind: providers.BankDown, Code: providers.CodeTemporary,
 			Err: errors.New("log in: the bank's answer is lost; a PIN is not sent twice")}
 	}

@@ -65,19 +65,23 @@ type envelope struct {
 	tan      string
 }
 
+// opensWithPIN reports whether the message logs a customer in.
+func (e *envelope) opensWithPIN() bool { return e.dialog == newDialog && e.function != "" }
+
 // exchange sends a message and reads the answer. Refusals of the bank are errors (*refusal); their reply is there, too.
 func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments ...syntax.Segment) (*reply, error) {
 	m := syntax.Message{DialogID: e.dialog, Number: e.number, Segments: segments}
 	if e.function != "" {
-		if err := t.maySign(doing); err != nil {
+		if err := t.maySign(doing, e); err != nil {
 			return nil, err
 		}
 		reference, err := rand.Int(rand.Reader, big.NewInt(9_000_000))
 		if err != nil {
 			return nil, misconfigured(fmt.Errorf("%s: no randomness", doing))
 		}
+		user, _ := t.names()
 		m.Security = &syntax.Security{Function: e.function, SystemID: cmp.Or(t.lasting.SystemID, noSystem), Country: country,
-			BankCode: t.conv.Connection.BankCode, UserID: t.conv.Credentials[providers.CredentialLogin],
+			BankCode: t.conv.Connection.BankCode, UserID: user,
 			At: t.options.Now().In(germany), Reference: strconv.FormatInt(1_000_000+reference.Int64(), 10), Signed: true,
 			PIN: t.conv.Credentials[providers.CredentialPIN], TAN: e.tan}
 	}
@@ -91,6 +95,10 @@ func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments 
 		return nil, &providers.Error{Kind: providers.WrongCredentials, Code: code, Err: fmt.Errorf("%s: %w", doing, err)}
 	}
 	body, err := t.post(ctx, doing, wire)
+	if e.opensWithPIN() && !isUnsent(err) {
+		t.dialog.Logins++
+		t.dirty = true
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +118,7 @@ func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments 
 			r.feedback = append(r.feedback, readFeedback(s)...)
 		}
 	}
-	err = judge(doing, r.feedback)
+	err = t.judged(ctx, doing, r.feedback)
 	if refused, ok := asRefusal(err); ok && e.function != "" && refused.ofPIN() {
 		t.dialog.Refused, t.lasting.Authorized, t.dirty = refused.fault.Code, false, true
 	}
@@ -119,13 +127,16 @@ func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments 
 
 // maySign refuses to send a message that the bank would count as one with a wrong PIN: the client may have had the PIN
 // forgotten since the synchronization began, or the bank has refused it since.
-func (t *talk) maySign(doing string) error {
+func (t *talk) maySign(doing string, e envelope) error {
 	switch {
 	case t.dialog.Refused != 0:
 		return &providers.Error{Kind: providers.WrongCredentials, Code: t.dialog.Refused,
 			Err: fmt.Errorf("%s: the bank refused the PIN before in this synchronization, and it is not sent again", doing)}
 	case t.conv.Credentials[providers.CredentialLogin] == "" || t.conv.Credentials[providers.CredentialPIN] == "":
 		return needsUser(providers.CodeActivationNeeded, doing+": the bank wants the login and the PIN, and they are not both there")
+	case e.opensWithPIN() && t.dialog.Logins >= maxLogins:
+		return &providers.Error{Kind: providers.BankDown, Code: providers.CodeTemporary,
+			Err: fmt.Errorf("%s: the PIN was sent %d times in this synchronization, and it is not sent again", doing, t.dialog.Logins)}
 	}
 	return nil
 }

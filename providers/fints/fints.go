@@ -150,6 +150,7 @@ func (t *talk) close() error {
 	if t.lasting.Authorized {
 		t.conv.Granted = &providers.Grant{}
 	}
+	t.conv.Methods = t.stored()
 	if !t.dirty {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package fints
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -24,6 +25,8 @@ type bankParameters struct {
 	Cards    cardParameters `json:"cards,omitzero"`
 	// Reader is parameterReader as it was when these parameters were read.
 	Reader int `json:"reader,omitempty"`
+	// Outdated says that the bank has newer ones, and did not send them.
+	Outdated bool `json:"outdated,omitempty"`
 }
 
 // cardParameters are those of HKKKU (HIKKUS).
@@ -62,6 +65,7 @@ type userParameters struct {
 	Version  int           `json:"version"`
 	Accounts []userAccount `json:"accounts,omitempty"`
 	Reader   int           `json:"reader,omitempty"` // parameterReader as it was when these parameters were read
+	Outdated bool          `json:"outdated,omitempty"`
 }
 
 type userAccount struct {
@@ -111,20 +115,25 @@ func (b *bankParameters) version(order string) int {
 // stated are the versions of bank and user parameters that HKVVB names as known here ("Formals", section C.3.1.3); 0: none,
 // so that the bank sends them.
 func (l *lasting) stated() (bank, user int) {
-	if l.Bank != nil && l.Bank.Reader == parameterReader {
+	if l.Bank != nil && l.Bank.Reader == parameterReader && !l.Bank.Outdated {
 		bank = l.Bank.Version
 	}
-	if l.User.Reader == parameterReader {
+	if l.User.Reader == parameterReader && !l.User.Outdated {
 		user = l.User.Version
 	}
 	return bank, user
 }
 
+// learnBank takes the bank parameters from an answer, where it brings them.
+func (t *talk) learnBank(r *reply) {
+	if head := r.Find("HIBPA"); head != nil {
+		t.lasting.Bank, t.dialog.Fresh, t.dirty = readBank(head, r.Segments), true, true
+	}
+}
+
 // learn takes bank and user parameters from an answer, where it brings new ones.
 func (t *talk) learn(r *reply) {
-	if head := r.Find("HIBPA"); head != nil {
-		t.lasting.Bank, t.dirty = readBank(head, r.Segments), true
-	}
+	t.learnBank(r)
 	if head := r.Find("HIUPA"); head != nil {
 		version, _ := head.Int(1, 0)
 		user := userParameters{Version: version, Reader: parameterReader}
@@ -142,17 +151,78 @@ func (t *talk) learn(r *reply) {
 			t.lasting.SystemID, t.dirty = id, true
 		}
 	}
-	if f := r.find(codeMethods); f != nil {
-		var allowed []string
-		for _, p := range f.parameters {
-			if len(p) == 3 {
-				allowed = append(allowed, p)
-			}
-		}
+	t.learnOutdated(r)
+	t.learnNames(r)
+	if r.has(codeMethods) {
+		allowed := r.methods()
 		if !slices.Equal(allowed, t.lasting.Allowed) {
 			t.lasting.Allowed, t.dirty = allowed, true
 		}
 	}
+}
+
+// learnOutdated heeds a bank that says that parameters are outdated (3050) and does not send the present ones: they are asked
+// for with the next login.
+func (t *talk) learnOutdated(r *reply) {
+	f := r.find(codeOutdated)
+	if f == nil {
+		return
+	}
+	text, l := strings.ToUpper(f.text), &t.lasting
+	if r.Find("HIBPA") == nil && l.Bank != nil && (strings.Contains(text, "BPD") || !strings.Contains(text, "UPD")) {
+		l.Bank.Outdated, t.dirty = true, true
+	}
+	if r.Find("HIUPA") == nil && (strings.Contains(text, "UPD") || !strings.Contains(text, "BPD")) {
+		l.User.Outdated, t.dirty = true, true
+	}
+}
+
+// renamed is the name that a bank gave a customer instead of the one that they log in with (3072).
+type renamed struct {
+	From     string `json:"from"` // the login that the customer gave
+	User     string `json:"user"`
+	Customer string `json:"customer"`
+}
+
+// maxName is the longest user or customer id ("Formals", data dictionary, "Benutzerkennung").
+const maxName = 30
+
+// learnNames takes another user and customer id that the bank wants to be used from now on (3072: P1, P2).
+func (t *talk) learnNames(r *reply) {
+	f := r.find(codeRenamed)
+	if f == nil || len(f.parameters) == 0 {
+		return
+	}
+	user := f.parameters[0]
+	customer := user
+	if len(f.parameters) > 1 && f.parameters[1] != "" {
+		customer = f.parameters[1]
+	}
+	if user == "" || len(user) > maxName || len(customer) > maxName {
+		return
+	}
+	t.lasting.Renamed, t.dirty = &renamed{From: t.conv.Credentials[providers.CredentialLogin], User: user, Customer: customer}, true
+}
+
+// names are the user and the customer id to log in with: as the customer gave them, unless the bank gave others since.
+func (t *talk) names() (user, customer string) {
+	user = t.conv.Credentials[providers.CredentialLogin]
+	if n := t.lasting.Renamed; n != nil && n.From == user {
+		return n.User, n.Customer
+	}
+	return user, cmp.Or(t.conv.Credentials[providers.CredentialCorporateID], user)
+}
+
+// methods are the security functions that an answer lists as the customer's (3920), which may come in several parts.
+func (r *reply) methods() (functions []string) {
+	for _, f := range r.feedback {
+		for _, p := range f.parameters {
+			if f.code == codeMethods && len(p) == 3 && !slices.Contains(functions, p) {
+				functions = append(functions, p)
+			}
+		}
+	}
+	return functions
 }
 
 func readBank(head *syntax.Segment, segments []syntax.Segment) *bankParameters {
@@ -307,32 +377,6 @@ func readAccount(s *syntax.Segment) (a userAccount, ok bool) {
 // allows reports whether the customer may use the order with the account.
 func (a *userAccount) allows(order string) bool {
 	return a.Unlisted || slices.Contains(a.Orders, order)
-}
-
-// methods are those that the customer has and we speak, in the bank's order.
-func (t *talk) methods() []method {
-	if t.lasting.Bank == nil {
-		return nil
-	}
-	var all []method
-	for _, function := range t.lasting.Allowed {
-		for _, m := range t.lasting.Bank.Methods {
-			if m.Function == function {
-				all = append(all, m)
-			}
-		}
-	}
-	return all
-}
-
-// method is the chosen one; nil: none is chosen, or the customer does not have it any more.
-func (t *talk) method() *method {
-	for _, m := range t.methods() {
-		if m.Function == t.lasting.Method {
-			return &m
-		}
-	}
-	return nil
 }
 
 // kinds of accounts (Kontoart; "Formals", data dictionary).
