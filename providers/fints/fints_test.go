@@ -53,6 +53,11 @@ type script struct {
 	refuse    func(function string) [][]string // return codes that refuse a login with the function
 	orderable []string                         // by the user parameters; nil: everything
 	usage     string                           // UPD-Verwendung; "": 0
+	more      []syntax.Segment                 // bank parameters beside the usual ones; of one order and version the last counts
+	listed    []syntax.Segment                 // HIUPD; nil: one giro account
+	only      map[string][]int                 // versions of an order's parameters (HISALS); others are left out
+	every     bool                             // the user parameters come with every login, known or not
+	bpd       int                              // version of the bank parameters; 0: 7
 	polls     int                              // that are answered "still open"
 
 	dialogs map[string]int // id → last number
@@ -159,13 +164,13 @@ func (s *script) reply(m, answer *syntax.Message) []syntax.Segment {
 		case "HKEND":
 			delete(s.dialogs, m.DialogID)
 		case "HKVVB":
-			if segment.Get(0, 0) != "7" {
+			if segment.Get(0, 0) != fmt.Sprint(max(7, s.bpd)) {
 				all = append(all, s.bankParameters()...)
 			}
 			if m.Security != nil {
 				all = append(all, feedback("HIRMS", segment.Number, append([]string{"3920", "Zugelassene Verfahren"}, s.allowed...)))
 			}
-			if m.Security != nil && m.Security.Function != "999" && segment.Get(1, 0) != "3" {
+			if m.Security != nil && m.Security.Function != "999" && (segment.Get(1, 0) != "3" || s.every) {
 				all = append(all, s.userParameters()...)
 			}
 		case "HKSYN":
@@ -245,7 +250,7 @@ func (s *script) bankParameters() []syntax.Segment {
 	}
 	one := syntax.Text("1")
 	all := []syntax.Segment{
-		syntax.New("HIBPA", 3, syntax.Text("7"), syntax.Text("280", "90090042"), syntax.Text("Demobank"), one, one, syntax.Text("300")),
+		syntax.New("HIBPA", 3, syntax.Number(max(7, s.bpd)), syntax.Text("280", "90090042"), syntax.Text("Demobank"), one, one, syntax.Text("300")),
 		// Where a hostile bank would like us to send the PIN.
 		syntax.New("HIKOM", 4, syntax.Text("280", "90090042"), one, syntax.Text("3", "https://evil.example/fints")),
 		syntax.New("HISALS", 6, one, one, one), syntax.New("HISALS", 7, one, one, one), syntax.New("HISALS", 8, one, one, one),
@@ -257,6 +262,14 @@ func (s *script) bankParameters() []syntax.Segment {
 	}
 	if s.camt != nil {
 		all = append(all, syntax.New("HICAZS", 1, one, one, one, syntax.Text(append([]string{"400", "N", "N"}, s.camt...)...)))
+	}
+	all = append(all, s.more...)
+	for name, versions := range s.only {
+		kept := slices.DeleteFunc(all, func(segment syntax.Segment) bool { return segment.Name == name })
+		for _, version := range versions {
+			kept = append(kept, syntax.New(name, version, one, one, one, syntax.Text("90", "N", "N")))
+		}
+		all = kept
 	}
 	return all
 }
@@ -275,7 +288,11 @@ func (s *script) userParameters() []syntax.Segment {
 	if usage == "" {
 		usage = "0"
 	}
-	return []syntax.Segment{syntax.New("HIUPA", 4, syntax.Text("demo"), syntax.Text("3"), syntax.Text(usage)), account}
+	head := syntax.New("HIUPA", 4, syntax.Text("demo"), syntax.Text("3"), syntax.Text(usage))
+	if s.listed != nil {
+		return append([]syntax.Segment{head}, s.listed...)
+	}
+	return []syntax.Segment{head, account}
 }
 
 // A customer is Kontoflow's side: it seals after every move, and another worker goes on whenever the customer is asked.

@@ -287,13 +287,9 @@ func (t *talk) account(of providers.Account) *userAccount {
 
 // names reports whether an account in an answer of the bank (ktv or kti) can be this one.
 func (a *userAccount) names(e syntax.Element) bool {
-	said := accountName{}
-	if iban, ok := lenient.IBAN(e.Get(0)); ok {
-		said = nameOf(iban, e.Get(2), e.Get(3), "", e.Get(5))
-	} else if e.Get(2) != "" && e.Get(3) == "" && len(e) > 4 { // kti without an IBAN
-		said = nameOf("", e.Get(2), e.Get(3), "", e.Get(5))
-	} else {
-		said = nameOf("", e.Get(0), e.Get(1), "", e.Get(3))
+	said := nameOf("", e.Get(0), e.Get(1), "", e.Get(3)) // ktv
+	if iban, ok := lenient.IBAN(e.Get(0)); ok || len(e) > 4 {
+		said = nameOf(iban, e.Get(2), e.Get(3), "", e.Get(5)) // kti, which may be without an IBAN
 	}
 	name := a.name()
 	return name.likeness(&said) > 0

@@ -1,6 +1,7 @@
 package fints
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -22,7 +23,7 @@ const (
 // Words of refusals. They are compared with whole words in lower case, and those in wordParts with parts of words:
 // German has compound nouns (Abfragezeitraum, Buchungsdatum).
 var (
-	periodWords  = []string{"tag", "tage", "tagen", "monat", "monate", "monaten", "jahr", "jahre", "jahren", "date", "dates", "day", "days", "month", "months", "älter", "older"}
+	periodWords  = []string{"tag", "tage", "tagen", "monat", "monate", "monaten", "jahr", "jahre", "jahren", "date", "dates", "day", "days", "month", "months", "älter", "older", "frühestens", "earliest"}
 	periodParts  = []string{"zeitraum", "zeitspanne", "datum", "bankvorgabe", "period", "historie", "history", "zurückliegend", "vergangenheit", "bereichanfang", "bereichende"}
 	accountWords = []string{"iban", "bic", "kti", "ktv", "konto", "konten", "account"}
 	accountParts = []string{"kontonummer", "kontoverbindung", "kontoangabe", "kontodaten", "unterkonto", "auftraggeberkonto", "bankleitzahl"}
@@ -32,6 +33,9 @@ var (
 
 // codeErrors says no more than that the message has errors.
 const codeErrors = 9050
+
+// dayInText finds a day in a text: 31.01.2026, 2026-01-31, 20260131.
+var dayInText = regexp.MustCompile(`\b(?:[0-3][0-9]\.[01][0-9]\.(?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]|(?:19|20)[0-9]{2}[01][0-9][0-3][0-9])\b`)
 
 // causeOf finds out what an order was refused for. The bank's words count, and where they are silent the place that it
 // names ("Bezugsdatenelement"; "Formals", section B.7.2). Only refusals of the order itself are looked at.
@@ -61,7 +65,8 @@ func causeOf(err error) cause {
 // cause reads one return code.
 func (f *feedback) cause() cause {
 	said := wordsOf(f.text)
-	period, account := said.any(periodWords) || said.part(periodParts), said.part(accountParts) || said.any(accountWords)
+	period := said.any(periodWords) || said.part(periodParts) || dayInText.MatchString(f.text)
+	account := said.part(accountParts) || said.any(accountWords)
 	switch {
 	case period:
 		return causePeriod
@@ -103,7 +108,7 @@ func wordsOf(text string) said {
 
 // umlauts are how banks without umlauts write the words that are looked for.
 var umlauts = strings.NewReplacer("umsaetz", "umsätz", "eintraeg", "einträg", "verfuegbar", "verfügbar", "aelter", "älter", "unterstuetzt", "unterstützt",
-	"zurueck", "zurück", "spaeter", "später", "zeitueber", "zeitüber", "moeglich", "möglich", "datensaetz", "datensätz", "gewaehlt", "gewählt")
+	"zurueck", "zurück", "spaeter", "später", "zeitueber", "zeitüber", "fruehest", "frühest", "moeglich", "möglich", "datensaetz", "datensätz", "gewaehlt", "gewählt")
 
 // any reports whether one of the words is there.
 func (s said) any(words []string) bool {
