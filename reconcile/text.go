@@ -104,8 +104,9 @@ func repair(s string) string {
 	return b.String()
 }
 
-// suspect is what the first byte of a longer UTF-8 sequence looks like when it is read as a character.
-func suspect(r rune) bool { return r >= 0xC2 && r <= 0xF4 }
+// suspect is what the first byte of a longer UTF-8 sequence looks like when it is read as a character. "ß" is none: with
+// a quotation mark or a dash behind it, it would be a letter of N'Ko, which nobody writes.
+func suspect(r rune) bool { return r >= 0xC2 && r <= 0xF4 && r != 'ß' }
 
 // continues is what the other bytes look like.
 func continues(r rune) bool {

@@ -92,13 +92,16 @@ func TestBatches(t *testing.T) {
 func TestWhatIsNoMessage(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ body, err string }{
-		"nothing":        {"", "no camt message"},
-		"another format": {"<html><body>Wartung</body></html>", "no camt message"},
-		"cut off":        {message("<Ntry><Amt>1</Amt></Ntry>")[:120], io.ErrUnexpectedEOF.Error()},
-		"too deep":       {strings.Repeat("<a>", 1000), "nested too deep"},
-		"secret words":   {`<BkToCstmrStmt><Ntry><Amt>geheim<</Amt></Ntry>`, "broken XML"},
-		"unknown set":    {`<?xml version="1.0" encoding="klingon"?><BkToCstmrStmt/>`, "character set"},
-		"entities":       {`<!DOCTYPE x [<!ENTITY a "aaaa">]><BkToCstmrStmt>&a;</BkToCstmrStmt>`, "broken XML"},
+		"nothing":         {"", "no camt message"},
+		"blanks":          {" \r\n ", "no camt message"},
+		"no XML":          {"20260131;12,34;EUR", "no camt message"},
+		"another format":  {"<html><body>Wartung</body></html>", "no camt message"},
+		"another message": {`<Document xmlns="urn:iso:std:iso:20022:tech:xsd:pain.002.001.10"><CstmrPmtStsRpt/></Document>`, "no camt message"},
+		"too deep":        {strings.Repeat("<a>", 1000), "nested too deep"},
+		"wrong end tag":   {`<BkToCstmrStmt>geheim</Stmt>`, "broken XML at byte 28"},
+		"end tag alone":   {`</geheim>`, "broken XML at byte 9"},
+		"unknown set":     {`<?xml version="1.0" encoding="klingon"?><BkToCstmrStmt/>`, "character set"},
+		"secret words":    {message(`<Ntry><Amt>geheim</Amt></Ntry>`), "cannot be read: entry 1: amount"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,11 +112,41 @@ func TestWhatIsNoMessage(t *testing.T) {
 	}
 }
 
-func TestAnEntryWithoutAmountIsNone(t *testing.T) {
+// A message that breaks off is never taken for a whole one, wherever it breaks off.
+func TestWhatBreaksOff(t *testing.T) {
 	t.Parallel()
-	report, err := camt.Read(strings.NewReader(message(`<Ntry/><Ntry><Amt>1e9</Amt></Ntry><Ntry><Amt>1.5</Amt></Ntry>`)), "CHF")
+	whole := `<?xml version="1.0"?><!DOCTYPE Document [<!ENTITY a "<b>">]><!-- a --><?b c?>` +
+		message(`<Ntry><Amt Ccy="EUR">1.5</Amt><CdtDbtInd>CRDT</CdtDbtInd><AddtlNtryInf><![CDATA[a]]>&amp;</AddtlNtryInf></Ntry>`)
+	twice := whole + whole
+	for n := 1; n < len(twice); n++ {
+		_, err := camt.Read(strings.NewReader(twice[:n]), "EUR")
+		switch {
+		case n == len(whole):
+			require.NoError(t, err)
+		case err == nil:
+			t.Fatalf("cut off after %q", twice[:n])
+		case n > len(whole) || strings.Contains(twice[:n], "<Document xmlns"):
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF, "cut off after %q", twice[:n])
+		}
+	}
+	report, err := camt.Read(strings.NewReader(twice), "EUR")
 	require.NoError(t, err)
-	require.Equal(t, []providers.Entry{{Amount: decimal.RequireFromString("1.5"), Currency: "CHF"}}, report.Entries)
+	require.Len(t, report.Entries, 2)
+}
+
+// A message of a camt namespace that holds nothing says that there is nothing.
+func TestNoneIsNoError(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		`<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.052.001.08"/>`,
+		`<?xml version="1.0"?><d:Document xmlns:d='urn:iso:std:iso:20022:tech:xsd:camt.053.001.13'></d:Document>`,
+		`<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.054.001.02"><BkToCstmrDbtCdtNtfctn/></Document>`,
+		`<Document xmlns="urn:other"><BkToCstmrAcctRpt><GrpHdr><MsgId>1</MsgId></GrpHdr><Rpt><Id>1</Id></Rpt></BkToCstmrAcctRpt></Document>`,
+	} {
+		report, err := camt.Read(strings.NewReader(body), "EUR")
+		require.NoError(t, err, body)
+		require.Equal(t, camt.Report{}, *report, body)
+	}
 }
 
 func FuzzRead(f *testing.F) {
