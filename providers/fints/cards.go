@@ -37,6 +37,16 @@ var cardLayouts = map[string]cardLayout{
 		settled: 20, reference: 21, kind: 22},
 }
 
+// shifted is the layout with the amount, and what stands behind it, some places on.
+func (l cardLayout) shifted(by int) cardLayout {
+	for _, place := range []*int{&l.amount, &l.texts, &l.textsEnd, &l.country, &l.merchant, &l.terminal, &l.settled, &l.reference, &l.kind} {
+		if *place >= 0 {
+			*place += by
+		}
+	}
+	return l
+}
+
 // readCards reads the card statements of an answer (HIKKU, DIKKU). list reports whether there was one, even an empty one.
 func readCards(ctx context.Context, r *reply, currency string, today plain.Date) (page providers.Page, list bool, err error) {
 	for i := range r.Segments {
@@ -103,6 +113,11 @@ func (l cardLayout) read(e syntax.Element, currency string, today plain.Date, pl
 		return entry, false, nil
 	}
 	amount, code, ok := money(e, l.amount)
+	for shift := -1; shift <= 1 && !ok && e.Get(l.amount) == ""; shift += 2 { // one place more or less before the amount
+		if amount, code, ok = money(e, l.amount+shift); ok {
+			l = l.shifted(shift)
+		}
+	}
 	if !ok {
 		return entry, true, &providers.EntryError{Place: place + ": amount"}
 	}

@@ -1,10 +1,13 @@
 package fints
 
 import (
+	"context"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
+	"kontoflow/plain"
 	"kontoflow/providers"
 	"kontoflow/providers/fints/syntax"
 )
@@ -54,4 +57,77 @@ func FuzzParameters(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Whatever a bank sends as statements, balances, accounts and return codes, reading them ends, and what comes out is fit to
+// be stored: every entry has a currency, and every booked one a day.
+func FuzzStatements(f *testing.F) {
+	for _, seed := range []string{
+		"HIKAZ:4:7:3+@118@:20:X\r\n:25:1\r\n:28C:0\r\n:60F:C260101EUR0,00\r\n:61:260227D12,34NMSCNONREF//A1\r\n:86:005?00LASTSCHRIFT\r\n:62F:C260301EUR1,00\r\n-'",
+		"HIKAZ:4:7:3+@0@+@49@:20:Y\r\n:34F:EUR0,\r\n:61:260302D3,NMSCNONREF\r\n-'",
+		"HIKAZ:4:5:3'",
+		"HICAZ:4:1:3+DE67900900424711951500:DEMODE01+camt.052.001.08+@116@<Document><BkToCstmrAcctRpt><Rpt><Ntry><Amt Ccy=\"EUR\">1.00</Amt><CdtDbtInd>CRDT</CdtDbtInd></Ntry></Rpt></BkToCstmr'",
+		"HICAZ:4:1:3++camt.052.001.08+@0@'",
+		"DIKKU:4:2:3+5232++D:1234,56:EUR:20260301+++5232:20260226:20260227::50,:USD:D:0,9:45,:EUR:D:SHOP:ORT::::::::J:1002:5734'",
+		"DIKKU:4:2:3+5232+17+18+C:x:EUR+20260210+20260310+5232:20260230:::x:USD:D:1,::12,34:EUR:S:SHOP'",
+		"HIKKU:4:1:3+5232XX11+17+D:250,00:EUR:20260301+20260210++5232XX11:20260226:20260227:20260310:20260228:75,:CAD:D:1,6:47,53:EUR:D:TEXT:75 CAD:::::::124:Shop:T-1:N:2001'",
+		"HISAL:4:7:3+DE67900900424711951500:DEMODE01:1::280:90090042+Giro+EUR+C:101,960000000017:EUR++100,:EUR+5,:EUR:D'HISAL:5:8:3+:::01:280+Giro+USD+D:1E-9:USD:20260230'",
+		"HISPA:4:1:3+J:DE67900900424711951500:DEMODE01:004711951500:EUR:280:90090042+N:::1:00:280:90090042'",
+		"HIRMS:3:2:3+3040::Mehr als 100 vorgemerkte Umsaetze+3040::Es liegen weitere Informationen vor:P2+3010::Es liegen keine Eintraege vor'",
+		"HIRMS:3:2:3+9210:2,3:Kontonummer ung\xfcltig+9010:5:Zeitraum ab 01.12.2025'HIRMG:2:2+9050::Die Nachricht enth\xe4lt Fehler'",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		segments, err := syntax.Parse(wire)
+		if err != nil {
+			return
+		}
+		r := &reply{Message: &syntax.Message{Segments: segments}}
+		for i := range segments {
+			if s := &segments[i]; s.Name == "HIRMG" || s.Name == "HIRMS" {
+				r.feedback = append(r.feedback, readFeedback(s)...)
+			}
+		}
+		for i := range r.feedback {
+			_ = r.feedback[i].cause()
+		}
+		covers, next := r.covers(), cursor{}
+		if next.goOn(covers.points, "1") == nil {
+			require.LessOrEqual(t, len(next.More), maxPoints)
+		}
+		page, list, err := readStatements(t.Context(), r, &next, "EUR", plain.Day(2026, 3, 2))
+		if err == nil {
+			booked, pending := covers.withheld(list, len(page.Entries))
+			require.True(t, booked == "" || pending != "", "booked entries are withheld, and the pending ones are not")
+		}
+		for _, e := range page.Entries {
+			require.Len(t, e.Currency, 3)
+			for _, line := range append(e.Remittance, e.Counterparty.Name, e.TransactionID) {
+				require.True(t, utf8.ValidString(line))
+			}
+		}
+		for _, b := range readBalances(r, &userAccount{Number: "1", Currency: "EUR"}) {
+			require.Len(t, b.Currency, 3)
+		}
+		sepa := readSEPA(r)
+		require.LessOrEqual(t, len(complete(nil, sepa)), len(sepa))
+	})
+}
+
+// Reading ends as soon as nobody waits for it any more, between any two parts of an answer.
+func TestReadingEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, wire := range []string{
+		"HIKAZ:4:7:3+@2@\r\n'", "HICAZ:4:1:3+++@2@\r\n'", "DIKKU:4:2:3+5232'",
+	} {
+		segments, err := syntax.Parse([]byte(wire))
+		require.NoError(t, err)
+		_, list, err := readStatements(ctx, &reply{Message: &syntax.Message{Segments: segments}}, &cursor{}, "EUR", 0)
+		require.ErrorIs(t, err, context.Canceled)
+		require.False(t, list, "what was not read is no list")
+		require.Equal(t, providers.Transient, providers.AsError(unreadable(ctx, "read", err)).Kind)
+	}
 }

@@ -154,6 +154,7 @@ func (a *userAccount) completeBy(s *sepaAccount) {
 type accountName struct {
 	iban, number, sub, currency, bank string
 	spelt                             string // number and sub-account as the bank writes them
+	joint                             string // number with the sub-account behind it, as the end of an IBAN may have it
 }
 
 func (a *userAccount) name() accountName {
@@ -163,7 +164,8 @@ func (a *userAccount) name() accountName {
 func (s *sepaAccount) name() accountName { return nameOf(s.IBAN, s.Number, s.Sub, "", s.BankCode) }
 
 func nameOf(iban, number, sub, currency, bank string) accountName {
-	n := accountName{iban: iban, number: withoutZeros(number), sub: withoutZeros(sub), currency: currency, bank: bank, spelt: number + "/" + sub}
+	n := accountName{iban: iban, number: withoutZeros(number), sub: withoutZeros(sub), currency: currency, bank: bank,
+		spelt: number + "/" + sub, joint: withoutZeros(number + sub)}
 	if code := lenient.Currency(sub); isCurrency(code) { // some banks tell currencies apart by the sub-account
 		n.sub = ""
 		if n.currency == "" {
@@ -193,8 +195,8 @@ func (n *accountName) keys() (keys []string) {
 	}
 	if n.number != "" {
 		keys = append(keys, "number "+n.number)
-		if n.sub != "" {
-			keys = append(keys, "number "+n.number+n.sub) // as the end of an IBAN may have it
+		if n.joint != n.number {
+			keys = append(keys, "number "+n.joint)
 		}
 	}
 	if number := n.ofIBAN(); number != "" && n.number == "" {
@@ -246,7 +248,7 @@ func (n *accountName) likeness(s *accountName) int {
 	// One of them has an IBAN and no number, the other one a number and no IBAN.
 	for _, pair := range [][2]*accountName{{n, s}, {s, n}} {
 		if number := pair[0].ofIBAN(); number != "" && pair[0].number == "" && pair[1].iban == "" &&
-			(number == pair[1].number || pair[1].sub != "" && number == pair[1].number+pair[1].sub) {
+			(number == pair[1].number || number == pair[1].joint) {
 			return 2
 		}
 	}

@@ -379,10 +379,18 @@ func (a *userAccount) allows(order string) bool {
 	return a.Unlisted || slices.Contains(a.Orders, order)
 }
 
+// holdsSecurities reports whether the customer may ask for securities in the account, and not for statements.
+func (a *userAccount) holdsSecurities() bool {
+	listed := func(order string) bool { return slices.Contains(a.Orders, order) }
+	return slices.ContainsFunc(depotOrders, listed) && !slices.ContainsFunc(statementOrders, listed)
+}
+
 // kinds of accounts (Kontoart; "Formals", data dictionary).
 func (a *userAccount) kind() providers.AccountType {
 	product := strings.ToLower(a.Product)
 	switch {
+	case a.holdsSecurities():
+		return providers.Depot
 	case a.Kind >= 10 && a.Kind < 20 && (strings.Contains(product, "tagesgeld") || strings.Contains(product, "daily")):
 		return providers.DailySavings
 	case a.Kind >= 1 && a.Kind < 10:
