@@ -246,6 +246,10 @@ func (a *Activities) fail(ctx context.Context, session *models.BankSession, step
 // syncError is an error as the API will show it.
 func (a *Activities) syncError(e *providers.Error) *models.SyncError {
 	out := &models.SyncError{Code: e.Code, Message: e.Message}
+	var entry *providers.EntryError
+	if errors.As(e, &entry) {
+		out.Message = "An entry of the bank's answer cannot be read: " + entry.Place
+	}
 	if e.Kind == providers.LimitExceeded && e.RetryAfter > 0 {
 		out.Data = map[string]any{"retry_at": models.WireTime(a.Store.Now().Add(e.RetryAfter))}
 	}

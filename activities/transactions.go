@@ -63,6 +63,10 @@ func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsIn
 		a.Log.WarnContext(ctx, "the bank left out more than half of an account's transactions: none is taken for gone",
 			"sync_id", in.SyncID, "account_id", in.AccountID, "missing", reading.Doubtful)
 	}
+	if reading.Unreadable.Count > 0 || reading.Withheld != "" {
+		a.Log.InfoContext(ctx, "an account was not read as a whole", "sync_id", in.SyncID, "account_id", in.AccountID,
+			"unreadable", reading.Unreadable.Count, "first", reading.Unreadable.First, "withheld", reading.Withheld)
+	}
 	switch {
 	case err == nil:
 		return out, nil
@@ -130,6 +134,7 @@ func (a *Activities) read(ctx context.Context, provider providers.Provider, sess
 		if len(all.Entries)+len(page.Entries) > maxWindow {
 			return &providers.Error{Kind: providers.Rejected, Code: providers.CodeInternal, Err: errors.New("more entries in one window than can be held")}
 		}
+		reading.Note(page)
 		all.Entries = append(all.Entries, reading.Fresh(page.Entries)...)
 		all.Balances = append(all.Balances, page.Balances...)
 		all.Covered, all.PendingCovered = page.Covered, page.PendingCovered

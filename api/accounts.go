@@ -13,6 +13,7 @@ import (
 
 	"kontoflow/models"
 	"kontoflow/plain"
+	"kontoflow/providers"
 )
 
 // ListAccounts lists the user's accounts (GET /rest/accounts).
@@ -109,7 +110,8 @@ func (s *Server) account(ctx context.Context, who *caller, id string) (Account, 
 func (s *Server) accounts(ctx context.Context, who *caller, filter string, arguments ...any) ([]Account, error) {
 	rows, err := s.store.Pool.Query(ctx, `
 		SELECT k.id, k.access_id, k.bank_id, k.account_number, k.bank_code, b.name, k.iban, k.bic, k.name, k.owner, k.type,
-		       k.currency, b.icon, k.auto_sync, k.attempted_at, k.succeeded_at, k.error, l.amount::text, l.currency, l.date, l.observed_at
+		       k.currency, b.icon, k.auto_sync, k.supported AND k.unread IS NULL, `+statusColumns+`,
+		       l.amount::text, l.currency, l.date, l.observed_at
 		FROM accounts k
 		JOIN accesses a ON a.id = k.access_id AND a.deleted_at IS NULL
 		JOIN banks b ON b.id = k.bank_id
@@ -128,10 +130,12 @@ func (s *Server) accounts(ctx context.Context, who *caller, filter string, argum
 func scanAccount(row pgx.Row, who *caller) (Account, error) {
 	var k Account
 	var number, bankCode, iban, bic, name, owner, currency, balance, balanceCurrency *string
-	var icon, failure []byte
-	var attempted, succeeded, observed, day *time.Time
+	var icon []byte
+	var observed, day *time.Time
+	var status statusRow
 	err := row.Scan(&k.AccountID, &k.AccessID, &k.BankID, &number, &bankCode, &k.BankName, &iban, &bic, &name, &owner, &k.Type,
-		&currency, &icon, &k.AutoSync, &attempted, &succeeded, &failure, &balance, &balanceCurrency, &day, &observed)
+		&currency, &icon, &k.AutoSync, &k.Supported, &status.attempted, &status.succeeded, &status.failure, &status.withheld, &status.unreadable,
+		&balance, &balanceCurrency, &day, &observed)
 	if err != nil {
 		return k, err
 	}
@@ -142,7 +146,7 @@ func scanAccount(row pgx.Row, who *caller) (Account, error) {
 			return k, errors.New("the stored icon is not readable")
 		}
 	}
-	if k.Status, err = readStatus(attempted, succeeded, failure); err != nil {
+	if k.Status, err = status.read(); err != nil {
 		return k, err
 	}
 	if balance == nil || !who.may(scopeBalance) {
@@ -161,14 +165,40 @@ func scanAccount(row pgx.Row, who *caller) (Account, error) {
 	return k, nil
 }
 
-// readStatus words how reading an account went.
-func readStatus(attempted, succeeded *time.Time, failure []byte) (ReadStatus, error) {
-	status := ReadStatus{SyncedAt: timestamp(attempted), SucceededAt: timestamp(succeeded)}
-	if failure == nil {
+// statusColumns are those of account k that a statusRow takes up.
+const statusColumns = `k.attempted_at, k.succeeded_at, k.error, coalesce(k.unread, k.withheld), k.unreadable`
+
+// statusRow is how reading an account, or several, went.
+type statusRow struct {
+	attempted, succeeded *time.Time
+	failure              []byte
+	withheld             *string
+	unreadable           int
+}
+
+// notRead words why no transactions were read although nothing failed; "": they were.
+func notRead(withheld string) string {
+	switch withheld {
+	case "", string(providers.Partial):
+		return ""
+	case string(providers.NoList):
+		return "The bank sent no list of transactions."
+	case providers.UnreadNotOffered:
+		return "The bank does not offer the transactions of this account."
+	default:
+		return "The transactions of this account cannot be read."
+	}
+}
+
+// read words how it went.
+func (r *statusRow) read() (ReadStatus, error) {
+	status := ReadStatus{SyncedAt: timestamp(r.attempted), SucceededAt: timestamp(r.succeeded), Withheld: text(r.withheld), Unreadable: r.unreadable}
+	if r.failure == nil {
+		status.Message = notRead(status.Withheld)
 		return status, nil
 	}
 	var e models.SyncError
-	if err := json.Unmarshal(failure, &e); err != nil {
+	if err := json.Unmarshal(r.failure, &e); err != nil {
 		return status, errors.New("the stored error is not readable")
 	}
 	if status.Message = e.Message; status.Message == "" {

@@ -654,8 +654,11 @@ type Account struct {
 	Owner         string  `json:"owner,omitempty,omitzero"`
 
 	// Status How reading went; the last attempt apart from the last success.
-	Status ReadStatus  `json:"status"`
-	Type   AccountType `json:"type"`
+	Status ReadStatus `json:"status"`
+
+	// Supported false: its transactions are not synchronized, because the bank does not offer them, or because an access upgrade left the account behind. What is stored can be read.
+	Supported bool        `json:"supported"`
+	Type      AccountType `json:"type"`
 }
 
 // AccountChange defines model for AccountChange.
@@ -897,7 +900,7 @@ type Error struct {
 	Description string                 `json:"description"`
 	Group       ErrorGroup             `json:"group"`
 
-	// Message The bank's own words, on synchronizations only.
+	// Message The bank's own words, or which place of its answer cannot be read; on synchronizations only.
 	Message string `json:"message,omitempty,omitzero"`
 }
 
@@ -1056,7 +1059,7 @@ type Provider struct {
 
 // ReadStatus How reading went; the last attempt apart from the last success.
 type ReadStatus struct {
-	// Message Why the last attempt failed.
+	// Message Why the last attempt failed, or why no transactions were read although it did not fail.
 	Message string `json:"message,omitempty,omitzero"`
 
 	// SucceededAt Example: 2026-01-31T08:15:00.000Z
@@ -1064,6 +1067,20 @@ type ReadStatus struct {
 
 	// SyncedAt Example: 2026-01-31T08:15:00.000Z
 	SyncedAt Timestamp `json:"synced_at,omitempty,omitzero"`
+
+	// Unreadable How many values of the bank's answer could not be read: days, texts, balances. They were left out, or replaced by the nearest value that makes sense. The transactions that they belong to are there. Absent: none.
+	Unreadable Unreadable `json:"unreadable,omitempty,omitzero"`
+
+	// Withheld Why the bank's answer did not cover all that was asked for, although it was no error. Nothing is removed because of such an answer. Absent: it did.
+	// - `NO_LIST`: the answer holds no list of booked transactions, not even an empty one.
+	// - `PARTIAL`: the bank says that it holds transactions back, such as pending ones.
+	// - `NO_TRANSACTIONS_OFFERED`: the bank offers no transactions of this account, so they are never asked for.
+	//
+	// Other reasons why an account's transactions are never asked for may follow; the account's `status.message` says it in words.
+	//
+	//
+	// Example: NO_LIST
+	Withheld Withheld `json:"withheld,omitempty,omitzero"`
 }
 
 // RevokeRequest defines model for RevokeRequest.
@@ -1117,6 +1134,20 @@ type SyncAccount struct {
 	// Error Why a synchronization, or the reading of one account, failed.
 	Error  SyncError         `json:"error,omitempty,omitzero"`
 	Status SyncAccountStatus `json:"status"`
+
+	// Unreadable How many values of the bank's answer could not be read: days, texts, balances. They were left out, or replaced by the nearest value that makes sense. The transactions that they belong to are there. Absent: none.
+	Unreadable Unreadable `json:"unreadable,omitempty,omitzero"`
+
+	// Withheld Why the bank's answer did not cover all that was asked for, although it was no error. Nothing is removed because of such an answer. Absent: it did.
+	// - `NO_LIST`: the answer holds no list of booked transactions, not even an empty one.
+	// - `PARTIAL`: the bank says that it holds transactions back, such as pending ones.
+	// - `NO_TRANSACTIONS_OFFERED`: the bank offers no transactions of this account, so they are never asked for.
+	//
+	// Other reasons why an account's transactions are never asked for may follow; the account's `status.message` says it in words.
+	//
+	//
+	// Example: NO_LIST
+	Withheld Withheld `json:"withheld,omitempty,omitzero"`
 }
 
 // SyncAccountStatus defines model for SyncAccount.Status.
@@ -1261,6 +1292,9 @@ type Transactions struct {
 	Transactions []Transaction `json:"transactions"`
 }
 
+// Unreadable How many values of the bank's answer could not be read: days, texts, balances. They were left out, or replaced by the nearest value that makes sense. The transactions that they belong to are there. Absent: none.
+type Unreadable = int
+
 // User defines model for User.
 type User struct {
 	// CreatedAt Example: 2026-01-31T08:15:00.000Z
@@ -1292,6 +1326,16 @@ type UserChange struct {
 	// SendNewsletter Known and ignored.
 	SendNewsletter interface{} `json:"send_newsletter,omitempty,omitzero"`
 }
+
+// Withheld Why the bank's answer did not cover all that was asked for, although it was no error. Nothing is removed because of such an answer. Absent: it did.
+// - `NO_LIST`: the answer holds no list of booked transactions, not even an empty one.
+// - `PARTIAL`: the bank says that it holds transactions back, such as pending ones.
+// - `NO_TRANSACTIONS_OFFERED`: the bank offers no transactions of this account, so they are never asked for.
+//
+// Other reasons why an account's transactions are never asked for may follow; the account's `status.message` says it in words.
+//
+// Example: NO_LIST
+type Withheld = string
 
 // AcceptLanguage defines model for AcceptLanguage.
 type AcceptLanguage = string

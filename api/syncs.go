@@ -425,7 +425,8 @@ const (
 	syncColumns = `y.id, y.access_id, y.status, y.trigger, y.scope, y.created_at, y.started_at, y.ended_at, y.expires_at, y.error,
 	       y.accounts_total, y.accounts_done, y.transactions_added, y.transactions_modified, y.transactions_removed,
 	       c.id, c.created_at, c.content,
-	       (SELECT json_agg(json_build_object('account_id', w.account_id, 'status', w.status, 'error', w.error) ORDER BY w.position)
+	       (SELECT json_agg(json_build_object('account_id', w.account_id, 'status', w.status, 'error', w.error,
+	        'withheld', coalesce(w.unread, w.withheld), 'unreadable', w.unreadable) ORDER BY w.position)
 	        FROM synchronization_accounts w WHERE w.sync_id = y.id)`
 	openChallenge = ` LEFT JOIN challenges c ON c.sync_id = y.id AND c.status = 'OPEN' AND y.status = 'AWAIT_AUTH' `
 	selectSync    = `SELECT ` + syncColumns + ` FROM synchronizations y JOIN accesses a ON a.id = y.access_id` + openChallenge
@@ -492,15 +493,18 @@ func (s *Server) scanSync(row pgx.Row, more ...any) (*Sync, error) {
 	}
 	if r.accounts != nil {
 		var rows []struct {
-			AccountID uuid.UUID         `json:"account_id"`
-			Status    SyncAccountStatus `json:"status"`
-			Error     *models.SyncError `json:"error"`
+			AccountID  uuid.UUID         `json:"account_id"`
+			Status     SyncAccountStatus `json:"status"`
+			Error      *models.SyncError `json:"error"`
+			Withheld   string            `json:"withheld"`
+			Unreadable int               `json:"unreadable"`
 		}
 		if err := json.Unmarshal(r.accounts, &rows); err != nil {
 			return nil, errors.New("the synchronization's accounts are not readable")
 		}
 		for _, r := range rows {
-			y.Accounts = append(y.Accounts, SyncAccount{AccountID: r.AccountID, Status: r.Status, Error: syncError(r.Error)})
+			y.Accounts = append(y.Accounts, SyncAccount{AccountID: r.AccountID, Status: r.Status, Error: syncError(r.Error),
+				Withheld: r.Withheld, Unreadable: r.Unreadable})
 		}
 	}
 	return y, nil

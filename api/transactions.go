@@ -93,15 +93,14 @@ func (s *Server) listTransactions(c echo.Context, params ListTransactionsParams,
 	defer results.Close()
 
 	var known int
-	var attempted, succeeded *time.Time
-	var failure []byte
-	if err := results.QueryRow().Scan(&known, &attempted, &succeeded, &failure); err != nil {
+	var row statusRow
+	if err := results.QueryRow().Scan(&known, &row.attempted, &row.succeeded, &row.failure, &row.withheld, &row.unreadable); err != nil {
 		return fmt.Errorf("read the accounts: %w", err)
 	}
 	if known < len(accounts) {
 		return errNotFound
 	}
-	status, err := readStatus(attempted, succeeded, failure)
+	status, err := row.read()
 	if err != nil {
 		return err
 	}
@@ -345,7 +344,7 @@ func (q *transactionQuery) deleted() string {
 // all of them, and one failure.
 func (q *transactionQuery) status() string {
 	return "SELECT count(*), max(k.attempted_at), CASE WHEN count(*) = count(k.succeeded_at) THEN min(k.succeeded_at) END," +
-		" (array_agg(k.error) FILTER (WHERE k.error IS NOT NULL))[1] FROM accounts k WHERE " + q.accounts
+		" (array_agg(k.error) FILTER (WHERE k.error IS NOT NULL))[1], min(coalesce(k.unread, k.withheld)), coalesce(sum(k.unreadable), 0) FROM accounts k WHERE " + q.accounts
 }
 
 func (q *transactionQuery) statistics(pending bool) string {

@@ -38,9 +38,17 @@ type Account struct {
 	ReadUntil     plain.Date // last day that a complete reading covered
 	AttemptedAt   *time.Time
 	SucceededAt   *time.Time
-	Error         *SyncError `gorm:"serializer:json"` // of the last attempt; nil: it succeeded
+	Error         *SyncError        `gorm:"serializer:json"` // of the last attempt; nil: it succeeded
+	Shortfall     `gorm:"embedded"` // of the last attempt
 	CreatedAt     time.Time
 	DeletedAt     *time.Time
+}
+
+// A Shortfall is what was not read of an account although its reading did not fail.
+type Shortfall struct {
+	Unread     *string // why its transactions are never asked for (providers.Account.Unread); nil: they are
+	Withheld   *string // why the answer did not cover all that was asked for (providers.Withheld); nil: it did
+	Unreadable int     // values that were left out or replaced (providers.Unreadable)
 }
 
 // identity is what an account is recognised by: its IBAN or else its number, and its currency, since sub-accounts in
@@ -131,6 +139,7 @@ type SyncAccount struct {
 	TransactionsModified int
 	TransactionsRemoved  int
 	BalanceChanged       bool
+	Shortfall            `gorm:"embedded"`
 }
 
 // TableName is the entity's long name.
@@ -190,6 +199,9 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 			}
 		}
 		account.describe(offered, position)
+		if account.Unread != nil { // all that can be read is read
+			account.AttemptedAt, account.SucceededAt, account.Error = &now, &now, nil
+		}
 		if err := tx.Save(account).Error; err != nil {
 			return nil, fmt.Errorf("store an account: %w", err)
 		}
@@ -200,8 +212,9 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 		if err != nil {
 			return nil, err
 		}
-		w := SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: position, Status: "PENDING", BalanceChanged: changed}
-		if !transactions {
+		w := SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: position, Status: "PENDING", BalanceChanged: changed,
+			Shortfall: Shortfall{Unread: account.Unread}}
+		if !transactions || w.Unread != nil {
 			w.Status = "COMPLETED"
 		}
 		work = append(work, w)
@@ -234,6 +247,7 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 func (a *Account) describe(offered providers.Account, position int) {
 	a.ResourceID, a.Card, a.Position = offered.ResourceID, offered.Card, position
 	a.Identity = identity(offered)
+	a.Unread = optional(offered.Unread)
 	if a.Type == "" || offered.Type != providers.Unknown {
 		a.Type = offered.Type
 	}
@@ -266,12 +280,15 @@ func (s *Store) Account(ctx context.Context, id uuid.UUID) (a Account, err error
 func EndAccount(tx *gorm.DB, sync, account uuid.UUID, failure *SyncError) error {
 	now := tx.NowFunc()
 	ended := map[string]any{"status": "COMPLETED", "cursor": nil}
-	attempt := Account{AttemptedAt: &now, SucceededAt: &now}
-	columns := []any{"succeeded_at", "error"}
+	attempt := map[string]any{"attempted_at": now, "succeeded_at": now, "error": nil}
+	for _, column := range []string{"withheld", "unreadable"} {
+		attempt[column] = gorm.Expr("(SELECT "+column+" FROM synchronization_accounts WHERE sync_id = ? AND account_id = ?)", sync, account)
+	}
 	if failure != nil {
 		ended["status"] = "FAILED"
 		ended["error"] = gorm.Expr("?::jsonb", failure.json())
-		attempt.Error, columns = failure, columns[1:]
+		attempt["error"] = ended["error"]
+		delete(attempt, "succeeded_at")
 	}
 	result := tx.Model(&SyncAccount{}).Where("sync_id = ? AND account_id = ? AND status = 'PENDING'", sync, account).Updates(ended)
 	if result.Error != nil {
@@ -280,7 +297,7 @@ func EndAccount(tx *gorm.DB, sync, account uuid.UUID, failure *SyncError) error 
 	if result.RowsAffected == 0 {
 		return nil
 	}
-	if err := tx.Model(&Account{}).Where("id = ?", account).Select("attempted_at", columns...).Updates(&attempt).Error; err != nil {
+	if err := tx.Model(&Account{}).Where("id = ?", account).Updates(attempt).Error; err != nil {
 		return fmt.Errorf("record the attempt: %w", err)
 	}
 	if err := countAccounts(tx, sync); err != nil {

@@ -31,6 +31,9 @@ type Reading struct {
 	Status  string // PENDING; COMPLETED or FAILED: there is nothing left to do
 	// Doubtful counts stored rows that PutWindow found missing and left alone, because too many were missing at once.
 	Doubtful int
+	// Unreadable and Withheld say what was not read although nothing failed: PutPage and Note fill them in.
+	Unreadable providers.Unreadable
+	Withheld   providers.Withheld
 
 	store   *Store
 	sync    uuid.UUID
@@ -50,6 +53,7 @@ func (s *Store) OpenReading(ctx context.Context, sync, account uuid.UUID) (*Read
 		return nil, found(err, "the account")
 	}
 	r.Status, r.Pages, r.resumed = progress.Status, progress.Pages, progress.Pages > 0
+	r.Withheld = providers.Withheld(value(progress.Withheld))
 	if err := open(s.Vault, progress.Cursor, cursorPlace(sync, account), &r.Cursor); err != nil {
 		return nil, err
 	}
@@ -93,9 +97,10 @@ func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Ti
 		if err != nil {
 			return err
 		}
+		withheld := worse(r.Withheld, page.Withheld)
 		result := tx.Exec(`UPDATE synchronization_accounts SET pages = pages + 1, cursor = ?, transactions_added = transactions_added + ?,
-			balance_changed = balance_changed OR ? WHERE sync_id = ? AND account_id = ? AND pages = ?`,
-			cursor, len(ids), changed, r.sync, r.Account.ID, r.Pages)
+			balance_changed = balance_changed OR ?, withheld = ?, unreadable = unreadable + ? WHERE sync_id = ? AND account_id = ? AND pages = ?`,
+			cursor, len(ids), changed, optional(string(withheld)), page.Unreadable.Count, r.sync, r.Account.ID, r.Pages)
 		if result.Error != nil {
 			return fmt.Errorf("store how far the reading came: %w", result.Error)
 		}
@@ -103,7 +108,7 @@ func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Ti
 			return ErrOvertaken
 		}
 		if page.Next == "" {
-			err = r.end(tx, r.window(page.Covered, page.PendingCovered, w))
+			err = r.end(tx, r.window(covered(page.Covered, withheld), page.PendingCovered, w))
 		} else {
 			err = countAccounts(tx, r.sync)
 		}
@@ -111,7 +116,33 @@ func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Ti
 			return err
 		}
 		return logChanges(tx, r.Account.UserID, w.changes)
-	}, func() { r.Pages, r.Cursor = r.Pages+1, page.Next })
+	}, func() {
+		r.Pages, r.Cursor = r.Pages+1, page.Next
+		r.Note(page)
+	})
+}
+
+// Note counts what could not be read of a page, and keeps why it covers less than was asked for. A later reading calls it
+// page by page before PutWindow; PutPage does it by itself.
+func (r *Reading) Note(page *providers.Page) {
+	r.Unreadable.Merge(page.Unreadable)
+	r.Withheld = worse(r.Withheld, page.Withheld)
+}
+
+// worse is the reason that says more about what is missing.
+func worse(a, b providers.Withheld) providers.Withheld {
+	if a == "" || b == providers.NoList {
+		return b
+	}
+	return a
+}
+
+// covered is what an answer of several pages covers: nothing where one of them is no list, whatever the others are.
+func covered(window providers.Window, withheld providers.Withheld) providers.Window {
+	if withheld == providers.NoList {
+		return providers.Window{}
+	}
+	return window
 }
 
 // Fresh leaves out of the next page what an earlier page brought already, because the pages moved meanwhile. A later
@@ -134,8 +165,9 @@ func normalize(entries []providers.Entry) []reconcile.Facts {
 	return facts
 }
 
-// PutWindow holds everything that a later reading got against what is stored, and ends the account.
-func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, balances []providers.Balance, covered providers.Window, pendingCovered bool, now time.Time) error {
+// PutWindow holds everything that a later reading got against what is stored, and ends the account. What is covered and
+// was not sent is missing; the zero Window covers nothing.
+func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, balances []providers.Balance, asCovered providers.Window, pendingCovered bool, now time.Time) error {
 	return r.transact(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
 		w := r.writer(now)
 		facts := normalize(entries)
@@ -143,7 +175,7 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 		for i := range entries {
 			sent[i] = &entries[i]
 		}
-		window := r.window(covered, pendingCovered, w)
+		window := r.window(covered(asCovered, r.Withheld), pendingCovered, w)
 		stored, err := storedSince(ctx, c, r.Account.ID, window.From.AddDays(-reconcile.Reach))
 		if err != nil {
 			return err
@@ -170,8 +202,8 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 			}
 		}
 		err = tx.Exec(`UPDATE synchronization_accounts SET transactions_added = ?, transactions_modified = ?, transactions_removed = ?,
-			balance_changed = balance_changed OR ? WHERE sync_id = ? AND account_id = ?`,
-			added, modified, len(plan.Removed), changed, r.sync, r.Account.ID).Error
+			balance_changed = balance_changed OR ?, withheld = ?, unreadable = ? WHERE sync_id = ? AND account_id = ?`,
+			added, modified, len(plan.Removed), changed, optional(string(r.Withheld)), r.Unreadable.Count, r.sync, r.Account.ID).Error
 		if err != nil {
 			return fmt.Errorf("store what changed: %w", err)
 		}
@@ -190,11 +222,11 @@ func (r *Reading) writer(now time.Time) *rowWriter {
 }
 
 func (r *Reading) window(covered providers.Window, pendingCovered bool, w *rowWriter) reconcile.Window {
-	return reconcile.Window{From: covered.From, To: covered.To, Complete: true, PendingComplete: pendingCovered, Today: w.today,
+	return reconcile.Window{From: covered.From, To: covered.To, Complete: true, NoBooked: covered == providers.Window{}, PendingComplete: pendingCovered, Today: w.today,
 		Known: r.Account.ReadUntil, Card: r.Account.Type == providers.CreditCard, Run: r.sync}
 }
 
-// end records that the account was read completely.
+// end records how far the account is known now: as far as the window covers, or as far as before where it covers nothing.
 func (r *Reading) end(tx *gorm.DB, window reconcile.Window) error {
 	err := tx.Model(&Account{}).Where("id = ?", r.Account.ID).Update("read_until", window.LastComplete()).Error
 	if err != nil {

@@ -261,9 +261,12 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if err != nil {
 			return err
 		}
-		failed := 0
+		failed, asked := 0, len(accounts)
 		for i := range accounts {
 			a := &accounts[i]
+			if a.Unread != nil {
+				asked--
+			}
 			if a.Status == "PENDING" {
 				e := failure
 				if e == nil { // its reading never came to an end, however often it was tried
@@ -278,8 +281,8 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 				failed++
 			}
 		}
-		if failure == nil && failed > 0 && failed == len(accounts) {
-			failure = accounts[0].Error
+		if failure == nil && failed > 0 && failed == asked {
+			failure = firstError(accounts)
 		}
 		settled := failure // what its end means for the access
 		if i := slices.IndexFunc(accounts, func(a SyncAccount) bool { return a.Error != nil && a.Error.refusesCredentials() }); i >= 0 {
@@ -326,6 +329,16 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		return tx.Take(&y, "id = ?", id).Error
 	})
 	return y, err
+}
+
+// firstError is the error of the first account that failed.
+func firstError(accounts []SyncAccount) *SyncError {
+	for i := range accounts {
+		if accounts[i].Error != nil {
+			return accounts[i].Error
+		}
+	}
+	return nil
 }
 
 // lastFailure is the error for code, in the bank's words where the step that failed left them. An upgrade that is done

@@ -46,6 +46,7 @@ const (
 type Window struct {
 	From, To        plain.Date // what the bank answered for; zero From: as far back as it gave, zero To: until today
 	Complete        bool       // every page was read and none failed
+	NoBooked        bool       // the answer is no list of booked entries: none of them is missing
 	PendingComplete bool       // all pending entries are among the sent
 	Today           plain.Date // never complete
 	Known           plain.Date // last complete day of the reads before; zero: there was none
@@ -59,7 +60,7 @@ func (w Window) LastComplete() plain.Date {
 	if w.To != 0 {
 		last = min(last, w.To)
 	}
-	if !w.Complete {
+	if !w.Complete || w.NoBooked {
 		return w.Known
 	}
 	return max(last, w.Known)
@@ -384,7 +385,7 @@ type reach struct {
 }
 
 func newReach(sent []Facts, w Window) reach {
-	r := reach{complete: w.Complete, pending: w.Complete && w.PendingComplete, from: w.From, to: min(w.To, w.Today-1), open: w.To >= w.Today}
+	r := reach{complete: w.Complete && !w.NoBooked, pending: w.Complete && w.PendingComplete, from: w.From, to: min(w.To, w.Today-1), open: w.To >= w.Today}
 	if r.from == 0 { // as far back as the bank gave: what is older than its oldest entry it may not have looked at
 		for i := range sent {
 			for _, d := range [...]plain.Date{sent[i].Booked, sent[i].Valued} {
