@@ -18,23 +18,23 @@ const maxAccounts = 1000
 
 // accountDetails is an account of /accounts or /card-accounts.
 type accountDetails struct {
-	ResourceID      text          `json:"resourceId"`
-	IBAN            text          `json:"iban"`
-	BBAN            text          `json:"bban"`
-	MaskedPAN       text          `json:"maskedPan"`
-	PAN             text          `json:"pan"`
-	MSISDN          text          `json:"msisdn"`
-	Currency        text          `json:"currency"`
-	Name            text          `json:"name"`
-	DisplayName     text          `json:"displayName"`
-	Product         text          `json:"product"`
-	CashAccountType text          `json:"cashAccountType"`
-	Status          text          `json:"status"`
-	BIC             text          `json:"bic"`
-	OwnerName       text          `json:"ownerName"`
-	DebitAccounting text          `json:"debitAccounting"` // card: debits are quoted positive
-	Balances        many[balance] `json:"balances"`
-	Links           links         `json:"_links"`
+	ResourceID      text                   `json:"resourceId"`
+	IBAN            text                   `json:"iban"`
+	BBAN            text                   `json:"bban"`
+	MaskedPAN       text                   `json:"maskedPan"`
+	PAN             text                   `json:"pan"`
+	MSISDN          text                   `json:"msisdn"`
+	Currency        text                   `json:"currency"`
+	Name            text                   `json:"name"`
+	DisplayName     text                   `json:"displayName"`
+	Product         text                   `json:"product"`
+	CashAccountType text                   `json:"cashAccountType"`
+	Status          text                   `json:"status"`
+	BIC             text                   `json:"bic"`
+	OwnerName       text                   `json:"ownerName"`
+	DebitAccounting text                   `json:"debitAccounting"` // card: debits are quoted positive
+	Balances        many[balance, upTo100] `json:"balances"`
+	Links           links                  `json:"_links"`
 }
 
 type balance struct {
@@ -51,9 +51,9 @@ type money struct {
 }
 
 type accountLists struct {
-	Accounts     many[accountDetails] `json:"accounts"`
-	CardAccounts many[accountDetails] `json:"cardAccounts"`
-	AccountList  many[accountDetails] `json:"accountList"`
+	Accounts     many[accountDetails, upToAccounts] `json:"accounts"`
+	CardAccounts many[accountDetails, upToAccounts] `json:"cardAccounts"`
+	AccountList  many[accountDetails, upToAccounts] `json:"accountList"`
 }
 
 func (t *talk) accounts(ctx context.Context) ([]providers.Account, error) {
@@ -61,26 +61,23 @@ func (t *talk) accounts(ctx context.Context) ([]providers.Account, error) {
 		return nil, err
 	}
 	withBalances := slices.Contains(scopes(t.lasting.Asked), scopeBalances)
-	all, err := t.list(ctx, "accounts", withBalances)
+	all, err := t.listed(ctx, withBalances)
 	if err != nil {
 		return nil, err
 	}
 	if t.asksCards() {
-		cards, err := t.list(ctx, "card-accounts", false)
-		if r, refused := asRefusal(err); refused && len(all) > 0 && r.fault.Kind != providers.Transient && r.fault.Kind != providers.BankDown {
-			err = nil // many banks have no cards to show, each in its own words
-		}
+		cards, err := t.cards(ctx, len(all) > 0)
 		if err != nil {
 			return nil, err
-		}
-		if len(cards) == 0 {
-			t.lasting.NoCardsOn, t.dirty = t.today(), true
 		}
 		all = append(all, cards...)
 	}
 	accounts := make([]providers.Account, 0, len(all))
 	for _, found := range all {
-		account := found.account()
+		account, unreadable := found.account()
+		if unreadable > 0 {
+			t.options.Logger.WarnContext(ctx, "values of an account cannot be read", "count", unreadable)
+		}
 		if account.ResourceID == "" && account.IBAN == "" && account.Number == "" {
 			continue // nothing can be read of it, and nothing recognised
 		}
@@ -94,6 +91,48 @@ func (t *talk) accounts(ctx context.Context) ([]providers.Account, error) {
 	return accounts, nil
 }
 
+// listed reads the list of accounts, with balances where they are wanted. A bank that refuses the wish for balances
+// (withBalance) is asked once more without, and from then on: then they are read account by account.
+func (t *talk) listed(ctx context.Context, withBalances bool) ([]found, error) {
+	asked := withBalances && !t.lasting.NoWithBalance
+	all, err := t.list(ctx, "accounts", asked)
+	if r, refused := asRefusal(err); asked && refused && r.objects() {
+		if all, err = t.list(ctx, "accounts", false); err == nil {
+			t.lasting.NoWithBalance, t.dirty = true, true
+		}
+	}
+	return all, t.judgeRead(ctx, aboutNothing, err)
+}
+
+// cards reads the list of card accounts. Many banks have none, and each says so in its own words. Where there are other
+// accounts (spare), whatever else this bank answers is no reason to do without them, unless it has shown cards before.
+func (t *talk) cards(ctx context.Context, spare bool) ([]found, error) {
+	cards, err := t.list(ctx, "card-accounts", false)
+	var e *providers.Error
+	switch {
+	case err == nil:
+	case spare && ctx.Err() == nil && errors.As(err, &e) && !(t.lasting.Cards && mayPass(e.Kind)):
+		if mayPass(e.Kind) { // the next synchronization may find some
+			t.options.Logger.WarnContext(ctx, "card accounts cannot be listed", "error", e.Error())
+			return nil, nil
+		}
+	default:
+		return nil, t.judgeRead(ctx, aboutNothing, err)
+	}
+	switch {
+	case len(cards) == 0:
+		t.lasting.NoCardsOn, t.dirty = t.today(), true
+	case !t.lasting.Cards:
+		t.lasting.Cards, t.dirty = true, true
+	}
+	return cards, nil
+}
+
+// mayPass reports whether an error may be over the next time.
+func mayPass(kind providers.Kind) bool {
+	return kind == providers.Transient || kind == providers.BankDown || kind == providers.LimitExceeded
+}
+
 // asksCards reports whether to look for card accounts: unless there were none, and then again when the customer is
 // there, for it does not cost one of the day's unattended reads.
 func (t *talk) asksCards() bool {
@@ -104,27 +143,38 @@ func (t *talk) asksCards() bool {
 // found is an account with the list it stood in.
 type found struct {
 	accountDetails
-	list string
+	list   string
+	unread bool // the bank offers transactions of others in the list, and not of this one
 }
 
+// list reads a list of accounts. The caller judges what a refusal means.
 func (t *talk) list(ctx context.Context, list string, withBalances bool) ([]found, error) {
 	u := t.bank.path("v1", list)
 	if withBalances {
 		u.RawQuery = "withBalance=true"
 	}
+	c := call{doing: "list the accounts", url: u, limit: maxList}
+	t.reading(&c)
 	var said accountLists
-	if err := t.read(ctx, call{doing: "list the accounts", url: u, limit: maxList}, &said); err != nil {
+	if _, err := t.json(ctx, c, &said); err != nil {
 		return nil, err
 	}
 	all := append(append(said.Accounts, said.AccountList...), said.CardAccounts...)
 	if len(all) > maxAccounts {
 		return nil, nonsense("list the accounts", "there are too many")
 	}
+	offered := slices.ContainsFunc(all, func(a accountDetails) bool { return a.offersTransactions() })
 	result := make([]found, len(all))
 	for i := range all {
-		result[i] = found{all[i], list}
+		result[i] = found{accountDetails: all[i], list: list, unread: offered && !all[i].offersTransactions()}
 	}
 	return result, nil
+}
+
+// offersTransactions reports whether the bank links the account's transactions.
+func (a *accountDetails) offersTransactions() bool {
+	_, offered := a.Links.first("transactions")
+	return offered
 }
 
 // balances reads an account's balances by themselves. A bank that does not want to show them leaves the account
@@ -140,7 +190,7 @@ func (t *talk) balances(ctx context.Context, f found) ([]providers.Balance, erro
 		return nil, nil // it says what can be read, and these are not among it
 	}
 	var said struct {
-		Balances many[balance] `json:"balances"`
+		Balances many[balance, upTo100] `json:"balances"`
 	}
 	err := t.read(ctx, call{doing: "read the balances", url: u, of: aboutAccount}, &said)
 	if r, refused := asRefusal(err); refused {
@@ -154,11 +204,16 @@ func (t *talk) balances(ctx context.Context, f found) ([]providers.Balance, erro
 	if err != nil {
 		return nil, err
 	}
-	return balancesOf(said.Balances, f.DebitAccounting == "true"), nil
+	list, unreadable := f.balancesOf(said.Balances)
+	if unreadable > 0 {
+		t.options.Logger.WarnContext(ctx, "balances of an account cannot be read", "count", unreadable)
+	}
+	return list, nil
 }
 
-func (f *found) account() providers.Account {
-	a := providers.Account{
+// account is the account as others know it. unreadable counts the values of it that had to be left out.
+func (f *found) account() (a providers.Account, unreadable int) {
+	a = providers.Account{
 		ResourceID: lenient.Cut(string(f.ResourceID), maxID),
 		Number:     lenient.Cut(cmp.Or(string(f.BBAN), string(f.MaskedPAN), string(f.PAN), string(f.MSISDN)), 64),
 		BIC:        lenient.Cut(strings.ToUpper(string(f.BIC)), 11),
@@ -166,8 +221,11 @@ func (f *found) account() providers.Account {
 		Name:       lenient.Cut(cmp.Or(string(f.DisplayName), string(f.Name), string(f.Product)), 256),
 		Owner:      lenient.Cut(string(f.OwnerName), 256),
 		Card:       f.list == "card-accounts",
-		Balances:   balancesOf(f.Balances, f.DebitAccounting == "true"),
 	}
+	if f.unread {
+		a.Unread = providers.UnreadNotOffered
+	}
+	a.Balances, unreadable = f.balancesOf(f.Balances)
 	if iban, ok := lenient.IBAN(string(f.IBAN)); ok {
 		a.IBAN = iban
 		if iban[:2] == "DE" && len(iban) == 22 {
@@ -180,7 +238,7 @@ func (f *found) account() providers.Account {
 		a.Number = lenient.Cut(string(f.IBAN), 64) // a masked card number where an IBAN belongs
 	}
 	a.Type = f.kind()
-	return a
+	return a, unreadable
 }
 
 // kind names the account's type: from the list it stood in, the ISO 20022 cash account type, and the product's name
@@ -226,27 +284,79 @@ func (f *found) kind() providers.AccountType {
 	return providers.Unknown
 }
 
-func balancesOf(all many[balance], debitPositive bool) []providers.Balance {
-	var list []providers.Balance
-	for _, b := range all {
-		amount, ok := lenient.Amount(cmp.Or(string(b.Amount.Amount), string(b.Amount.Content)))
-		if !ok || len(list) == 20 {
+// balancesOf are the balances of the account: those in its own currency, the newest of each type. unreadable counts the
+// values of them that had to be left out.
+func (f *found) balancesOf(all []balance) (list []providers.Balance, unreadable int) {
+	own := lenient.Currency(string(f.Currency))
+	if own == severalCurrencies {
+		own = ""
+	}
+	for i := range all {
+		b, trouble := all[i].read(f.DebitAccounting == "true")
+		if trouble != "" {
+			unreadable++
+		}
+		if trouble != troubleAmount && (own == "" || b.Currency == "" || b.Currency == own) {
+			list = append(list, b)
+		}
+	}
+	return newest(list), unreadable
+}
+
+// severalCurrencies is the currency of an account that has sub-accounts in several (ISO 4217: no currency).
+const severalCurrencies = "XXX"
+
+// read turns it into a balance. trouble says what of it cannot be read; without an amount it is no balance.
+func (b *balance) read(debitPositive bool) (read providers.Balance, trouble string) {
+	amount, ok := lenient.Amount(cmp.Or(string(b.Amount.Amount), string(b.Amount.Content)))
+	if !ok {
+		return read, troubleAmount
+	}
+	if debitPositive {
+		amount = amount.Neg()
+	}
+	currency := lenient.Currency(string(b.Amount.Currency))
+	if currency == "" && b.Amount.Currency != "" {
+		return read, troubleAmount // of no currency that is known, it could be anything
+	}
+	date, ok := lenient.Day(string(b.Date))
+	if !ok {
+		trouble = "date"
+	}
+	if date.IsZero() {
+		if date, ok = lenient.Day(string(b.Time)); !ok {
+			trouble = "date"
+		}
+	}
+	return providers.Balance{Type: cmp.Or(lenient.Cut(string(b.Type), 64), "expected"),
+		Amount: lenient.WithoutNoise(amount, currency), Currency: currency, Date: date}, trouble
+}
+
+// newest bounds a list of balances. Where it is too long, the newest of each type and currency stays, and of these the
+// newest ones; of two of one day the later one in the list.
+func newest(list []providers.Balance) []providers.Balance {
+	if len(list) <= maxBalances {
+		return list
+	}
+	type kind struct{ name, currency string }
+	at := make(map[kind]int)
+	kept := list[:0]
+	for _, b := range list {
+		k := kind{b.Type, b.Currency}
+		if i, known := at[k]; known {
+			if b.Date >= kept[i].Date {
+				kept[i] = b
+			}
 			continue
 		}
-		if debitPositive {
-			amount = amount.Neg()
-		}
-		kind := lenient.Cut(string(b.Type), 64)
-		if kind == "" {
-			kind = "expected"
-		}
-		date := lenient.Date(string(b.Date))
-		if date.IsZero() {
-			date = lenient.Date(string(b.Time))
-		}
-		list = append(list, providers.Balance{Type: kind, Amount: amount, Currency: lenient.Currency(string(b.Amount.Currency)), Date: date})
+		at[k] = len(kept)
+		kept = append(kept, b)
 	}
-	return list
+	if len(kept) > maxBalances {
+		slices.SortStableFunc(kept, func(a, b providers.Balance) int { return cmp.Compare(b.Date, a.Date) })
+		kept = kept[:maxBalances]
+	}
+	return kept
 }
 
 // ready refuses reads of a conversation that is not authorised.

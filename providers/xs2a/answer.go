@@ -1,9 +1,13 @@
 package xs2a
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
+
+	"github.com/go-faster/jx"
 
 	"kontoflow/plain"
 	"kontoflow/providers/lenient"
@@ -49,30 +53,32 @@ func (a *answer) frequency() int {
 // links is the bank's _links: name → href.
 type links map[string]string
 
+// maxLinks bounds the links of one answer.
+const maxLinks = 64
+
 func (l *links) UnmarshalJSON(b []byte) error {
 	*l = nil
-	var raw map[string]json.RawMessage
-	if json.Unmarshal(b, &raw) != nil {
+	d := jx.DecodeBytes(b)
+	if d.Next() != jx.Object {
 		return nil // null, or nonsense: no links
 	}
-	for name, value := range raw {
-		var entry struct {
-			Href text `json:"href"`
+	n := 0
+	err := d.ObjBytes(func(d *jx.Decoder, key []byte) error {
+		if n++; n > maxLinks {
+			return errEnough
 		}
-		href := text("")
-		if len(value) > 0 && value[0] == '"' {
-			_ = json.Unmarshal(value, &href)
-		} else if json.Unmarshal(value, &entry) == nil {
-			href = entry.Href
-		}
+		name, href := lenient.Cut(string(key), 128), ""
+		err := readLink(d, &href)
 		if *l == nil {
 			*l = links{}
 		}
-		if len(*l) < 64 {
-			(*l)[lenient.Cut(name, 128)] = string(href) // an empty href still says something: "scaOAuth": null
-		}
+		(*l)[name] = href // an empty href still says something: "scaOAuth": null
+		return err
+	})
+	if errors.Is(err, errEnough) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // first returns the href of the first of names that is there.
@@ -112,13 +118,13 @@ type method struct {
 type methods []method
 
 func (m *methods) UnmarshalJSON(b []byte) error {
-	var all many[method]
+	var all many[method, upTo50]
 	if err := all.UnmarshalJSON(b); err != nil {
 		return err
 	}
 	*m = nil
 	for _, one := range all {
-		if one.ID != "" && len(one.ID) <= maxID && len(*m) < 50 {
+		if one.ID != "" && len(one.ID) <= maxID {
 			*m = append(*m, one)
 		}
 	}
@@ -136,35 +142,36 @@ func (m methods) find(id string) *method {
 
 // challenge is the bank's challengeData. Older versions of the interface spell some fields otherwise.
 type challenge struct {
-	Image      string     `json:"image,omitempty"` // base64
-	ImageLink  text       `json:"imageLink,omitempty"`
-	Data       many[text] `json:"data,omitempty"`
-	MaxLength  text       `json:"otpMaxLength,omitempty"`
-	Format     text       `json:"otpFormat,omitempty"` // characters | integer
-	Additional text       `json:"additionalInformation,omitempty"`
+	Image      string             `json:"image,omitempty"` // base64
+	ImageLink  text               `json:"imageLink,omitempty"`
+	Data       many[text, upTo50] `json:"data,omitempty"`
+	MaxLength  text               `json:"otpMaxLength,omitempty"`
+	Format     text               `json:"otpFormat,omitempty"` // characters | integer
+	Additional text               `json:"additionalInformation,omitempty"`
 }
 
 func (c *challenge) UnmarshalJSON(b []byte) error {
-	var raw map[string]json.RawMessage
+	var raw struct {
+		Image           json.RawMessage    `json:"image"`
+		ImageLink       text               `json:"imageLink"`
+		Data            many[text, upTo50] `json:"data"`
+		MaxLength       text               `json:"otpMaxLength"`
+		MaxLengthOpt    text               `json:"optMaxLength"`
+		MaxLengthLenght text               `json:"otpMaxLenght"`
+		Format          text               `json:"otpFormat"`
+		FormatOpt       text               `json:"optFormat"`
+		Additional      text               `json:"additionalInformation"`
+		AdditionalInfo  text               `json:"additionalInfo"`
+		Aditional       text               `json:"aditionalInformation"`
+	}
 	if json.Unmarshal(b, &raw) != nil {
 		return nil
 	}
-	scalar := func(names ...string) (t text) {
-		for _, name := range names {
-			if value, ok := raw[name]; ok && t == "" {
-				_ = json.Unmarshal(value, &t)
-			}
-		}
-		return t
-	}
-	_ = json.Unmarshal(raw["image"], &c.Image)
-	if value, ok := raw["data"]; ok {
-		_ = json.Unmarshal(value, &c.Data)
-	}
-	c.ImageLink = scalar("imageLink")
-	c.MaxLength = scalar("otpMaxLength", "optMaxLength", "otpMaxLenght")
-	c.Format = scalar("otpFormat", "optFormat")
-	c.Additional = scalar("additionalInformation", "additionalInfo", "aditionalInformation")
+	_ = json.Unmarshal(raw.Image, &c.Image)
+	c.Data, c.ImageLink = raw.Data, raw.ImageLink
+	c.MaxLength = cmp.Or(raw.MaxLength, raw.MaxLengthOpt, raw.MaxLengthLenght)
+	c.Format = cmp.Or(raw.Format, raw.FormatOpt)
+	c.Additional = cmp.Or(raw.Additional, raw.AdditionalInfo, raw.Aditional)
 	return nil
 }
 
@@ -183,12 +190,12 @@ type tppMessage struct {
 // complaint is the body of an error, in all the shapes that are seen: an object with tppMessages (json), an
 // RFC 7807 problem with the code beside it, or a bare array of messages.
 type complaint struct {
-	Messages many[tppMessage] `json:"tppMessages"`
-	Links    links            `json:"_links"`
-	Code     text             `json:"code"`
-	Title    text             `json:"title"`
-	Detail   text             `json:"detail"`
-	Error    text             `json:"error"` // OAuth
+	Messages many[tppMessage, upTo50] `json:"tppMessages"`
+	Links    links                    `json:"_links"`
+	Code     text                     `json:"code"`
+	Title    text                     `json:"title"`
+	Detail   text                     `json:"detail"`
+	Error    text                     `json:"error"` // OAuth
 }
 
 func readComplaint(body []byte) (c complaint) {

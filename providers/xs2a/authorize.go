@@ -651,7 +651,7 @@ func (t *talk) status(ctx context.Context) (string, http.Header, error) {
 // lastAuthorisation is the id of the consent's newest authorisation; "" there is none.
 func (t *talk) lastAuthorisation(ctx context.Context, what step) (string, error) {
 	var a struct {
-		IDs many[text] `json:"authorisationIds"`
+		IDs many[text, upTo10000] `json:"authorisationIds"`
 	}
 	_, err := t.json(ctx, call{doing: "list the authorisations", method: http.MethodGet, of: aboutConsent,
 		url: t.bank.path("v1", "consents", url.PathEscape(t.lasting.ConsentID), "authorisations")}, &a)

@@ -215,7 +215,7 @@ func hhdVersion(method, code string) string {
 	return "1.3"
 }
 
-func joined(lines many[text]) string {
+func joined(lines many[text, upTo50]) string {
 	var all []string
 	for _, line := range lines {
 		if line != "" {

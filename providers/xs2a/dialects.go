@@ -44,5 +44,6 @@ var dialects = map[string]dialect{
 const (
 	acceptJSON = "application/json"
 	acceptXML  = "application/xml"
+	acceptText = "text/plain" // MT940
 	acceptBoth = "application/json, application/xml;q=0.9"
 )

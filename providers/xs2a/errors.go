@@ -11,6 +11,7 @@ import (
 
 	"kontoflow/providers"
 	"kontoflow/providers/internal/transport"
+	"kontoflow/providers/lenient"
 )
 
 // subject is what a call is about; it decides what "unknown" and "expired" mean.
@@ -121,6 +122,7 @@ type refusal struct {
 	status int
 	code   string // message code, "" none
 	links  links
+	said   string // the body, for what it says about the request; never logged
 }
 
 func (r *refusal) Error() string { return r.fault.Error() }
@@ -160,9 +162,12 @@ func (t *talk) refused(c *call, r *reply) error {
 	}
 	return &refusal{
 		fault:  &providers.Error{Kind: v.kind, Code: v.code, Message: words, RetryAfter: wait, Err: what},
-		status: r.status, code: code, links: said.Links,
+		status: r.status, code: code, links: said.Links, said: lenient.Text(string(body), maxSaid),
 	}
 }
+
+// maxSaid bounds what is kept of the body of a refusal, in bytes.
+const maxSaid = 16 << 10
 
 // judge classifies a refusal: by its code, else by its status, in the light of what was sent and what it was about.
 func judge(status int, code, words string, secret step, of subject) verdict {

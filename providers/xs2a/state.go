@@ -20,6 +20,11 @@ type lasting struct {
 	Renewal         string            `json:"renewal,omitempty"` // the Conversation.Renew that it has fulfilled, or is to fulfil
 	Token           *token            `json:"token,omitempty"`
 	NoCardsOn       plain.Date        `json:"no_cards_on,omitempty"` // the day /card-accounts had nothing for us
+	Cards           bool              `json:"cards,omitempty"`       // /card-accounts had something for us
+	// What the bank was found to refuse, under this consent.
+	HistoryDays   int  `json:"history_days,omitempty"`    // more days of history than these; 0: it has not refused any
+	BookedOnly    bool `json:"booked_only,omitempty"`     // pending transactions
+	NoWithBalance bool `json:"no_with_balance,omitempty"` // accounts with their balances
 	// Next is a consent that is to follow this one when the customer has granted it; until then this one is in force. Where
 	// tokens do not come with consents it has a copy of the access token, to be ended with. See talk.former.
 	Next *lasting `json:"next,omitempty"`
@@ -207,6 +212,7 @@ func (t *talk) leave(leaves lasting) error {
 func (l *lasting) forgetConsent() {
 	l.ConsentID, l.ConsentStatus, l.ValidUntil, l.FrequencyPerDay, l.NoCardsOn = "", "", 0, 0, 0
 	l.Asked, l.Renewal = providers.Consent{}, ""
+	l.Cards, l.HistoryDays, l.BookedOnly, l.NoWithBalance = false, 0, false, false
 }
 
 func (l *lasting) granted() *providers.Grant {

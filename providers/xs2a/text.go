@@ -2,6 +2,9 @@ package xs2a
 
 import (
 	"encoding/json"
+	"errors"
+
+	"github.com/go-faster/jx"
 
 	"kontoflow/providers/lenient"
 )
@@ -28,31 +31,61 @@ func (t *text) UnmarshalJSON(b []byte) error {
 		}
 		*t = text(lenient.Text(s, maxMessage))
 	default:
-		*t = text(b)
+		*t = text(lenient.Cut(string(b), maxMessage))
 	}
 	return nil
 }
 
 func (t text) String() string { return string(t) }
 
-// many reads a JSON array of T; a single T counts as a list of one, and what cannot be read as T is left out.
-type many[T any] []T
+// many reads a JSON array of T; a single T counts as a list of one, and what cannot be read as T is left out. At most
+// B elements are read, and what follows them costs nothing: a bank could send millions.
+type many[T any, B bound] []T
 
-func (l *many[T]) UnmarshalJSON(b []byte) error {
+// A bound is how many elements a list may have.
+type bound interface{ most() int }
+
+type (
+	upToAccounts struct{} // one more than a consent may open, so that too many are noticed
+	upTo10000    struct{}
+	upTo100      struct{}
+	upTo50       struct{}
+)
+
+func (upToAccounts) most() int { return maxAccounts + 1 }
+func (upTo10000) most() int    { return 10_000 }
+func (upTo100) most() int      { return 100 }
+func (upTo50) most() int       { return 50 }
+
+// errEnough ends the reading of a list.
+var errEnough = errors.New("enough")
+
+func (l *many[T, B]) UnmarshalJSON(b []byte) error {
 	*l = nil
-	var raw []json.RawMessage
-	if len(b) > 0 && b[0] == '[' {
-		if err := json.Unmarshal(b, &raw); err != nil {
-			return err
-		}
-	} else {
-		raw = []json.RawMessage{b}
-	}
-	for _, r := range raw {
+	var bound B
+	take := func(raw []byte) {
 		var v T
-		if string(r) != "null" && json.Unmarshal(r, &v) == nil {
+		if string(raw) != "null" && json.Unmarshal(raw, &v) == nil {
 			*l = append(*l, v)
 		}
 	}
-	return nil
+	if len(b) == 0 || b[0] != '[' {
+		take(b)
+		return nil
+	}
+	n := 0
+	err := jx.DecodeBytes(b).Arr(func(d *jx.Decoder) error {
+		if n++; n > bound.most() {
+			return errEnough
+		}
+		raw, err := d.Raw()
+		if err == nil {
+			take(raw)
+		}
+		return err
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
 }

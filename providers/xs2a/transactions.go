@@ -1,54 +1,22 @@
 package xs2a
 
 import (
+	"bufio"
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 
-	"kontoflow/plain"
 	"kontoflow/providers"
 	"kontoflow/providers/camt"
+	"kontoflow/providers/mt940"
 )
 
-const (
-	maxPages = 10_000
-	// farBack is how far a read without a beginning asks, in days: dateFrom is mandatory, and no bank goes back further.
-	farBack = 20 * 366
-)
-
-// cursor is our place between two pages.
-type cursor struct {
-	Link   string     `json:"link"`
-	From   plain.Date `json:"from"`
-	To     plain.Date `json:"to"`
-	Page   int        `json:"page"`
-	Both   bool       `json:"both,omitempty"`   // pending entries were asked for
-	Closed bool       `json:"closed,omitempty"` // the caller named the end of the window
-	Oldest plain.Date `json:"oldest,omitempty"` // booked entry seen so far
-}
-
-func (c cursor) String() string {
-	raw, _ := json.Marshal(c) // strings and numbers only
-	return base64.RawURLEncoding.EncodeToString(raw)
-}
-
-func readCursor(s string) (c cursor, err error) {
-	raw, err := base64.RawURLEncoding.DecodeString(s)
-	if err == nil {
-		err = json.Unmarshal(raw, &c)
-	}
-	if err != nil {
-		return c, misconfigured(errors.New("the cursor cannot be read"))
-	}
-	return c, nil
-}
+const readTransactions = "read the transactions"
 
 // transactions reads one page. A file that the bank offers for download is read along with its link.
 func (t *talk) transactions(ctx context.Context, account providers.Account, window providers.Window, from string) (providers.Page, error) {
@@ -56,55 +24,41 @@ func (t *talk) transactions(ctx context.Context, account providers.Account, wind
 		return providers.Page{}, err
 	}
 	if from != "" {
-		_, there := t.customer()
-		t.counted = !there // the pages before this one would be read again with it
-		at, err := readCursor(from)
-		if err != nil {
-			return providers.Page{}, err
-		}
-		u, err := t.bank.resolve(at.Link)
-		if err != nil {
-			return providers.Page{}, nonsense("read the transactions", err.Error())
-		}
-		return t.page(ctx, account, at, u)
+		return t.later(ctx, account, from)
 	}
-	at := cursor{From: window.From, To: window.To, Both: t.dialect.bookingStatus == "", Closed: !window.To.IsZero()}
+	at := cursor{From: window.From, To: window.To, Both: t.dialect.bookingStatus == "" && !t.lasting.BookedOnly, Closed: !window.To.IsZero()}
 	t.bound(&at)
-	page, err := t.begin(ctx, account, at)
-	if r, refused := asRefusal(err); refused && r.fault.Kind == providers.Gone && r.fault.Code == providers.CodeAccountGone {
-		// A new consent has given the account a new handle since the accounts were listed.
-		var renamed string
-		if renamed, err = t.handle(ctx, account); err != nil {
-			return page, err
-		}
-		if renamed == "" || renamed == account.ResourceID {
-			return page, r
-		}
-		account.ResourceID = renamed
-		page, err = t.begin(ctx, account, at)
-	}
-	return page, err
+	return t.begin(ctx, account, at)
 }
 
-// begin reads the first page, and asks for less where the bank refuses what was asked for.
-func (t *talk) begin(ctx context.Context, account providers.Account, at cursor) (providers.Page, error) {
-	lasting, dialog := t.lasting, t.dialog
-	page, err := t.page(ctx, account, at, t.firstPage(account, at))
-	r, refused := asRefusal(err)
-	if refused && at.Both && r.status == http.StatusBadRequest &&
-		(r.code == "PARAMETER_NOT_SUPPORTED" || r.code == "SERVICE_INVALID" || r.code == "FORMAT_ERROR") {
-		// "booked" is all that has to be supported (OpenAPI file 1.3.11, bookingStatus).
-		at.Both = false
-		page, err = t.page(ctx, account, at, t.firstPage(account, at))
-		r, refused = asRefusal(err)
+// later reads a page that an earlier one has named. That it is not there says nothing about the account.
+func (t *talk) later(ctx context.Context, account providers.Account, from string) (providers.Page, error) {
+	_, there := t.customer()
+	t.counted = !there // the pages before this one would be read again with it
+	at, err := readCursor(from)
+	if err != nil {
+		return providers.Page{}, err
 	}
-	// Without the customer, a bank that wants him for more is asked for what it has to show without.
-	wanted := refused && !t.conv.Interactive && r.status == http.StatusUnauthorized && !tokenRefused(r) && r.code != "CONSENT_EXPIRED"
-	shortest := t.today().AddDays(1 - providers.DaysWithoutSCA)
-	if refused && (wanted || r.code == "PERIOD_INVALID") && at.From < shortest && at.To >= shortest {
-		t.lasting, t.dialog = lasting, dialog
-		at.From = shortest
-		page, err = t.page(ctx, account, at, t.firstPage(account, at))
+	u, err := t.bank.resolve(at.Link)
+	if err != nil {
+		return providers.Page{}, nonsense(readTransactions, err.Error())
+	}
+	lasting, dialog, dirty, left := t.lasting, t.dialog, t.dirty, t.conv.Left
+	page, err := t.page(ctx, account, at, u)
+	if err == nil {
+		return page, nil
+	}
+	if at.Optional && ctx.Err() == nil {
+		t.lasting, t.dialog, t.dirty, t.conv.Left = lasting, dialog, dirty, left
+		t.options.Logger.WarnContext(ctx, "the file beside an empty list cannot be read", "error", err)
+		return t.last(providers.Page{}, at), nil
+	}
+	r, refused := asRefusal(err)
+	if refused && r.fault.Kind == providers.Gone && r.fault.Code == providers.CodeAccountGone {
+		r.fault.Kind, r.fault.Code = providers.Transient, providers.CodeTemporary
+		if at.File {
+			r.fault.Kind, r.fault.Code = providers.Rejected, providers.CodeBankCannot
+		}
 	}
 	return page, err
 }
@@ -117,10 +71,10 @@ func (t *talk) handle(ctx context.Context, account providers.Account) (string, e
 	}
 	all, err := t.list(ctx, list, false)
 	if err != nil {
-		return "", err
+		return "", t.judgeRead(ctx, aboutNothing, err)
 	}
 	for i := range all {
-		now := all[i].account()
+		now, _ := all[i].account()
 		same := now.IBAN == account.IBAN
 		if now.IBAN == "" || account.IBAN == "" {
 			same = now.Number != "" && now.Number == account.Number
@@ -143,6 +97,7 @@ func (t *talk) bound(at *cursor) {
 		back = min(back, limit)
 	}
 	at.From = max(at.From, today.AddDays(-back))
+	at.From = providers.LadderStart(today, at.From, t.lasting.HistoryDays)
 	at.From = min(at.From, at.To)
 }
 
@@ -166,14 +121,13 @@ func (t *talk) firstPage(account providers.Account, at cursor) *url.URL {
 
 // page reads the page at u.
 func (t *talk) page(ctx context.Context, account providers.Account, at cursor, u *url.URL) (providers.Page, error) {
-	const doing = "read the transactions"
-	c := call{doing: doing, url: u, of: aboutAccount, accept: cmp.Or(t.dialect.accept, acceptBoth), limit: maxReport}
+	c := call{doing: readTransactions, url: u, of: aboutAccount, accept: cmp.Or(t.dialect.accept, acceptBoth), limit: maxReport}
 	if account.Card {
 		c.accept = acceptJSON
 	}
 	t.reading(&c)
 	r, err := t.send(ctx, c)
-	for _, one := range []string{acceptJSON, acceptXML} { // some banks want to hear of one type only
+	for _, one := range []string{acceptJSON, acceptXML, acceptText} { // some banks want to hear of one type only
 		if refused, ok := asRefusal(err); !ok || refused.status != http.StatusNotAcceptable || t.dialect.accept != "" || account.Card {
 			break
 		}
@@ -184,65 +138,84 @@ func (t *talk) page(ctx context.Context, account providers.Account, at cursor, u
 		return providers.Page{}, t.judgeRead(ctx, aboutAccount, err)
 	}
 	defer r.body.Close()
-	var page providers.Page
-	if r.status == http.StatusNoContent {
-		return t.last(page, at), nil
-	}
-	if isXML(r.media) {
-		statements, err := camt.Read(r.body, account.Currency)
-		if err != nil {
-			return providers.Page{}, unreadable(doing, err)
-		}
-		page.Entries, page.Balances = statements.Entries, statements.Balances
-		return t.last(page, at), nil
-	}
-	body := io.Reader(r.body)
-	if !strings.HasSuffix(r.media, "json") {
-		var start [512]byte
-		n, err := io.ReadFull(r.body, start[:])
-		if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
-			return providers.Page{}, unreadable(doing, err)
-		}
-		if !isJSON(r.media, start[:n]) {
-			return providers.Page{}, unreadable(doing, providers.OwnError("neither JSON nor XML"))
-		}
-		body = io.MultiReader(bytes.NewReader(start[:n]), r.body)
-	}
-	said, err := readReport(body, account.Currency)
+	said, err := readStatement(r, account)
 	if err != nil {
-		return providers.Page{}, unreadable(doing, err)
+		return providers.Page{}, unreadable(readTransactions, err)
 	}
-	page.Entries, page.Balances = said.entries, said.balances
-	at.see(page.Entries)
-	switch {
-	case said.download != "":
-		download, err := t.bank.resolve(said.download)
-		if err != nil || at.Page >= maxPages || download.RequestURI() == u.RequestURI() {
-			return providers.Page{}, nonsense(doing, "the download link leads nowhere")
+	if said.withheld == providers.NoList {
+		if err := t.complained(&said.complaint); err != nil {
+			return providers.Page{}, t.judgeRead(ctx, aboutAccount, err)
 		}
-		at.Link, at.Page = download.RequestURI(), at.Page+1
-		page.Next = at.String()
-	case said.next != "":
-		next, err := t.bank.resolve(said.next)
-		if err != nil {
-			return providers.Page{}, nonsense(doing, "next page: "+err.Error())
-		}
-		if at.Page >= maxPages || next.RequestURI() == u.RequestURI() {
-			return providers.Page{}, nonsense(doing, "the pages never end")
-		}
-		at.Link, at.Page = next.RequestURI(), at.Page+1
-		page.Next = at.String()
-	default:
-		return t.last(page, at), nil
 	}
-	return page, nil
+	t.date(said.entries)
+	page := providers.Page{Entries: said.entries, Balances: said.balances, Unreadable: said.unreadable}
+	return t.proceed(page, said, at, u)
 }
 
-// last completes the last page. Pending entries are complete where they were asked for: a list that is not there is
-// empty.
+// date gives booked entries a date that have none whatever: today.
+func (t *talk) date(entries []providers.Entry) {
+	for i := range entries {
+		if e := &entries[i]; e.BookingDate.IsZero() && !e.Pending {
+			e.BookingDate = cmp.Or(e.ValueDate, t.today())
+		}
+	}
+}
+
+// proceed finds out where the next page is, and what the pages so far cover.
+func (t *talk) proceed(page providers.Page, said *report, at cursor, u *url.URL) (providers.Page, error) {
+	at.see(page.Entries)
+	at.visit(u)
+	file := !said.booked || len(said.entries) == 0 // with entries in the page the file only repeats them
+	if link := said.download; link != "" && file && !at.File {
+		next, err := t.nextPage(u, link)
+		if err != nil && !said.booked {
+			return providers.Page{}, nonsense(readTransactions, "download: "+err.Error())
+		}
+		if err == nil && !at.visited(next) {
+			at.File, at.Optional, at.Pending = true, said.booked, at.Pending || said.pending
+			return at.to(page, next)
+		}
+	}
+	at.Pending = at.Pending || said.pending
+	at.withhold(said.withheld)
+	if said.next == "" {
+		return t.last(page, at), nil
+	}
+	next, err := t.nextPage(u, said.next)
+	if err != nil {
+		return providers.Page{}, nonsense(readTransactions, "next page: "+err.Error())
+	}
+	if at.visited(next) { // the pages go in a circle: what they hold is not all that the bank has, as it says itself
+		at.withhold(providers.Partial)
+		return t.last(page, at), nil
+	}
+	at.Optional = false
+	return at.to(page, next)
+}
+
+// nextPage resolves a link of a page. A link that is neither a whole address nor a path counts from the page that it
+// stands on (RFC 3986, section 5).
+func (t *talk) nextPage(page *url.URL, href string) (*url.URL, error) {
+	href = strings.TrimSpace(href)
+	if link, err := url.Parse(href); err == nil && !link.IsAbs() && link.Host == "" && link.Opaque == "" && !strings.HasPrefix(href, "/") {
+		href = page.ResolveReference(link).String()
+		if strings.HasPrefix(link.Path, "v1/") { // written from the base
+			whole := t.bank.path()
+			whole.Path, whole.RawPath, whole.RawQuery = strings.TrimRight(whole.Path, "/")+"/"+link.Path, "", link.RawQuery
+			href = whole.String()
+		}
+	}
+	return t.bank.resolve(href)
+}
+
+// last completes the last page. Only a list covers anything: see docs/reading.md.
 func (t *talk) last(page providers.Page, at cursor) providers.Page {
 	at.see(page.Entries)
-	page.PendingCovered = at.Both
+	page.Withheld = at.Withheld
+	if at.Withheld != "" {
+		return page
+	}
+	page.PendingCovered = at.Both && at.Pending
 	page.Covered = providers.Window{From: at.From, To: at.To}
 	// A bank that goes back less far than it was asked for says nothing about it. What it shows to everybody was
 	// covered; before that, only as far back as its oldest entry.
@@ -255,11 +228,172 @@ func (t *talk) last(page providers.Page, at cursor) providers.Page {
 	return page
 }
 
-// see keeps the day of the oldest booked entry.
-func (c *cursor) see(entries []providers.Entry) {
-	for i := range entries {
-		if e := &entries[i]; !e.Pending && !e.BookingDate.IsZero() && (c.Oldest.IsZero() || e.BookingDate < c.Oldest) {
-			c.Oldest = e.BookingDate
+// complained makes an error of what the bank says in place of a list, with status 200, where it has a code that is
+// known. Without one, the answer is no list and nothing else.
+func (t *talk) complained(said *complaint) error {
+	code := said.code()
+	status := map[string]int{"INTERNAL_SERVER_ERROR": http.StatusInternalServerError, "SERVICE_UNAVAILABLE": http.StatusServiceUnavailable}[code]
+	v, known := byCode[code]
+	if status == 0 {
+		if !known {
+			return nil
+		}
+		status = http.StatusBadRequest
+		switch v.kind {
+		case providers.NeedsAuthorization, providers.WrongCredentials:
+			status = http.StatusUnauthorized
+		case providers.NeedsUser:
+			status = http.StatusForbidden
+		case providers.Gone:
+			status = http.StatusNotFound
+		case providers.LimitExceeded:
+			status = http.StatusTooManyRequests
 		}
 	}
+	words := said.words()
+	v = judge(status, code, words, "", aboutAccount)
+	return &refusal{
+		fault: &providers.Error{Kind: v.kind, Code: v.code, Message: words,
+			Err: errors.New(readTransactions + ": the bank answered 200 " + code)},
+		status: status, code: code, links: said.Links, said: words,
+	}
+}
+
+// readStatement reads a page in whatever format it is. The content decides, for media types are often wrong.
+func readStatement(r *reply, account providers.Account) (*report, error) {
+	if r.status == http.StatusNoContent {
+		return &report{booked: true, pending: true}, nil
+	}
+	body := bufio.NewReaderSize(r.body, sniffed)
+	start, err := body.Peek(sniffed)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, err
+	}
+	switch formatOf(start, r.media) {
+	case formatXML:
+		return readXML(body, start, account.Currency)
+	case formatMT940:
+		return readText(body, account.Currency)
+	case formatJSON:
+		own := account.IBAN
+		if own == "" {
+			own = account.Number
+		}
+		return readReport(body, account.Currency, own)
+	}
+	return nil, providers.OwnError("neither JSON nor camt nor MT940")
+}
+
+// sniffed is how much of an answer is looked at to tell its format, in bytes.
+const sniffed = 4 << 10
+
+type format int
+
+const (
+	formatUnknown format = iota
+	formatJSON
+	formatXML
+	formatMT940
+)
+
+// formatOf tells the format of an answer from its beginning, behind a byte order mark and blank lines; and from the
+// media type where that says nothing.
+func formatOf(start []byte, media string) format {
+	if bytes.HasPrefix(start, []byte("\xFF\xFE<\x00")) || bytes.HasPrefix(start, []byte("\xFE\xFF\x00<")) {
+		return formatXML // UTF-16
+	}
+	text := bytes.TrimLeft(bytes.TrimPrefix(start, []byte(byteOrderMark)), " \t\r\n")
+	switch {
+	case bytes.HasPrefix(text, []byte("{1:")), isField(text):
+		return formatMT940
+	case len(text) > 0 && text[0] == '<':
+		return formatXML
+	case len(text) == 0, text[0] == '{', text[0] == '[', string(text) == "null":
+		return formatJSON // nothing at all reads as no list
+	case bytes.Contains(text, []byte("\n:20:")):
+		return formatMT940
+	case isJSON(media, text):
+		return formatJSON
+	case isXML(media):
+		return formatXML
+	}
+	return formatUnknown
+}
+
+// isField reports whether a text begins with a field of SWIFT (":20:"), which a hyphen of the statement before may
+// precede.
+func isField(text []byte) bool {
+	text = bytes.TrimLeft(text, "-\r\n ")
+	return len(text) > 3 && text[0] == ':' && isDigits(string(text[1:3])) && bytes.IndexByte(text[3:min(len(text), 5)], ':') >= 0
+}
+
+// readXML reads a camt message, which is a list of its own, be it empty. An account report (camt.052) holds pending
+// entries as well, a statement (camt.053) only booked ones.
+func readXML(body io.Reader, start []byte, currency string) (*report, error) {
+	reports := bytes.Contains(start, []byte("BkToCstmrAcctRpt")) || bytes.Contains(start, []byte("camt.052"))
+	statements, err := camt.Read(body, currency)
+	if err != nil {
+		return nil, err
+	}
+	return &report{entries: statements.Entries, balances: statements.Balances, unreadable: statements.Unreadable,
+		booked: true, pending: reports}, nil
+}
+
+// readText reads MT940, and MT942 where the bank sends that as well, for what is pending.
+func readText(body io.Reader, currency string) (*report, error) {
+	var file strings.Builder
+	if _, err := io.Copy(&file, body); err != nil {
+		return nil, err
+	}
+	booked, pending := splitInterim(strings.TrimPrefix(file.String(), byteOrderMark))
+	r := &report{}
+	for _, part := range []struct {
+		text    string
+		pending bool
+	}{{booked, false}, {pending, true}} {
+		if strings.TrimSpace(part.text) == "" {
+			continue
+		}
+		statements, err := mt940.Read(part.text, currency)
+		if err != nil {
+			return nil, err
+		}
+		r.unreadable.Merge(statements.Unreadable)
+		if !part.pending {
+			r.booked = true
+			r.entries, r.balances = statements.Entries, statements.Balances
+			continue
+		}
+		r.pending = true
+		for _, e := range statements.Entries {
+			e.Pending = true
+			r.entries = append(r.entries, e)
+		}
+	}
+	if !r.booked {
+		r.withheld = providers.NoList
+	}
+	return r, nil
+}
+
+// splitInterim separates MT942 messages, which have a floor limit (field 34F), from the MT940 statements around them.
+func splitInterim(file string) (booked, pending string) {
+	const begin, limit = ":20:", ":34F:"
+	if !strings.Contains(file, limit) {
+		return file, ""
+	}
+	var parts [2]strings.Builder
+	for file != "" {
+		end := len(file)
+		if at := strings.Index(file[min(1, len(file)):], "\n"+begin); at >= 0 {
+			end = at + 2
+		}
+		which := 0
+		if strings.Contains(file[:end], "\n"+limit) {
+			which = 1
+		}
+		parts[which].WriteString(file[:end])
+		file = file[end:]
+	}
+	return parts[0].String(), parts[1].String()
 }

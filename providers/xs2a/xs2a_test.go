@@ -618,7 +618,7 @@ func TestNothingSecretIsLogged(t *testing.T) {
 		require.NoError(t, err)
 		accounts, err := g.provider.Accounts(t.Context(), conv)
 		require.NoError(t, err)
-		require.NoError(t, g.bank.Inject(sandbox.Fault{Bank: path, Endpoint: "transactions", Times: 1, Action: sandbox.ActStatus, Status: 400,
+		require.NoError(t, g.bank.Inject(sandbox.Fault{Bank: path, Endpoint: "transactions", Action: sandbox.ActStatus, Status: 400,
 			Code: "Erika Mustermann", Text: accounts[0].IBAN + " " + accounts[0].Owner}))
 		_, err = g.provider.Transactions(t.Context(), conv, accounts[0], providers.Window{}, "")
 		require.Error(t, err)
