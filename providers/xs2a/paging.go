@@ -29,6 +29,7 @@ type cursor struct {
 	Closed bool       `json:"closed,omitempty"` // the caller named the end of the window
 	Oldest plain.Date `json:"oldest,omitempty"` // booked entry seen so far
 
+	Rows     bool               `json:"rows,omitempty"`     // the pages so far hold entries
 	Pending  bool               `json:"pending,omitempty"`  // a page had a list of pending entries
 	Withheld providers.Withheld `json:"withheld,omitempty"` // why the pages so far cover nothing
 	File     bool               `json:"file,omitempty"`     // Link is a file for download
@@ -64,6 +65,7 @@ func (c cursor) to(page providers.Page, next *url.URL) (providers.Page, error) {
 
 // see keeps the day of the oldest booked entry.
 func (c *cursor) see(entries []providers.Entry) {
+	c.Rows = c.Rows || len(entries) > 0
 	for i := range entries {
 		if e := &entries[i]; !e.Pending && !e.BookingDate.IsZero() && (c.Oldest.IsZero() || e.BookingDate < c.Oldest) {
 			c.Oldest = e.BookingDate

@@ -186,6 +186,9 @@ func (t *talk) proceed(page providers.Page, said *report, at cursor, u *url.URL)
 		return providers.Page{}, nonsense(readTransactions, "next page: "+err.Error())
 	}
 	if at.visited(next) { // the pages go in a circle: what they hold is not all that the bank has, as it says itself
+		if !at.Rows {
+			return providers.Page{}, nonsense(readTransactions, "the pages lead in a circle, and hold nothing")
+		}
 		at.withhold(providers.Partial)
 		return t.last(page, at), nil
 	}
