@@ -46,16 +46,16 @@ type ChallengeRef struct {
 // Connect moves the conversation with the bank on until it is Ready or asks the customer something. The first one
 // moves the synchronization to RUNNING, and looks whether the access is to be upgraded.
 func (a *Activities) Connect(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
-	return a.authorize(ctx, in, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+	return a.authorize(ctx, in, nil, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
 		return p.Authorize(toItsEnd(ctx), c)
-	}, false)
+	})
 }
 
 // Answer hands the customer's stored answer to the bank, and moves on like Connect.
 func (a *Activities) Answer(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
 	var answer providers.Answer
 	loaded := false
-	return a.authorize(ctx, in, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+	return a.authorize(ctx, in, (*models.BankSession).Resume, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
 		if !loaded {
 			var err error
 			if answer, err = a.Store.Answer(ctx, in.ChallengeID); err != nil {
@@ -64,13 +64,30 @@ func (a *Activities) Answer(ctx context.Context, in AuthorizeInput) (AuthorizeOu
 			loaded = true
 		}
 		return p.Answer(toItsEnd(ctx), c, answer)
-	}, true)
+	})
 }
 
-// AwaitConfirmation asks the bank at its own pace whether the customer has confirmed in the bank's app.
+// Restart gives up a challenge that the client restarted, and moves on like Connect to another one. It has the step of the
+// one that it takes the place of.
+func (a *Activities) Restart(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
+	return a.authorize(ctx, in, (*models.BankSession).Restart, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+		c.Restart = in.ChallengeID.String()
+		return p.Authorize(toItsEnd(ctx), c)
+	})
+}
+
+// AwaitConfirmation asks the bank at its own pace whether the customer has confirmed in the bank's app. It ends in
+// Restarted when the client wants another challenge.
 func (a *Activities) AwaitConfirmation(ctx context.Context, in AwaitConfirmationInput) (AuthorizeOutcome, error) {
+	restarted, err := a.Store.Restarted(ctx, in.ChallengeID)
+	if err != nil {
+		return AuthorizeOutcome{}, failure(err)
+	}
+	if restarted { // what an attempt before this one was about to store is overtaken
+		return AuthorizeOutcome{}, temporal.NewNonRetryableApplicationError("the client wants another challenge", Restarted, nil)
+	}
 	wait := max(in.PollAfter, time.Second)
-	return a.authorize(ctx, in.AuthorizeInput, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+	return a.authorize(ctx, in.AuthorizeInput, nil, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
 		// Waiting comes first, also after a crash: a bank may count asking too early as a wrong TAN.
 		if err := pause(ctx, wait); err != nil {
 			return providers.Step{}, err
@@ -81,7 +98,7 @@ func (a *Activities) AwaitConfirmation(ctx context.Context, in AwaitConfirmation
 		step, err := p.Poll(toItsEnd(ctx), c)
 		wait = max(step.PollAfter, time.Second)
 		return step, err
-	}, false)
+	})
 }
 
 // AwaitConfirmationInput is AuthorizeInput with the pace and the end of the wait.
@@ -91,8 +108,8 @@ type AwaitConfirmationInput struct {
 	ExpiresAt time.Time
 }
 
-// pause waits for d. A worker that is told to stop does not hold out until the customer has found his phone: the next
-// attempt, on another one, goes on waiting.
+// pause waits for d. A worker that is told to stop does not wait until the customer has found their phone: the next
+// attempt, on another worker, goes on waiting.
 func pause(ctx context.Context, d time.Duration) error {
 	end := time.NewTimer(d)
 	defer end.Stop()
@@ -113,9 +130,13 @@ func toItsEnd(ctx context.Context) context.Context { return context.WithoutCance
 // move is one move of an adapter, or several that belong together.
 type move func(providers.Provider, context.Context, *providers.Conversation) (providers.Step, error)
 
+// begin is what is stored of the challenge that a step is about before its first move.
+type begin func(*models.BankSession, *gorm.DB, uuid.UUID) error
+
 // authorize runs one step: load the conversation, move it until it stops, store where it stopped with the outcome.
-// The wait for the customer ends before the first move where he has answered, else with the last.
-func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move, answered bool) (out AuthorizeOutcome, err error) {
+// The wait for the customer ends with begin before the first move where they have answered or want another challenge, else
+// with the last.
+func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, begin begin, move move) (out AuthorizeOutcome, err error) {
 	defer beat(ctx)()
 	session, err := a.Store.OpenSession(ctx, in.SyncID)
 	if err != nil {
@@ -139,33 +160,48 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 			return AuthorizeOutcome{Superseded: session.Access.ID}, nil
 		}
 	}
-	conversation := &session.Conversation
-	conversation.Redirect.URL = a.CallbackURL
-	provider, err := a.provider(conversation)
+	session.Conversation.Redirect.URL = a.CallbackURL
+	provider, err := a.provider(&session.Conversation)
 	if err != nil {
 		return out, failure(err)
 	}
-	if answered {
+	if begin != nil {
 		err := session.Transact(ctx, func(tx *gorm.DB) error {
 			if err := session.Lock(tx); err != nil {
 				return err
 			}
-			return session.Resume(tx, in.ChallengeID)
+			return begin(session, tx, in.ChallengeID)
 		})
 		if err != nil {
 			return out, failure(err)
 		}
 	}
+	step, err := a.advance(ctx, session, provider, move)
+	var unstored *notStored
+	switch {
+	case errors.As(err, &unstored):
+		return out, failure(unstored.error)
+	case err != nil:
+		return out, a.fail(ctx, session, in.Step, err)
+	}
+	out, err = a.stop(ctx, session, provider, in, step)
+	return out, failure(err)
+}
 
-	step := providers.Step{Status: providers.Moving}
+// notStored is an error of our own storage between two moves.
+type notStored struct{ error }
+
+// advance moves the conversation until it stops: Ready, or with a question that the customer can be asked.
+func (a *Activities) advance(ctx context.Context, session *models.BankSession, provider providers.Provider, move move) (step providers.Step, err error) {
+	step = providers.Step{Status: providers.Moving}
 	for first, moves := true, 0; (step.Status == providers.Moving || step.Status == providers.Pending) && err == nil; first = false {
 		if !first { // what is about to be sent is stored before it is sent; and what a poll has come to
 			if err := session.Transact(ctx, session.Save); err != nil {
-				return out, failure(err)
+				return step, &notStored{err}
 			}
 		}
-		step, err = move(provider, ctx, conversation)
-		conversation.Resumed = false
+		step, err = move(provider, ctx, &session.Conversation)
+		session.Conversation.Resumed = false
 		if step.Status != providers.Moving {
 			continue
 		}
@@ -173,13 +209,15 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 			err = &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot}
 		}
 	}
-	if err == nil && step.Status == providers.Challenged && !conversation.Interactive {
+	if err == nil && step.Status == providers.Challenged && !session.Conversation.Interactive {
 		err = &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeActivationNeeded}
 	}
-	if err != nil {
-		return out, a.fail(ctx, session, in.Step, err)
-	}
+	return step, err
+}
 
+// stop stores where the conversation stopped.
+func (a *Activities) stop(ctx context.Context, session *models.BankSession, provider providers.Provider, in AuthorizeInput,
+	step providers.Step) (out AuthorizeOutcome, err error) {
 	err = session.Transact(ctx, func(tx *gorm.DB) error {
 		if err := session.Lock(tx); err != nil {
 			return err
@@ -200,7 +238,7 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, move move
 		}
 		return session.Finish(tx, in.Step, ending{AuthorizeOutcome: out})
 	})
-	return out, failure(err)
+	return out, err
 }
 
 // ending is how a step of authorization ended, for a rerun of it to answer again: an outcome, or an error for good.

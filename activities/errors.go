@@ -17,6 +17,8 @@ import (
 const (
 	// Ended: the synchronization is over or gone; there is nothing left to do.
 	Ended = "ENDED"
+	// Restarted: the client gave up the question that the step was about. Another step begins anew.
+	Restarted = "RESTARTED"
 	// Storage: the database did not do what it was asked. Retried.
 	Storage = "STORAGE"
 	// Stopping: the worker goes down; another one goes on. Retried.

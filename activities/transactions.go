@@ -103,10 +103,11 @@ func (a *Activities) keep(ctx context.Context, session *models.BankSession, befo
 
 // read fetches page after page. The next page is on its way while one is being stored.
 func (a *Activities) read(ctx context.Context, provider providers.Provider, session *models.BankSession, reading *models.Reading) error {
-	window := providers.Window{From: reading.Since()}
-	if days := session.Conversation.Connection.HistoryDays; window.From.IsZero() && days > 0 {
-		window.From = plain.On(a.Store.Now()).AddDays(-days)
+	period := models.Period{Today: plain.On(a.Store.Now()), Most: session.Conversation.Connection.HistoryDays, Attended: session.Conversation.Interactive}
+	if session.Sync.SyncPeriod != nil {
+		period.Wanted = *session.Sync.SyncPeriod
 	}
+	window := providers.Window{From: reading.Ask(period)}
 	account := reading.Account.AtBank()
 	ctx, cancel := context.WithCancel(ctx)
 	pages := fetch(ctx, func(cursor string) (providers.Page, error) {

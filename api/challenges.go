@@ -75,6 +75,27 @@ func (s *Server) AnswerChallenge(c echo.Context, accessID AccessID, syncID SyncI
 	return c.JSON(http.StatusOK, Done{})
 }
 
+// RestartChallenge gives up the open challenge, and has the workflow ask the bank for another one
+// (POST …/challenges/{id}/restart).
+func (s *Server) RestartChallenge(c echo.Context, accessID AccessID, syncID SyncID, challengeID ChallengeID) error {
+	body, err := bind[ChallengeRestart](c)
+	if err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	challenge, err := s.challenge(c, accessID, syncID, challengeID)
+	if err != nil {
+		return err
+	}
+	if err := s.store.RestartChallenge(ctx, challenge.ID, body.ChooseMethod); err != nil {
+		return err
+	}
+	s.tell(ctx, "signal a restart", func(ctx context.Context) error {
+		return workflows.SignalRestarted(ctx, s.temporal, challenge.SyncID, challenge.ID) // a signal more is harmless
+	})
+	return c.JSON(http.StatusOK, Done{})
+}
+
 // checkAnswer says what does not fit between an answer and its question.
 func checkAnswer(question providers.Challenge, body ChallengeResponse) openapi.Problems {
 	problems := make(openapi.Problems)
@@ -151,7 +172,7 @@ func (s *Server) question(c *models.Challenge) (Challenge, error) {
 func wireMethods(methods []providers.AuthMethod) []AuthMethod {
 	wire := make([]AuthMethod, len(methods))
 	for i, m := range methods {
-		wire[i] = AuthMethod{ID: m.ID, Type: m.Type, MediumName: m.MediumName, AdditionalInfo: m.AdditionalInfo}
+		wire[i] = AuthMethod{ID: m.ID, Type: m.Type, MediumName: m.MediumName, AdditionalInfo: m.AdditionalInfo, Default: m.Default}
 	}
 	return wire
 }

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/labstack/echo/v4"
@@ -47,7 +50,7 @@ var descriptions = map[int]string{
 	codeBusy:         "A synchronization of this access is running.",
 	codeLocked:       "The user is locked after too many wrong passwords.",
 	codeCredentials:  "The credentials are incomplete or malformed.",
-	codeTooMany:      "There were too many synchronizations of this access.",
+	codeTooMany:      "There were too many synchronizations of this access, or restarts of its challenges.",
 	1021:             "The user's IP address is required.",
 	10000:            "The login credentials are invalid.",
 	10001:            "The PIN is invalid.",
@@ -107,10 +110,11 @@ func syncError(e *models.SyncError) Error {
 
 // A problem is how a request fails: what the caller gets, and for the log why.
 type problem struct {
-	status int
-	code   int
-	data   map[string]any
-	cause  error // never shown to the caller
+	status  int
+	code    int
+	data    map[string]any
+	retryAt time.Time // when the caller may try again; zero: not said
+	cause   error     // never shown to the caller
 }
 
 func (p *problem) Error() string {
@@ -146,6 +150,15 @@ func incomplete(problems openapi.Problems) *problem {
 	return &problem{status: http.StatusBadRequest, code: codeCredentials, data: byField(problems)}
 }
 
+// tooMany is 1020: the caller may try again at the given time; zero: not at all.
+func tooMany(retryAt time.Time) *problem {
+	p := &problem{status: http.StatusTooManyRequests, code: codeTooMany, retryAt: retryAt}
+	if !retryAt.IsZero() {
+		p.data = map[string]any{"retry_at": Timestamp(retryAt)}
+	}
+	return p
+}
+
 func byField(problems openapi.Problems) map[string]any {
 	data := make(map[string]any, len(problems))
 	for field, messages := range problems {
@@ -158,6 +171,7 @@ func byField(problems openapi.Problems) map[string]any {
 func asProblem(err error) *problem {
 	var p *problem
 	var h *echo.HTTPError
+	var restarts *models.TooManyRestarts
 	switch {
 	case errors.As(err, &p):
 		return p
@@ -169,6 +183,8 @@ func asProblem(err error) *problem {
 		return errLocked
 	case errors.Is(err, models.ErrEdge), errors.Is(err, models.ErrAnswered):
 		return errState
+	case errors.As(err, &restarts):
+		return tooMany(restarts.RetryAt)
 	case errors.As(err, &h):
 		switch {
 		case h.Code == http.StatusNotFound:
@@ -218,8 +234,12 @@ func (s *Server) fail(err error, c echo.Context) {
 		}
 		c.Response().Header().Set(echo.HeaderWWWAuthenticate, scheme)
 	}
-	if p.status == http.StatusServiceUnavailable {
+	switch {
+	case p.status == http.StatusServiceUnavailable:
 		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
+	case !p.retryAt.IsZero():
+		seconds := math.Ceil(p.retryAt.Sub(s.store.Now()).Seconds())
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(max(1, int(seconds))))
 	}
 	if err := c.JSON(p.status, Failure{Error: wireError(p.code, p.data, "")}); err != nil {
 		s.log.DebugContext(ctx, "the caller went away", "request_id", requestID(c))

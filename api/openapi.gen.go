@@ -124,6 +124,7 @@ func (e AccountType) Valid() bool {
 const (
 	AutoSyncReasonCONSENTEXPIRED     AutoSyncReason = "CONSENT_EXPIRED"
 	AutoSyncReasonDISABLED           AutoSyncReason = "DISABLED"
+	AutoSyncReasonNEEDSUSEREACHTIME  AutoSyncReason = "NEEDS_USER_EACH_TIME"
 	AutoSyncReasonNOSTOREDSECRETS    AutoSyncReason = "NO_STORED_SECRETS"
 	AutoSyncReasonUPGRADEPENDING     AutoSyncReason = "UPGRADE_PENDING"
 	AutoSyncReasonUSERACTIONREQUIRED AutoSyncReason = "USER_ACTION_REQUIRED"
@@ -136,6 +137,8 @@ func (e AutoSyncReason) Valid() bool {
 	case AutoSyncReasonCONSENTEXPIRED:
 		return true
 	case AutoSyncReasonDISABLED:
+		return true
+	case AutoSyncReasonNEEDSUSEREACHTIME:
 		return true
 	case AutoSyncReasonNOSTOREDSECRETS:
 		return true
@@ -596,7 +599,7 @@ type Access struct {
 	AccessMethod   AccessMethod `json:"access_method,omitempty,omitzero"`
 	AccessMethodID ID           `json:"access_method_id"`
 
-	// AuthMethods The ways of strong customer authentication that the bank offered last.
+	// AuthMethods The methods of strong customer authentication that the bank has for the customer, as far as they are known. The stored one, which is used without asking, has `default` and, where it was chosen among several, its `medium_name`.
 	AuthMethods []AuthMethod `json:"auth_methods"`
 
 	// AutoSync How it stands about the access's daily automatic synchronization at this moment.
@@ -677,9 +680,12 @@ type AmountText = string
 // AuthMethod defines model for AuthMethod.
 type AuthMethod struct {
 	AdditionalInfo map[string]string `json:"additional_info,omitempty,omitzero"`
-	ID             string            `json:"id"`
-	MediumName     string            `json:"medium_name,omitempty,omitzero"`
-	Type           string            `json:"type"`
+
+	// Default In an access, the one that is used without asking. Absent in a challenge.
+	Default    bool   `json:"default,omitempty,omitzero"`
+	ID         string `json:"id"`
+	MediumName string `json:"medium_name,omitempty,omitzero"`
+	Type       string `json:"type"`
 }
 
 // AutoSync How it stands about the access's daily automatic synchronization at this moment.
@@ -753,6 +759,12 @@ type ChallengeType string
 type ChallengeResponse struct {
 	MethodID string `json:"method_id,omitempty,omitzero"`
 	Value    string `json:"value,omitempty,omitzero"`
+}
+
+// ChallengeRestart defines model for ChallengeRestart.
+type ChallengeRestart struct {
+	// ChooseMethod The customer chooses the method and the medium anew.
+	ChooseMethod bool `json:"choose_method,omitempty,omitzero"`
 }
 
 // Consent defines model for Consent.
@@ -954,6 +966,9 @@ type NewNotification struct {
 
 // NewSync defines model for NewSync.
 type NewSync struct {
+	// ChooseMethod Asks the customer for the TAN method and medium although they are stored. The stored ones stay until the customer has authenticated with the new choice, and if they do not. Where the access method knows consents, a method is chosen for the authorisation of one: it includes `renew_consent`. Where there is one method only, the customer is not asked for it. Refused where the customer chooses on the bank's own pages, and where the access is to be upgraded.
+	ChooseMethod bool `json:"choose_method,omitempty,omitzero"`
+
 	// Credentials Credential field key → value.
 	//
 	// Example: {"login":"demo"}
@@ -974,6 +989,9 @@ type NewSync struct {
 
 	// State Appended to the redirect.
 	State string `json:"state,omitempty,omitzero"`
+
+	// SyncPeriod Days of history to ask the bank for. Absent: the first reading of an account asks for all that the bank gives. Later readings ask for what may have changed; where more days are wanted than were ever asked for, they ask for those as well.
+	SyncPeriod int `json:"sync_period,omitempty,omitzero"`
 }
 
 // NewUser defines model for NewUser.
@@ -1709,6 +1727,9 @@ type CreateSyncJSONRequestBody = NewSync
 // AnswerChallengeJSONRequestBody defines body for AnswerChallenge for application/json ContentType.
 type AnswerChallengeJSONRequestBody = ChallengeResponse
 
+// RestartChallengeJSONRequestBody defines body for RestartChallenge for application/json ContentType.
+type RestartChallengeJSONRequestBody = ChallengeRestart
+
 // UpdateAccountJSONRequestBody defines body for UpdateAccount for application/json ContentType.
 type UpdateAccountJSONRequestBody = AccountChange
 
@@ -1783,6 +1804,9 @@ type ServerInterface interface {
 	// AnswerChallenge Answer a challenge
 	// (POST /rest/accesses/{access_id}/syncs/{sync_id}/challenges/{challenge_id}/response)
 	AnswerChallenge(ctx echo.Context, accessID AccessID, syncID SyncID, challengeID ChallengeID) error
+	// RestartChallenge Ask for another challenge
+	// (POST /rest/accesses/{access_id}/syncs/{sync_id}/challenges/{challenge_id}/restart)
+	RestartChallenge(ctx echo.Context, accessID AccessID, syncID SyncID, challengeID ChallengeID) error
 	// StreamSync A synchronization as it goes on
 	// (GET /rest/accesses/{access_id}/syncs/{sync_id}/events)
 	StreamSync(ctx echo.Context, accessID AccessID, syncID SyncID, params StreamSyncParams) error
@@ -2449,6 +2473,38 @@ func (w *ServerInterfaceWrapper) AnswerChallenge(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.AnswerChallenge(ctx, accessID, syncID, challengeID)
+	return err
+}
+
+// RestartChallenge converts echo context to params.
+func (w *ServerInterfaceWrapper) RestartChallenge(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "access_id" -------------
+	var accessID AccessID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "access_id", ctx.Param("access_id"), &accessID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter access_id: %s", err))
+	}
+
+	// ------------- Path parameter "sync_id" -------------
+	var syncID SyncID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "sync_id", ctx.Param("sync_id"), &syncID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sync_id: %s", err))
+	}
+
+	// ------------- Path parameter "challenge_id" -------------
+	var challengeID ChallengeID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "challenge_id", ctx.Param("challenge_id"), &challengeID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter challenge_id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RestartChallenge(ctx, accessID, syncID, challengeID)
 	return err
 }
 
@@ -3217,6 +3273,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/rest/accesses/:access_id/syncs/:sync_id/challenges", wrapper.ListChallenges, options.OperationMiddlewares["ListChallenges"]...)
 	router.GET(options.BaseURL+"/rest/accesses/:access_id/syncs/:sync_id/challenges/:challenge_id", wrapper.GetChallenge, options.OperationMiddlewares["GetChallenge"]...)
 	router.POST(options.BaseURL+"/rest/accesses/:access_id/syncs/:sync_id/challenges/:challenge_id/response", wrapper.AnswerChallenge, options.OperationMiddlewares["AnswerChallenge"]...)
+	router.POST(options.BaseURL+"/rest/accesses/:access_id/syncs/:sync_id/challenges/:challenge_id/restart", wrapper.RestartChallenge, options.OperationMiddlewares["RestartChallenge"]...)
 	router.GET(options.BaseURL+"/rest/accounts", wrapper.ListAccounts, options.OperationMiddlewares["ListAccounts"]...)
 	router.DELETE(options.BaseURL+"/rest/accounts/:account_id", wrapper.DeleteAccount, options.OperationMiddlewares["DeleteAccount"]...)
 	router.GET(options.BaseURL+"/rest/accounts/:account_id", wrapper.GetAccount, options.OperationMiddlewares["GetAccount"]...)

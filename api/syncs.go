@@ -59,6 +59,11 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 		return err
 	}
 	asksBank := len(upgrades) == 0
+	if sync.ChooseMethod != nil {
+		if err := settleChoice(sync, method, asksBank); err != nil {
+			return err
+		}
+	}
 	if !asksBank {
 		if err := s.checkSpareCredentials(ctx, upgrades[0], method, body.Credentials); err != nil {
 			return err
@@ -73,7 +78,7 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 			return err
 		}
 		if asksBank {
-			if err := checkSyncCredentials(tx, access, method, body); err != nil {
+			if err := checkSyncCredentials(tx, sync, method, body.Credentials); err != nil {
 				return err
 			}
 			if err := checkBudget(tx, sync); err != nil {
@@ -114,6 +119,23 @@ func wireScope(stored []string) []SyncScope {
 	return scope
 }
 
+// settleChoice refuses a synchronization that is to let the customer choose the method where they cannot. Where the bank
+// grants consents, a method is chosen for the authorisation of a new one.
+func settleChoice(sync *models.Synchronization, method models.AccessMethod, asksBank bool) error {
+	chooses := func(flow string) bool {
+		return flow == string(AccessMethodCustomerAuthenticationFlowsEMBEDDED2FA) || flow == string(AccessMethodCustomerAuthenticationFlowsDECOUPLED)
+	}
+	switch flows := method.CustomerAuthenticationFlows; {
+	case !asksBank:
+		return invalid("choose_method", "nobody is asked: this synchronization upgrades the access")
+	case len(flows) > 0 && !slices.ContainsFunc(flows, chooses):
+		return invalid("choose_method", "the customer chooses the method on the bank's own pages")
+	}
+	connection := providers.Connection{Protocol: method.Protocol}
+	sync.RenewConsent = sync.RenewConsent || connection.Consents()
+	return nil
+}
+
 // settleStart checks a synchronization against its access as it is now, and completes it. A deletion of the access at the
 // same moment, or of its secrets, or an upgrade, comes before or after the transaction, not in between.
 func settleStart(tx *gorm.DB, access models.Access, sync *models.Synchronization) error {
@@ -146,7 +168,7 @@ func checkBudget(tx *gorm.DB, sync *models.Synchronization) error {
 		return err
 	}
 	if a := standings[sync.AccessID]; a.Remaining == 0 && !a.Running {
-		return &problem{status: http.StatusTooManyRequests, code: codeTooMany, data: map[string]any{"retry_at": Timestamp(a.RetryAt)}}
+		return tooMany(a.RetryAt)
 	}
 	return nil
 }
@@ -158,6 +180,12 @@ func (s *Server) newSynchronization(access models.Access, body NewSync, params C
 		SaveSecrets: body.SaveSecrets, DisableNotifications: body.DisableNotifications, RenewConsent: body.RenewConsent,
 		RedirectURI: optional(body.RedirectURI), State: optional(body.State), IdempotencyKey: optional(params.IdempotencyKey),
 		CreatedAt: s.store.Now(),
+	}
+	if body.ChooseMethod {
+		sync.ChooseMethod = &sync.ID
+	}
+	if body.SyncPeriod > 0 {
+		sync.SyncPeriod = &body.SyncPeriod
 	}
 	for _, scope := range body.Scope {
 		if !slices.Contains(sync.Scope, string(scope)) {
@@ -220,8 +248,8 @@ func fitRedirect(uri string) bool {
 
 // checkSyncCredentials refuses with 1011 what the access method does not know, and what it needs and nobody gave.
 // Secrets are not needed while the bank's consent stands, and is not to be renewed.
-func checkSyncCredentials(tx *gorm.DB, access models.Access, method models.AccessMethod, body NewSync) error {
-	stored, err := models.StoredCredentials(tx, access.ID)
+func checkSyncCredentials(tx *gorm.DB, sync *models.Synchronization, method models.AccessMethod, given map[string]string) error {
+	stored, err := models.StoredCredentials(tx, sync.AccessID)
 	if err != nil {
 		return err
 	}
@@ -230,14 +258,14 @@ func checkSyncCredentials(tx *gorm.DB, access models.Access, method models.Acces
 		have[credential.Key] = true
 	}
 	secrets := true
-	if method.Protocol == "XS2A" && !body.RenewConsent {
-		consent, err := models.ValidConsent(tx, access.ID)
+	if method.Protocol == "XS2A" && !sync.RenewConsent {
+		consent, err := models.ValidConsent(tx, sync.AccessID)
 		if err != nil && !errors.Is(err, models.ErrNotFound) {
 			return err
 		}
 		secrets = err != nil || consent.ValidUntil != nil && consent.ValidUntil.Before(tx.NowFunc())
 	}
-	return checkCredentials(method.Credentials, body.Credentials, func(f models.CredentialField) bool {
+	return checkCredentials(method.Credentials, given, func(f models.CredentialField) bool {
 		return !have[f.Key] && (!f.IsSecret || secrets)
 	})
 }

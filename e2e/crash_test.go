@@ -441,6 +441,7 @@ func TestTwoStartsAtOnce(t *testing.T) {
 
 type answer struct {
 	status int
+	header http.Header
 	body   object
 }
 
@@ -483,7 +484,7 @@ func (c *customer) try(method, path string, body []byte, header http.Header) (a 
 	if err != nil {
 		return a, err
 	}
-	a.status = response.StatusCode
+	a.status, a.header = response.StatusCode, response.Header
 	return a, json.Unmarshal(text, &a.body)
 }
 

@@ -30,7 +30,7 @@ type Access struct {
 	Status          AccessStatus
 	Consent         *ConsentRequest `gorm:"serializer:json"`
 	SaveCredentials bool
-	AuthMethods     []providers.AuthMethod `gorm:"serializer:json"` // as the bank last listed them
+	AuthMethods     []providers.AuthMethod `gorm:"serializer:json"` // that the bank has for the customer, and the stored one
 	BankState       []byte                 // sealed: providers.Conversation.Lasting
 	PartedFrom      *uuid.UUID             // the first of the accesses that upgrades made of one
 	NextSyncAt      time.Time              // when automatic synchronization looks at it

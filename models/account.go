@@ -36,6 +36,7 @@ type Account struct {
 	Supported     bool // false: readable, but no longer synchronized
 	Position      int
 	ReadUntil     plain.Date // last day that a complete reading covered
+	ReadFrom      plain.Date // first day that a reading asked for; zero: as far back as the bank gives
 	AttemptedAt   *time.Time
 	SucceededAt   *time.Time
 	Error         *SyncError        `gorm:"serializer:json"` // of the last attempt; nil: it succeeded

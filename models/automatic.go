@@ -28,6 +28,7 @@ const (
 	UpgradePending     = "UPGRADE_PENDING"      // the method is over, with its consent and its secrets
 	Disabled           = "DISABLED"             // by the client, who deleted every account or wants none read by itself
 	WrongCredentials   = "WRONG_CREDENTIALS"    // the bank refused the login or the PIN: tried again, they may block the customer
+	NeedsUserEachTime  = "NEEDS_USER_EACH_TIME" // the bank wants strong customer authentication at every login
 	ConsentExpired     = "CONSENT_EXPIRED"      // or spent, or revoked: the bank lets nobody read before the customer was there
 	NoStoredSecrets    = "NO_STORED_SECRETS"    // the customer may leave them on the same occasion
 	UserActionRequired = "USER_ACTION_REQUIRED" // whatever else the bank wants of the customer
@@ -62,6 +63,7 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 		       NOT (SELECT coalesce(bool_or(k.deleted_at IS NULL AND k.supported AND k.auto_sync), true)
 		            FROM accounts k WHERE k.access_id = a.id) AS unwanted,
 		       coalesce(a.stopped_by = @refused, false) AS refused,
+		       a.needs_user_each_time AS each_time,
 		       m.protocol = 'XS2A' AND a.status <> 'NEW' AND (c.id IS NULL OR coalesce(c.valid_until <= @now, false)
 		            OR coalesce(a.consent ->> 'recurring' = 'false', false)) AS without_consent,
 		       -- Secrets also where the bank's consent opens everything without them: they are the customer's leave.
@@ -102,6 +104,7 @@ type obstacles struct {
 	Superseded     bool // its method is, by one that the access can take
 	Unwanted       bool // there is no account to read
 	Refused        bool // the bank did not take the login or the PIN
+	EachTime       bool // the bank wants the customer at every login
 	WithoutConsent bool // where the bank wants one, and for more than one time
 	WithoutSecrets bool // where the method has some
 	Stopped        bool // the bank wants the customer, for whatever reason
@@ -116,6 +119,8 @@ func (o obstacles) reason() string {
 		return Disabled
 	case o.Refused:
 		return WrongCredentials
+	case o.EachTime:
+		return NeedsUserEachTime
 	case o.WithoutConsent:
 		return ConsentExpired
 	case o.WithoutSecrets:

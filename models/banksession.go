@@ -103,6 +103,9 @@ func (b *BankSession) unseal(ctx context.Context) (err error) {
 	if b.Sync.RenewConsent {
 		c.Renew = sync.String()
 	}
+	if b.Sync.ChooseMethod != nil {
+		c.ChooseMethod = b.Sync.ChooseMethod.String()
+	}
 	return nil
 }
 
@@ -110,7 +113,7 @@ func (b *BankSession) unseal(ctx context.Context) (err error) {
 func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession) error {
 	y, a := &b.Sync, &b.Access
 	err := s.Pool.QueryRow(ctx, `
-		SELECT y.id, y.access_id, y.status, y.trigger, y.scope, y.renew_consent, y.psu, y.cancel_requested_at,
+		SELECT y.id, y.access_id, y.status, y.trigger, y.scope, y.renew_consent, y.choose_method, y.sync_period, y.psu, y.cancel_requested_at,
 		       a.id, a.user_id, a.bank_id, a.access_method_id, a.consent, a.bank_state, m.id, m.connection,
 		       m.superseded_by IS NOT NULL, b.dialog, coalesce(b.version, 0), coalesce(b.steps, 0), b.outcome
 		FROM synchronizations y
@@ -118,7 +121,7 @@ func (s *Store) loadSession(ctx context.Context, sync uuid.UUID, b *BankSession)
 		JOIN access_methods m ON m.id = a.access_method_id
 		LEFT JOIN bank_sessions b ON b.sync_id = y.id
 		WHERE y.id = $1`, sync).
-		Scan(&y.ID, &y.AccessID, &y.Status, &y.Trigger, (*[]string)(&y.Scope), &y.RenewConsent, &y.PSU, &y.CancelRequestedAt,
+		Scan(&y.ID, &y.AccessID, &y.Status, &y.Trigger, (*[]string)(&y.Scope), &y.RenewConsent, &y.ChooseMethod, &y.SyncPeriod, &y.PSU, &y.CancelRequestedAt,
 			&a.ID, &a.UserID, &a.BankID, &a.AccessMethodID, &a.Consent, &a.BankState, &b.method.ID, &b.method.Connection,
 			&b.Superseded, &b.sealed, &b.version, &b.Steps, (*[]byte)(&b.Outcome))
 	switch {
@@ -248,8 +251,13 @@ func (b *BankSession) saveLasting(tx *gorm.DB) error {
 	if err != nil {
 		return err
 	}
-	result := tx.Exec(`UPDATE accesses SET bank_state = ? WHERE id = ? AND deleted_at IS NULL AND bank_state IS NOT DISTINCT FROM ?`,
-		sealed, b.Access.ID, b.Access.BankState)
+	methods, err := b.methodsJSON()
+	if err != nil {
+		return err
+	}
+	result := tx.Exec(`UPDATE accesses SET bank_state = ?, auth_methods = coalesce(?::jsonb, auth_methods), needs_user_each_time = ?
+		WHERE id = ? AND deleted_at IS NULL AND bank_state IS NOT DISTINCT FROM ?`,
+		sealed, methods, providers.NeedsUserEachTime(c.Lasting), b.Access.ID, b.Access.BankState)
 	switch {
 	case result.Error != nil:
 		return fmt.Errorf("store the access's state at the bank: %w", result.Error)
@@ -275,6 +283,19 @@ func (b *BankSession) saveLasting(tx *gorm.DB) error {
 	}
 	b.Access.BankState, b.lasting = sealed, c.Lasting
 	return nil
+}
+
+// methodsJSON are the methods that the adapter knows, as their column holds them; nil: it knows none.
+func (b *BankSession) methodsJSON() (*string, error) {
+	if b.Conversation.Methods == nil {
+		return nil, nil
+	}
+	encoded, err := json.Marshal(b.Conversation.Methods)
+	if err != nil {
+		return nil, fmt.Errorf("encode the authentication methods: %w", err)
+	}
+	text := string(encoded)
+	return &text, nil
 }
 
 // oweLeft notes that the consents which the adapter has given up have to be ended at the bank. When the one in force ends by

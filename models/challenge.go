@@ -22,7 +22,7 @@ type Challenge struct {
 	SyncID       uuid.UUID
 	Ordinal      int
 	Type         providers.ChallengeType
-	Status       string // OPEN | ANSWERED | CLOSED
+	Status       string // OPEN | ANSWERED | RESTARTED | CLOSED
 	Content      []byte // sealed; see Store.OpenChallenge
 	RedirectHash []byte // HashSecret of the state that comes back on our callback
 	CreatedAt    time.Time
@@ -46,7 +46,7 @@ func (b *BankSession) Ask(tx *gorm.DB, question *providers.Challenge, expires ti
 	if err := tx.Create(c).Error; err != nil {
 		return nil, fmt.Errorf("store the challenge: %w", err)
 	}
-	if question.Type == providers.MethodSelection {
+	if question.Type == providers.MethodSelection && b.Conversation.Methods == nil { // else the adapter knows better
 		methods, err := json.Marshal(question.AuthMethods)
 		if err != nil {
 			return nil, err
@@ -69,14 +69,19 @@ func (b *BankSession) Resume(tx *gorm.DB, challenge uuid.UUID) error {
 		return nil
 	}
 	if types[0] == providers.RedirectTo {
-		// A later redirect must not be answered by this one's return, also where this step is run again.
-		b.state.RedirectState = NewSecret("")
-		b.Conversation.Redirect.State = b.state.RedirectState
-		if err := b.Save(tx); err != nil {
+		if err := b.renewRedirect(tx); err != nil {
 			return err
 		}
 	}
 	return Transition(tx, b.Sync.ID, Running, nil)
+}
+
+// renewRedirect makes another state for the next redirect: it must not be answered by this one's return, also where the
+// step is run again.
+func (b *BankSession) renewRedirect(tx *gorm.DB) error {
+	b.state.RedirectState = NewSecret("")
+	b.Conversation.Redirect.State = b.state.RedirectState
+	return b.Save(tx)
 }
 
 // OpenChallenge opens the question.

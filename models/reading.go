@@ -37,6 +37,7 @@ type Reading struct {
 
 	store   *Store
 	sync    uuid.UUID
+	from    plain.Date // see Ask
 	paging  reconcile.Paging
 	resumed bool // pages were stored by an attempt before this one
 }
@@ -214,21 +215,58 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 	}, nil)
 }
 
-// Since is the first day that the reading asks for; zero: as far back as the bank gives.
+// Since is the first day that may have changed since the account was read; zero: it was not.
 func (r *Reading) Since() plain.Date { return reconcile.Since(r.Account.ReadUntil) }
+
+// Period bounds how far back a reading asks.
+type Period struct {
+	Today    plain.Date
+	Wanted   int  // days that the client wants in this synchronization; 0: as many as the bank gives
+	Most     int  // days that the operator lets the first reading ask for; 0: as many as the bank gives
+	Attended bool // the customer can be asked; else the bank shows DaysWithoutSCA
+}
+
+// Ask settles the first day that the reading asks for; zero: as far back as the bank gives. The first reading asks for what
+// is wanted, and a later one for what may have changed since. Where more days are wanted than were ever asked for, a later
+// one asks for those too.
+func (r *Reading) Ask(p Period) plain.Date {
+	bound := func(days int) plain.Date {
+		if days <= 0 {
+			return 0
+		}
+		return p.Today.AddDays(-days)
+	}
+	since, wanted := r.Since(), max(bound(p.Wanted), bound(p.Most))
+	before := r.Account.ReadFrom
+	if since.IsZero() {
+		since, before = wanted, p.Today+1
+	} else if !wanted.IsZero() && p.Wanted > 0 && wanted < before {
+		since = min(since, wanted)
+	}
+	asked := since
+	if !p.Attended {
+		asked = max(asked, p.Today.AddDays(1-providers.DaysWithoutSCA))
+	}
+	r.from = min(before, asked)
+	return since
+}
 
 func (r *Reading) writer(now time.Time) *rowWriter {
 	return &rowWriter{account: r.Account.ID, sync: r.sync, today: plain.On(now), now: now.UTC()}
 }
 
 func (r *Reading) window(covered providers.Window, pendingCovered bool, w *rowWriter) reconcile.Window {
-	return reconcile.Window{From: covered.From, To: covered.To, Complete: true, NoBooked: covered == providers.Window{}, PendingComplete: pendingCovered, Today: w.today,
-		Known: r.Account.ReadUntil, Card: r.Account.Type == providers.CreditCard, Run: r.sync}
+	return reconcile.Window{From: covered.From, To: covered.To, Complete: true, NoBooked: covered == providers.Window{}, PendingComplete: pendingCovered,
+		Today: w.today, Known: r.Account.ReadUntil, KnownFrom: r.Account.ReadFrom, Card: r.Account.Type == providers.CreditCard, Run: r.sync}
 }
 
 // end records how far the account is known now: as far as the window covers, or as far as before where it covers nothing.
 func (r *Reading) end(tx *gorm.DB, window reconcile.Window) error {
-	err := tx.Model(&Account{}).Where("id = ?", r.Account.ID).Update("read_until", window.LastComplete()).Error
+	known := map[string]any{"read_until": window.LastComplete()}
+	if !window.NoBooked {
+		known["read_from"] = r.from
+	}
+	err := tx.Model(&Account{}).Where("id = ?", r.Account.ID).Updates(known).Error
 	if err != nil {
 		return fmt.Errorf("store how far the account is known: %w", err)
 	}

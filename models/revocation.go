@@ -50,7 +50,7 @@ func (s *Store) LeaveBank(tx *gorm.DB, access uuid.UUID) (owed Revocation, err e
 	if err := EndConsent(tx, access, "REVOKED"); err != nil {
 		return owed, fmt.Errorf("end the consent: %w", err)
 	}
-	if err := tx.Exec(`UPDATE accesses SET bank_state = NULL WHERE id = ?`, access).Error; err != nil {
+	if err := tx.Exec(`UPDATE accesses SET bank_state = NULL, needs_user_each_time = false WHERE id = ?`, access).Error; err != nil {
 		return owed, fmt.Errorf("forget the state at the bank: %w", err)
 	}
 	return owed, nil

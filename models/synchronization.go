@@ -65,7 +65,9 @@ type Synchronization struct {
 	Scope                Strings
 	SaveSecrets          *bool // true stores, false forgets, nil leaves them alone
 	DisableNotifications bool
-	RenewConsent         bool // although one is in force, which stays until the customer has granted the new one
+	RenewConsent         bool       // although one is in force, which stays until the customer has granted the new one
+	ChooseMethod         *uuid.UUID // whose wish it is that the customer chooses the method anew: its own, or a restarted challenge's
+	SyncPeriod           *int       // days of history to ask for; nil: as the account's reading needs
 	RedirectURI          *string
 	State                *string // the client's own, appended to RedirectURI
 	PSU                  []byte  `gorm:"column:psu"` // sealed providers.PSU; nil: the user is absent, or it has ended
@@ -175,7 +177,7 @@ func (s *Store) LostStarts(ctx context.Context, before time.Time, limit int) (re
 		WHERE y.status = 'QUEUED' AND y.ended_at IS NULL AND y.created_at < ? ORDER BY y.trigger = ?, y.created_at LIMIT ?`, before, Auto, limit).Scan(&refs).Error
 }
 
-// AnswerRef is an answer that was stored and may not have reached its workflow.
+// AnswerRef is an answer or a restart that was stored and may not have reached its workflow.
 type AnswerRef struct {
 	SyncID      uuid.UUID
 	ChallengeID uuid.UUID
@@ -300,7 +302,7 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if err := settleSecrets(tx, &y, settled); err != nil {
 			return err
 		}
-		if err := tx.Model(&Challenge{}).Where("sync_id = ? AND status = 'OPEN'", id).Update("status", "CLOSED").Error; err != nil {
+		if err := tx.Model(&Challenge{}).Where("sync_id = ? AND status IN ('OPEN', 'RESTARTED')", id).Update("status", "CLOSED").Error; err != nil {
 			return fmt.Errorf("close the challenge: %w", err)
 		}
 		err = tx.Exec(`UPDATE answers SET value = NULL WHERE challenge_id IN (SELECT id FROM challenges WHERE sync_id = ?)`, id).Error

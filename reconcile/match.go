@@ -50,6 +50,7 @@ type Window struct {
 	PendingComplete bool       // all pending entries are among the sent
 	Today           plain.Date // never complete
 	Known           plain.Date // last complete day of the reads before; zero: there was none
+	KnownFrom       plain.Date // first day of the reads before; zero: as far back as the bank gives
 	Card            bool       // a credit card account
 	Run             uuid.UUID  // this synchronization, the same when it is run again
 }

@@ -273,8 +273,8 @@ func (m *matcher) free(s *Stored, e *Facts) bool {
 
 // old: both its days have been read in full before, so it is hardly new.
 func (m *matcher) old(e *Facts) bool {
-	_, last := e.days()
-	return last <= m.window.Known
+	first, last := e.days()
+	return first >= m.window.KnownFrom && last <= m.window.Known
 }
 
 // compare is the canonical order of sent entries: by date, then by what tells them apart. Entries that compare equal

@@ -61,6 +61,11 @@ func (s *sweep) once(ctx context.Context, before time.Time) {
 	signalled := tell(ctx, s, "signal an answer", answers, func(ref models.AnswerRef) error {
 		return workflows.SignalAnswered(ctx, s.Client, ref.SyncID, ref.ChallengeID)
 	})
+	restarts, err := s.Store.LostRestarts(ctx, before, batch)
+	s.report(ctx, "look for lost restarts", err)
+	restarted := tell(ctx, s, "signal a restart", restarts, func(ref models.AnswerRef) error {
+		return workflows.SignalRestarted(ctx, s.Client, ref.SyncID, ref.ChallengeID)
+	})
 	cancels, err := s.Store.LostCancels(ctx, before, batch)
 	s.report(ctx, "look for lost cancels", err)
 	cancelled := tell(ctx, s, "cancel a synchronization", cancels, func(id uuid.UUID) error { return s.cancel(ctx, id) })
@@ -70,8 +75,8 @@ func (s *sweep) once(ctx context.Context, before time.Time) {
 	tell(ctx, s, "start a revocation", owed, func(r models.Revocation) error {
 		return workflows.StartRevocation(ctx, s.Client, s.TaskQueue, r)
 	})
-	if started+signalled+cancelled > 0 {
-		s.Logger.InfoContext(ctx, "sweep repaired what was lost", "starts", started, "answers", signalled, "cancels", cancelled)
+	if started+signalled+restarted+cancelled > 0 {
+		s.Logger.InfoContext(ctx, "sweep repaired what was lost", "starts", started, "answers", signalled, "restarts", restarted, "cancels", cancelled)
 	}
 }
 

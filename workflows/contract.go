@@ -36,6 +36,14 @@ type Answered struct {
 	ChallengeID uuid.UUID `json:"challenge_id"`
 }
 
+// RestartedSignal tells a synchronization that the client gave up a challenge, and wants another one in its place.
+const RestartedSignal = "challenge-restarted"
+
+// Restarted is the payload of RestartedSignal.
+type Restarted struct {
+	ChallengeID uuid.UUID `json:"challenge_id"`
+}
+
 // What operators find runs by, beside their id: ids, states and error codes, never anything personal.
 var (
 	accessID      = temporal.NewSearchAttributeKeyKeyword("AccessId")
@@ -84,6 +92,12 @@ func Start(ctx context.Context, c client.Client, taskQueue string, ref models.Sy
 func SignalAnswered(ctx context.Context, c client.Client, sync, challenge uuid.UUID) error {
 	err := c.SignalWorkflow(ctx, sync.String(), "", AnsweredSignal, Answered{ChallengeID: challenge})
 	return wrap(unlessGone(err), "signal the answer")
+}
+
+// SignalRestarted tells the workflow that a challenge was restarted. A workflow that has ended is no error.
+func SignalRestarted(ctx context.Context, c client.Client, sync, challenge uuid.UUID) error {
+	err := c.SignalWorkflow(ctx, sync.String(), "", RestartedSignal, Restarted{ChallengeID: challenge})
+	return wrap(unlessGone(err), "signal the restart")
 }
 
 // Cancel asks the workflow to end. A workflow that has ended, or never started, is no error.

@@ -28,7 +28,7 @@ type SynchronizationInput struct {
 // An access whose method was superseded is upgraded instead (AccessUpgrade), and the synchronization fails with what
 // became of it. A failed synchronization fails its run, with the error's code as the failure's type.
 func Synchronization(ctx workflow.Context, in SynchronizationInput) (activities.FinishOutcome, error) {
-	s := synchronization{id: in.SyncID, answered: make(map[uuid.UUID]bool)}
+	s := synchronization{id: in.SyncID, answered: make(map[uuid.UUID]bool), restarted: make(map[uuid.UUID]bool)}
 	s.listen(ctx)
 	err := s.run(ctx)
 	return s.finish(ctx, err)
@@ -39,11 +39,12 @@ var a *activities.Activities
 
 // synchronization is the state of one run.
 type synchronization struct {
-	id       uuid.UUID
-	step     int                // of authorization; a rerun of an activity recognises its step by the number
-	answered map[uuid.UUID]bool // challenges whose answers are stored
-	upgraded *models.Upgrade    // what the upgrade did that ran instead of a reading
-	open     bool               // something may be open at the bank
+	id        uuid.UUID
+	step      int                // of authorization; a rerun of an activity recognises its step by the number
+	answered  map[uuid.UUID]bool // challenges whose answers are stored
+	restarted map[uuid.UUID]bool // challenges that the client gave up for another one
+	upgraded  *models.Upgrade    // what the upgrade did that ran instead of a reading
+	open      bool               // something may be open at the bank
 }
 
 // run goes the way of a synchronization to its end.
@@ -76,7 +77,8 @@ func (s *synchronization) connect(ctx workflow.Context) error {
 	return err
 }
 
-// ask is AWAIT_AUTH: it waits for the customer, and goes on with the bank.
+// ask is AWAIT_AUTH: it waits for the customer, and goes on with the bank. Where the client wants another challenge instead,
+// the bank is asked for it.
 func (s *synchronization) ask(ctx workflow.Context, c activities.ChallengeRef) (outcome activities.AuthorizeOutcome, err error) {
 	detail(ctx, "AWAIT_AUTH: the bank asks the customer (%s), until %s", c.Type, c.ExpiresAt.Format(time.RFC3339))
 	if err := workflow.UpsertTypedSearchAttributes(ctx, syncState.ValueSet(string(models.AwaitAuth))); err != nil {
@@ -84,30 +86,59 @@ func (s *synchronization) ask(ctx workflow.Context, c activities.ChallengeRef) (
 	}
 	s.step++
 	in := activities.AuthorizeInput{SyncID: s.id, Step: s.step, ChallengeID: c.ID}
-
 	if c.Type == providers.Decoupled {
-		l := confirmation
-		l.attempt = c.ExpiresAt.Sub(workflow.Now(ctx)) + time.Minute
-		options := l.options(ctx, "wait for the confirmation in the bank's app")
-		err = workflow.ExecuteActivity(options, a.AwaitConfirmation, activities.AwaitConfirmationInput{
-			AuthorizeInput: in, PollAfter: c.PollAfter, ExpiresAt: c.ExpiresAt}).Get(ctx, &outcome)
-		if err != nil {
-			return outcome, err
-		}
-		return outcome, s.running(ctx, "the customer confirmed")
+		outcome, err = s.awaitConfirmation(ctx, c, in)
+	} else {
+		outcome, err = s.awaitAnswer(ctx, c, in)
 	}
+	if typeOf(err) != activities.Restarted {
+		return outcome, err
+	}
+	if err := s.running(ctx, "asking the bank for another challenge"); err != nil {
+		return outcome, err
+	}
+	err = workflow.ExecuteActivity(withBank.options(ctx, "begin another challenge"), a.Restart, in).Get(ctx, &outcome)
+	return outcome, err
+}
 
+// errRestarted ends the wait for a challenge that the client gave up for another one.
+var errRestarted = temporal.NewNonRetryableApplicationError("the client wants another challenge", activities.Restarted, nil)
+
+// awaitConfirmation waits until the bank knows that the customer confirmed in its app. A restart ends the wait.
+func (s *synchronization) awaitConfirmation(ctx workflow.Context, c activities.ChallengeRef, in activities.AuthorizeInput) (outcome activities.AuthorizeOutcome, err error) {
+	l := confirmation
+	l.attempt = c.ExpiresAt.Sub(workflow.Now(ctx)) + time.Minute
+	waiting, stop := workflow.WithCancel(l.options(ctx, "wait for the confirmation in the bank's app"))
+	confirmed := workflow.ExecuteActivity(waiting, a.AwaitConfirmation, activities.AwaitConfirmationInput{
+		AuthorizeInput: in, PollAfter: c.PollAfter, ExpiresAt: c.ExpiresAt})
+	if err := workflow.Await(ctx, func() bool { return confirmed.IsReady() || s.restarted[c.ID] }); err != nil {
+		return outcome, err
+	}
+	if !confirmed.IsReady() {
+		stop() // it stores nothing any more: nobody waits for its end
+		return outcome, errRestarted
+	}
+	if err := confirmed.Get(ctx, &outcome); err != nil {
+		return outcome, err
+	}
+	return outcome, s.running(ctx, "the customer confirmed")
+}
+
+// awaitAnswer waits for the customer's answer, and hands it to the bank. A restart ends the wait.
+func (s *synchronization) awaitAnswer(ctx workflow.Context, c activities.ChallengeRef, in activities.AuthorizeInput) (outcome activities.AuthorizeOutcome, err error) {
 	waiting, stop := workflow.WithCancel(ctx) // the deadline's timer would outlive the wait
 	there, err := workflow.AwaitWithOptions(waiting, workflow.AwaitOptions{
 		Timeout:      c.ExpiresAt.Sub(workflow.Now(ctx)),
 		TimerOptions: workflow.TimerOptions{Summary: fmt.Sprintf("%s challenge %d waits for the customer", c.Type, s.step-1)},
-	}, func() bool { return s.answered[c.ID] })
+	}, func() bool { return s.answered[c.ID] || s.restarted[c.ID] })
 	stop()
-	if err != nil {
+	switch {
+	case err != nil:
 		return outcome, err
-	}
-	if !there {
+	case !there:
 		return outcome, domainError(providers.CodeExpired)
+	case s.restarted[c.ID]: // the database took one of the two
+		return outcome, errRestarted
 	}
 	if err := s.running(ctx, "handing the answer to the bank"); err != nil {
 		return outcome, err
@@ -225,25 +256,33 @@ func (s *synchronization) finish(ctx workflow.Context, failed error) (out activi
 	return out, nil
 }
 
-// listen notes which challenges are answered. What does not belong to an open challenge is never looked at.
+// listen notes which challenges are answered or restarted. What does not belong to an open challenge is never looked at.
 func (s *synchronization) listen(ctx workflow.Context) {
-	channel := workflow.GetSignalChannel(ctx, AnsweredSignal)
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
 			var signal Answered
-			if !channel.Receive(ctx, &signal) {
+			if !workflow.GetSignalChannel(ctx, AnsweredSignal).Receive(ctx, &signal) {
 				return
 			}
 			s.answered[signal.ChallengeID] = true
+		}
+	})
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		for {
+			var signal Restarted
+			if !workflow.GetSignalChannel(ctx, RestartedSignal).Receive(ctx, &signal) {
+				return
+			}
+			s.restarted[signal.ChallengeID] = true
 		}
 	})
 }
 
 // drain takes what signals are left, so that the end of the run does not leave any unseen.
 func (s *synchronization) drain(ctx workflow.Context) {
-	channel := workflow.GetSignalChannel(ctx, AnsweredSignal)
-	var signal Answered
-	for channel.ReceiveAsync(&signal) {
+	for _, name := range []string{AnsweredSignal, RestartedSignal} {
+		for workflow.GetSignalChannel(ctx, name).ReceiveAsync(nil) {
+		}
 	}
 }
 

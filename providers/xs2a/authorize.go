@@ -30,6 +30,11 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 	if step, err := t.renew(ctx); err != nil || step.Status != "" {
 		return step, err
 	}
+	if restarts, err := t.restartWished(ctx); err != nil {
+		return providers.Step{}, err
+	} else if restarts {
+		return moving(), nil
+	}
 	if t.former == nil && t.lasting.Next != nil && t.dialog.idle() {
 		if err := t.settleNext(ctx); err != nil {
 			return providers.Step{}, err
@@ -54,6 +59,7 @@ func (t *talk) answer(ctx context.Context, answer providers.Answer) (providers.S
 		if t.dialog.Position.Methods.find(answer.MethodID) == nil {
 			return t.asked(), nil
 		}
+		t.dialog.Replay = nil // what was chosen before does not go with it
 		if err := t.choose(ctx, answer.MethodID); err != nil {
 			return providers.Step{}, err
 		}
@@ -187,6 +193,7 @@ func (t *talk) next(ctx context.Context) (providers.Step, error) {
 	if !d.ForReading && !withoutToken && l.consented(t.today(), t.conv.Consent) {
 		if !t.renews() {
 			if !d.idle() {
+				t.remember()
 				t.dialog, t.dirty = dialog{}, true
 			}
 			return providers.Step{Status: providers.Ready}, t.succeed()
@@ -311,6 +318,7 @@ func (t *talk) finish(ctx context.Context) (providers.Step, error) {
 			return providers.Step{}, needsUser(providers.CodeLoginNotPossible, "the consent was not granted")
 		}
 	}
+	t.remember()
 	t.dialog, t.dirty = dialog{}, true
 	return providers.Step{Status: providers.Ready}, t.succeed()
 }
@@ -509,6 +517,7 @@ func (t *talk) choose(ctx context.Context, id string) error {
 		p.Chosen = &chosen
 	}
 	t.dialog.Ask = nil
+	t.picked(chosen)
 	return nil
 }
 

@@ -34,6 +34,7 @@ const pollEvery = 2 * time.Second
 
 // ask opens a question to the customer.
 func (t *talk) ask(q question) providers.Step {
+	t.used()
 	t.dialog.Ask, t.dirty = &q, true
 	return t.asked()
 }
@@ -44,32 +45,21 @@ func (t *talk) asked() providers.Step {
 	return providers.Step{Status: providers.Challenged, Challenge: &challenge, PollAfter: t.dialog.Ask.PollAfter}
 }
 
-// askMethod lets the customer choose a method or a device. Where there is only one there is nothing to choose, and
-// what he chose before an authorisation was begun afresh he is not asked again.
+// askMethod lets the customer choose a method or a device. They are not asked where there is only one, and not for what
+// they chose before: see offered.
 func (t *talk) askMethod(ctx context.Context) (providers.Step, error) {
 	all := t.dialog.Position.Methods
+	t.offered()
 	if len(all) == 1 {
 		return providers.Step{}, t.choose(ctx, string(all[0].ID))
 	}
 	for i, id := range t.dialog.Replay {
 		if all.find(id) != nil {
 			t.dialog.Replay = append([]string{}, t.dialog.Replay[i+1:]...)
-			return providers.Step{}, t.choose(ctx, id)
+			return providers.Step{}, t.chooseAgain(ctx, id)
 		}
 	}
-	challenge := providers.Challenge{Type: providers.MethodSelection}
-	for _, m := range all {
-		info := map[string]string{}
-		if m.Explanation != "" {
-			info["explanation"] = lenient.PlainText(string(m.Explanation), maxText)
-		}
-		if m.Version != "" {
-			info["version"] = lenient.Cut(string(m.Version), 32)
-		}
-		challenge.AuthMethods = append(challenge.AuthMethods, providers.AuthMethod{ID: string(m.ID), Type: lenient.Cut(string(m.Type), 64),
-			MediumName: lenient.PlainText(string(m.Name), 256), AdditionalInfo: info})
-	}
-	return t.ask(question{Challenge: challenge}), nil
+	return t.ask(question{Challenge: providers.Challenge{Type: providers.MethodSelection, AuthMethods: authMethods(all)}}), nil
 }
 
 // asksTAN reports whether challenge data wants something typed in.

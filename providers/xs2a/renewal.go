@@ -45,6 +45,7 @@ func (t *talk) turnTo(former lasting) {
 	if t.oauthFlow() != integrated {
 		next.Token = former.Token
 	}
+	next.SCA = former.SCA
 	t.former, t.lasting = &former, next
 }
 
@@ -54,6 +55,7 @@ func (t *talk) atRest() lasting {
 		return t.lasting
 	}
 	former, next := *t.former, t.lasting
+	former.SCA, next.SCA = next.SCA, memory{}
 	if t.oauthFlow() != integrated {
 		former.Token, next.Token = next.Token, next.Token.withoutRefresh()
 	}

@@ -19,6 +19,7 @@ type lasting struct {
 	Asked           providers.Consent `json:"asked,omitzero"`    // what the consent was asked for
 	Renewal         string            `json:"renewal,omitempty"` // the Conversation.Renew that it has fulfilled, or is to fulfil
 	Token           *token            `json:"token,omitempty"`
+	SCA             memory            `json:"sca,omitzero"`
 	NoCardsOn       plain.Date        `json:"no_cards_on,omitempty"` // the day /card-accounts had nothing for us
 	Cards           bool              `json:"cards,omitempty"`       // /card-accounts had something for us
 	// What the bank was found to refuse, under this consent.
@@ -60,6 +61,13 @@ type dialog struct {
 	Picked []string `json:"picked,omitempty"`
 	// Replay are the choices of the authorisation before a restart, in their order.
 	Replay []string `json:"replay,omitempty"`
+	// Medium is the name of the device among Picked; Only is the method where there was nothing to pick.
+	Medium string  `json:"medium,omitempty"`
+	Only   *method `json:"only,omitempty"`
+	// Wish is the Conversation.ChooseMethod for which the customer was asked.
+	Wish string `json:"wish,omitempty"`
+	// Restarted is the Conversation.Restart that was fulfilled last.
+	Restarted string `json:"restarted,omitempty"`
 	// State is what the redirect of this authorisation comes back with.
 	State string `json:"state,omitempty"`
 
@@ -196,7 +204,7 @@ func (t *talk) leave(leaves lasting) error {
 	if !leaves.live(t.today()) {
 		return nil
 	}
-	leaves.Next = nil
+	leaves.Next, leaves.SCA = nil, memory{}
 	if t.oauthFlow() != integrated {
 		leaves.Token = t.lasting.Token.withoutRefresh()
 	}

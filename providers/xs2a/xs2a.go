@@ -158,7 +158,7 @@ func (p *provider) open(conv *providers.Conversation) (*talk, error) {
 // a conversation may read at the same time.
 func (t *talk) close() error {
 	atRest := t.atRest()
-	t.conv.Granted = atRest.granted()
+	t.conv.Granted, t.conv.Methods = atRest.granted(), atRest.SCA.shown()
 	if !t.dirty {
 		return nil
 	}

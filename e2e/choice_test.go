@@ -1,0 +1,300 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"kontoflow/models"
+)
+
+// choose answers a METHOD_SELECTION, and returns what comes next.
+func (c *customer) choose(sync string, asked object, method string) object {
+	c.t.Helper()
+	challenge := asked["challenge"].(object)
+	require.Equal(c.t, "METHOD_SELECTION", challenge["type"], "%v", asked)
+	c.post(sync+"/challenges/"+challenge["id"].(string)+"/response", object{"method_id": method}, 200, nil)
+	return c.until(sync, challenge["id"].(string))
+}
+
+// confirm answers the open challenge, and returns what comes next.
+func (c *customer) confirm(sync string, asked object) object {
+	c.t.Helper()
+	require.Equal(c.t, "AWAIT_AUTH", asked["status"], "%v\n%s", asked, c.logs.complaints())
+	challenge := asked["challenge"].(object)
+	c.answer(sync, challenge)
+	return c.until(sync, challenge["id"].(string))
+}
+
+// form is how the open challenge is answered.
+func form(asked object) string {
+	challenge, _ := asked["challenge"].(object)
+	if challenge == nil {
+		return ""
+	}
+	form := challenge["type"].(string)
+	if format, ok := challenge["format"].(string); ok {
+		form += " " + format
+	}
+	return form
+}
+
+// storedMethod is the id and the medium of the access's stored method, and how many methods it knows.
+func (c *customer) storedMethod(access string) (id, medium string, known int) {
+	c.t.Helper()
+	methods := c.at("/rest/accesses/" + access)["auth_methods"].([]any)
+	for _, m := range methods {
+		if m := m.(object); m["default"] == true {
+			require.Empty(c.t, id, "two defaults: %v", methods)
+			id = m["id"].(string)
+			medium, _ = m["medium_name"].(string)
+		}
+	}
+	return id, medium, len(methods)
+}
+
+// accessOf is the access of a synchronization.
+func accessOf(sync string) string { return filepath.Base(filepath.Dir(filepath.Dir(sync))) }
+
+// accounts are the ids of the customer's accounts.
+func (c *customer) accounts() (ids []string) {
+	c.t.Helper()
+	for _, a := range c.at("/rest/accounts")["accounts"].([]any) {
+		ids = append(ids, a.(object)["account_id"].(string))
+	}
+	return ids
+}
+
+// restart asks for another challenge in the place of the open one, and returns what comes next.
+func (c *customer) restart(sync string, asked object, body any) object {
+	c.t.Helper()
+	id := asked["challenge"].(object)["id"].(string)
+	c.post(sync+"/challenges/"+id+"/restart", body, 200, nil)
+	return c.until(sync, id)
+}
+
+// A stored method is used without asking, until the customer chooses another one and authenticates with it.
+func TestChooseMethod(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	pin, renews := object{"credentials": object{"pin": password}}, object{"credentials": object{"pin": password}, "renew_consent": true}
+	chooses := object{"credentials": object{"pin": password}, "choose_method": true}
+
+	t.Run("XS2A methods", func(t *testing.T) {
+		t.Parallel()
+		c := s.in(t).newCustomer()
+		access := c.access("demo", "methods+choice")
+		sync := c.start(access, pin)
+		asked := c.choose(sync, c.until(sync, ""), "photo")
+		require.Equal(t, "EMBEDDED PHOTO", form(asked))
+		require.Equal(t, "COMPLETED", c.confirm(sync, asked)["status"])
+		id, _, known := c.storedMethod(access)
+		require.Equal(t, "photo", id)
+		require.Equal(t, 4, known)
+		accounts := c.accounts()
+
+		sync = c.start(access, renews)
+		asked = c.until(sync, "")
+		require.Equal(t, "EMBEDDED PHOTO", form(asked), "the stored one is used without asking")
+		require.Equal(t, "COMPLETED", c.confirm(sync, asked)["status"])
+
+		sync = c.start(access, chooses)
+		asked = c.choose(sync, c.until(sync, ""), "sms")
+		require.Equal(t, "EMBEDDED TEXT", form(asked))
+		c.post(sync+"/cancel", nil, 200, nil)
+		require.Equal(t, 30007, codeOf(c.until(sync, asked["challenge"].(object)["id"].(string))))
+		id, _, _ = c.storedMethod(access)
+		require.Equal(t, "photo", id, "the customer cancelled")
+		require.Equal(t, "ACTIVE", c.at("/rest/accesses/" + access)["status"])
+
+		sync = c.start(access, chooses)
+		asked = c.choose(sync, c.until(sync, ""), "sms")
+		require.Equal(t, "COMPLETED", c.confirm(sync, asked)["status"])
+		id, _, _ = c.storedMethod(access)
+		require.Equal(t, "sms", id)
+		sync = c.start(access, renews)
+		asked = c.until(sync, "")
+		require.Equal(t, "EMBEDDED TEXT", form(asked))
+		require.Equal(t, "COMPLETED", c.confirm(sync, asked)["status"])
+		require.Equal(t, accounts, c.accounts())
+	})
+
+	t.Run("XS2A devices", func(t *testing.T) {
+		t.Parallel()
+		c := s.in(t).newCustomer()
+		access := c.access("demo", "devices+choice")
+		sync := c.start(access, pin)
+		asked := c.choose(sync, c.choose(sync, c.until(sync, ""), "sms"), "sms-2")
+		require.Equal(t, "COMPLETED", c.confirm(sync, asked)["status"])
+		id, medium, _ := c.storedMethod(access)
+		require.Equal(t, "sms", id)
+		require.NotEmpty(t, medium)
+
+		sync = c.start(access, chooses)
+		asked = c.choose(sync, c.until(sync, ""), "sms")
+		require.Equal(t, "METHOD_SELECTION", form(asked), "the device is asked for, too")
+		asked = c.choose(sync, asked, "sms-1")
+		require.Equal(t, "COMPLETED", c.confirm(sync, asked)["status"])
+		_, other, _ := c.storedMethod(access)
+		require.NotEqual(t, medium, other)
+
+		sync = c.start(access, renews)
+		asked = c.until(sync, "")
+		require.Equal(t, "EMBEDDED TEXT", form(asked))
+		require.Equal(t, "COMPLETED", c.confirm(sync, asked)["status"])
+	})
+
+	t.Run("one method is not asked for", func(t *testing.T) {
+		t.Parallel()
+		c := s.in(t).newCustomer()
+		access := c.access("demo", "demo+choice")
+		require.Equal(t, "COMPLETED", c.sync(access)["status"])
+		_, _, known := c.storedMethod(access)
+		require.Equal(t, 1, known)
+		sync := c.start(access, chooses)
+		asked := c.until(sync, "")
+		require.Equal(t, "EMBEDDED TEXT", form(asked))
+		require.Equal(t, "COMPLETED", c.confirm(sync, asked)["status"])
+	})
+
+	t.Run("the bank's pages", func(t *testing.T) {
+		t.Parallel()
+		c := s.in(t).newCustomer()
+		c.refuse("POST", "/rest/accesses/"+c.access("confirmation", "demo+choice")+"/syncs", object{"choose_method": true}, 400, 1000)
+	})
+}
+
+// An open question can be given up for another one.
+func TestRestartChallenge(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	pin := object{"credentials": object{"pin": password}}
+	chooses := object{"choose_method": true}
+
+	begin := func(t *testing.T, s *stack, login string) (c *customer, sync string, asked object) {
+		c = s.in(t).newCustomer()
+		sync = c.start(c.access("demo", login), pin)
+		return c, sync, c.until(sync, "")
+	}
+
+	for login, want := range map[string]string{"demo": "EMBEDDED TEXT", "photo": "EMBEDDED PHOTO", "decoupled": "DECOUPLED", "app": "DECOUPLED",
+		"redirect": "REDIRECT", "oauth": "REDIRECT", "methods": "METHOD_SELECTION"} {
+		t.Run(login, func(t *testing.T) {
+			t.Parallel()
+			login := login + "+restart"
+			c, sync, asked := begin(t, s, login)
+			require.Equal(t, want, form(asked))
+			first := asked["challenge"].(object)
+			asked = c.restart(sync, asked, nil)
+			require.Equal(t, want, form(asked))
+			second := asked["challenge"].(object)
+			require.NotEqual(t, first["id"], second["id"])
+
+			// The first one is over: nothing that answers it counts.
+			switch want {
+			case "EMBEDDED TEXT", "EMBEDDED PHOTO":
+				c.refuse("POST", sync+"/challenges/"+first["id"].(string)+"/response", object{"value": tan}, 409, 1006)
+			case "REDIRECT":
+				require.NotEqual(t, first["location"], second["location"])
+			}
+			if login == "app+restart" {
+				require.NoError(t, c.bank.Decide(login, true))
+			}
+			y := c.finish(sync)
+			require.Equal(t, "COMPLETED", y["status"], "%v\n%s", y, c.logs.complaints())
+			require.LessOrEqual(t, c.bank.Counters().TANs[login], 1)
+			c.requireLedger(login, true)
+			list := []object{}
+			c.get(sync+"/challenges", &list)
+			require.GreaterOrEqual(t, len(list), 2)
+		})
+	}
+
+	t.Run("another method", func(t *testing.T) {
+		t.Parallel()
+		c, sync, asked := begin(t, newStack(t, withBankClock()), "methods")
+		asked = c.choose(sync, asked, "photo")
+		require.Equal(t, "EMBEDDED PHOTO", form(asked))
+		asked = c.restart(sync, asked, nil)
+		require.Equal(t, "EMBEDDED PHOTO", form(asked), "the same method, without asking")
+		c.bank.Advance(models.RestartPause)
+		asked = c.restart(sync, asked, chooses)
+		asked = c.choose(sync, asked, "push")
+		require.Equal(t, "DECOUPLED", form(asked))
+		c.bank.Advance(models.RestartPause)
+		asked = c.restart(sync, asked, chooses)
+		asked = c.choose(sync, asked, "sms")
+		require.Equal(t, "EMBEDDED TEXT", form(asked))
+		require.Equal(t, "COMPLETED", c.confirm(sync, asked)["status"])
+		id, _, _ := c.storedMethod(accessOf(sync))
+		require.Equal(t, "sms", id)
+	})
+
+	t.Run("bounds", func(t *testing.T) {
+		t.Parallel()
+		c, sync, asked := begin(t, newStack(t, withBankClock()), "demo")
+		for n := 1; n <= models.MaxRestarts; n++ {
+			before := asked["challenge"].(object)["id"].(string)
+			asked = c.restart(sync, asked, nil)
+			require.Equal(t, "EMBEDDED TEXT", form(asked))
+			c.post(sync+"/challenges/"+before+"/restart", nil, 200, nil) // a second click
+			c.refuse("POST", sync+"/challenges/"+before+"/restart", chooses, 409, 1006)
+			restart := sync + "/challenges/" + asked["challenge"].(object)["id"].(string) + "/restart"
+			if n < models.MaxRestarts {
+				wait, err := strconv.Atoi(c.refused("POST", restart, object{}, 429, 1020).Get("Retry-After"))
+				require.NoError(t, err)
+				require.Positive(t, wait)
+				require.LessOrEqual(t, wait, 60)
+				c.bank.Advance(time.Duration(wait) * time.Second)
+				continue
+			}
+			c.bank.Advance(30 * time.Minute)
+			require.Empty(t, c.refused("POST", restart, object{}, 429, 1020).Get("Retry-After"))
+		}
+		c.post(sync+"/cancel", nil, 200, nil)
+		id := asked["challenge"].(object)["id"].(string)
+		require.Equal(t, 30007, codeOf(c.until(sync, id)))
+		c.refuse("POST", sync+"/challenges/"+id+"/restart", nil, 409, 1006)
+	})
+
+	t.Run("clicks at once", func(t *testing.T) {
+		t.Parallel()
+		c, sync, asked := begin(t, s, "demo+clicks")
+		id := asked["challenge"].(object)["id"].(string)
+		for _, a := range c.atOnce(8, "POST", sync+"/challenges/"+id+"/restart", object{}, nil) {
+			require.Equal(t, 200, a.status, "%v", a.body)
+		}
+		asked = c.until(sync, id)
+		require.Equal(t, "COMPLETED", c.confirm(sync, asked)["status"])
+		require.Equal(t, 1, c.bank.Counters().TANs["demo+clicks"])
+		list := []object{}
+		c.get(sync+"/challenges", &list)
+		require.Len(t, list, 2)
+	})
+
+	t.Run("answered", func(t *testing.T) {
+		t.Parallel()
+		c, sync, asked := begin(t, s, "demo+answered")
+		require.Equal(t, "COMPLETED", c.confirm(sync, asked)["status"])
+		id := asked["challenge"].(object)["id"].(string)
+		c.refuse("POST", sync+"/challenges/"+id+"/restart", nil, 409, 1006)
+		c.refuse("POST", sync+"/challenges/"+models.NewID().String()+"/restart", nil, 404, 1002)
+	})
+}
+
+// refused is a request that fails, and its answer's header.
+func (c *customer) refused(method, path string, body object, status, code int) http.Header {
+	c.t.Helper()
+	encoded, err := json.Marshal(body)
+	require.NoError(c.t, err)
+	a, err := c.try(method, path, encoded, nil)
+	require.NoError(c.t, err)
+	require.Equal(c.t, status, a.status, "%v", a.body)
+	require.EqualValues(c.t, code, a.body["error"].(object)["code"])
+	return a.header
+}

@@ -1,0 +1,144 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"gorm.io/gorm"
+
+	"kontoflow/providers"
+)
+
+// Bounds of restarts. Each of them makes the bank send another TAN or push message, and most need the PIN once more.
+const (
+	// RestartPause is the time between two restarts of one synchronization.
+	RestartPause = time.Minute
+	// MaxRestarts is how many restarts one synchronization may have.
+	MaxRestarts = 5
+)
+
+// TooManyRestarts says that a challenge may not be restarted now.
+type TooManyRestarts struct {
+	RetryAt time.Time // zero: not in this synchronization any more
+}
+
+func (e *TooManyRestarts) Error() string { return "the synchronization was restarted too often" }
+
+// RestartChallenge gives up the open question of a synchronization: an answer to it is refused from now on, and its workflow
+// begins another one. With choosing, the customer chooses the method before that. It sets RUNNING. The same restart again is
+// no error, whatever has become of it. ErrAnswered: the question was restarted otherwise, or answered. ErrEdge: it is not
+// open any more, or the synchronization is to end. *TooManyRestarts: the bounds of restarts.
+func (s *Store) RestartChallenge(ctx context.Context, challenge uuid.UUID, choosing bool) error {
+	return s.Transact(ctx, func(tx *gorm.DB) error {
+		var c struct {
+			SyncID          uuid.UUID
+			Status          string
+			Choosing        *bool
+			Expired         bool
+			Answered        bool
+			CancelRequested bool
+		}
+		// Whoever stores a step of the synchronization locks its access first, and then its rows. A lock on the challenge
+		// lets an answer come before or after.
+		err := tx.Exec(`SELECT FROM accesses WHERE id = (SELECT y.access_id FROM synchronizations y
+			JOIN challenges c ON c.sync_id = y.id WHERE c.id = ?) FOR NO KEY UPDATE`, challenge).Error
+		if err == nil {
+			err = tx.Exec(`SELECT FROM challenges WHERE id = ? FOR UPDATE`, challenge).Error
+		}
+		if err != nil {
+			return fmt.Errorf("lock the challenge: %w", err)
+		}
+		row := tx.Raw(`SELECT c.sync_id, c.status, c.restart_choosing, c.expires_at <= now(),
+			EXISTS (SELECT FROM answers w WHERE w.challenge_id = c.id), y.cancel_requested_at IS NOT NULL
+			FROM challenges c JOIN synchronizations y ON y.id = c.sync_id WHERE c.id = ?`, challenge).Row()
+		if err := row.Scan(&c.SyncID, &c.Status, &c.Choosing, &c.Expired, &c.Answered, &c.CancelRequested); err != nil {
+			return found(err, "the challenge")
+		}
+		switch {
+		case c.Choosing != nil && *c.Choosing == choosing:
+			return nil
+		case c.Choosing != nil || c.Answered:
+			return ErrAnswered
+		case c.Status != "OPEN" || c.Expired || c.CancelRequested:
+			return ErrEdge
+		}
+		now := tx.NowFunc()
+		if err := checkRestarts(tx, c.SyncID, now); err != nil {
+			return err
+		}
+		return restart(tx, c.SyncID, challenge, choosing, now)
+	})
+}
+
+// checkRestarts holds the bounds of restarts.
+func checkRestarts(tx *gorm.DB, sync uuid.UUID, now time.Time) error {
+	var count int
+	var last sql.NullTime
+	row := tx.Raw(`SELECT count(*), max(restarted_at) FROM challenges WHERE sync_id = ? AND restarted_at IS NOT NULL`, sync).Row()
+	if err := row.Scan(&count, &last); err != nil {
+		return fmt.Errorf("count the restarts: %w", err)
+	}
+	switch next := last.Time.Add(RestartPause); {
+	case count >= MaxRestarts:
+		return &TooManyRestarts{}
+	case last.Valid && now.Before(next):
+		return &TooManyRestarts{RetryAt: next}
+	}
+	return nil
+}
+
+func restart(tx *gorm.DB, sync, challenge uuid.UUID, choosing bool, now time.Time) error {
+	err := tx.Exec(`UPDATE challenges SET status = 'RESTARTED', restarted_at = ?, restart_choosing = ? WHERE id = ?`,
+		now, choosing, challenge).Error
+	if err != nil {
+		return fmt.Errorf("restart the challenge: %w", err)
+	}
+	if choosing {
+		err := tx.Exec(`UPDATE synchronizations SET choose_method = ? WHERE id = ?`, challenge, sync).Error
+		if err != nil {
+			return fmt.Errorf("store the wish to choose: %w", err)
+		}
+	}
+	// A step that is waiting for the bank's app stores nothing any more.
+	if err := tx.Exec(`UPDATE bank_sessions SET version = version + 1 WHERE sync_id = ?`, sync).Error; err != nil {
+		return fmt.Errorf("end the wait: %w", err)
+	}
+	return Transition(tx, sync, Running, nil)
+}
+
+// Restart takes a restarted challenge: whoever comes back from a redirect has another state from now on. Called again, it
+// changes nothing.
+func (b *BankSession) Restart(tx *gorm.DB, challenge uuid.UUID) error {
+	var types []providers.ChallengeType
+	err := tx.Raw(`UPDATE challenges SET status = 'CLOSED' WHERE id = ? AND status = 'RESTARTED' RETURNING type`, challenge).Scan(&types).Error
+	if err != nil {
+		return fmt.Errorf("close the challenge: %w", err)
+	}
+	if len(types) == 0 || types[0] != providers.RedirectTo {
+		return nil
+	}
+	return b.renewRedirect(tx)
+}
+
+// Restarted reports whether the client has given up the question. ErrNotFound.
+func (s *Store) Restarted(ctx context.Context, challenge uuid.UUID) (restarted bool, err error) {
+	err = s.DB.WithContext(ctx).Raw(`SELECT restarted_at IS NOT NULL FROM challenges WHERE id = ?`, challenge).Row().Scan(&restarted)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, ErrNotFound
+	}
+	if err != nil {
+		return false, fmt.Errorf("look whether the challenge was restarted: %w", err)
+	}
+	return restarted, nil
+}
+
+// LostRestarts lists challenges that were restarted before, and that no workflow has begun anew: their signal was lost.
+func (s *Store) LostRestarts(ctx context.Context, before time.Time, limit int) (refs []AnswerRef, err error) {
+	return refs, s.DB.WithContext(ctx).Raw(`
+		SELECT sync_id, id AS challenge_id FROM challenges
+		WHERE status = 'RESTARTED' AND restarted_at < ? ORDER BY restarted_at LIMIT ?`, before, limit).Scan(&refs).Error
+}
