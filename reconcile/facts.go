@@ -9,7 +9,7 @@ import (
 )
 
 // NormalizerVersion counts the changes of Normalize that give the same entry other facts.
-const NormalizerVersion = 1
+const NormalizerVersion = 2
 
 // Facts are what matching knows of an entry: numbers and hashes of fixed size, comparable with ==, no text.
 // They are stored beside the transaction, in one binary column.

@@ -11,6 +11,7 @@ import (
 
 	"kontoflow/providers"
 	"kontoflow/providers/iban"
+	"kontoflow/providers/remittance"
 )
 
 // Bounds of what is kept of a bank's text, in bytes.
@@ -47,8 +48,8 @@ func tidy(e *providers.Entry) {
 		e.AdditionalInfo = info
 	}
 
-	var buf [len(tagNames)]tag
-	purpose, tags := splitTags(clean(joinLines(e.Remittance), maxText), buf[:0])
+	var buf [16]remittance.Tag
+	purpose, tags := remittance.Split(clean(joinLines(e.Remittance), maxText), buf[:0])
 	for _, t := range tags {
 		take(e, t)
 	}
@@ -255,7 +256,7 @@ func silent(text string) bool {
 	}
 	var buf [64]byte
 	switch string(fold(buf[:0], text)) {
-	case "", "notprovided", "nonref", "notavailable", "null", "undefined":
+	case "", "notprovided", "nonref", "notavailable", "null", "undefined", "nichtangegeben":
 		return true
 	}
 	return false

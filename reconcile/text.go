@@ -223,7 +223,8 @@ func token(folded []byte) uint64 {
 // placeholder knows what banks write where they have nothing to say, in folded form.
 func placeholder(folded []byte) bool {
 	switch string(folded) {
-	case "", "notprovided", "nonref", "noref", "notavailable", "na", "null", "nil", "none", "undefined", "unknown", "keine", "ohne":
+	case "", "notprovided", "nonref", "noref", "notavailable", "na", "null", "nil", "none", "undefined", "unknown", "keine", "ohne",
+		"nichtangegeben", "keineangabe", "nichtvorhanden":
 		return true
 	}
 	for _, c := range folded {

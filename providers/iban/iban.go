@@ -157,3 +157,6 @@ func Mask(s string) string {
 	}
 	return "…" + strings.ToValidUTF8(s[len(s)-2:], "")
 }
+
+// Length is how many characters the IBANs of a country have; 0 where there are none.
+func Length(country string) int { return lengths[country] }

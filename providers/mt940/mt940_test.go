@@ -74,7 +74,8 @@ func TestSEPATags(t *testing.T) {
 	t.Parallel()
 	report, err := mt940.Read(":20:STARTUMS\r\n:25:67900042/4711951500\r\n:28C:0\r\n:60F:C260101EUR1,00\r\n:61:2601020102D12,34NDDTKREF-1//BANKREF1\r\n"+
 		":86:105?00FOLGELASTSCHRIFT?109248?20EREF+RE-2026-01-0001/ABC-DE?21FGH?22MREF+M-17?23CRED+DE98ZZZ09999999999?24SVWZ+Strom Janu"+
-		"ar, Abschla?25g f\xfcr M\xfcller & S\xf6hne?26PURP+OTHR?27ABWA+Stadtwerke?30DEMODE01XXX?31DE67900900424711951500?32Stadtwer?33ke AG\r\n"+
+		"ar 26, Absch?25lag f\xfcr M\xfcller & S\xf6hne?26PURP+OTHR?27ABWA+Stadtwerke?30DEMODE01XXX?31DE67900900424711951500"+
+		"?32Stadtwerke Musterstadt Gese?33llschaft\r\n"+
 		":61:2512310102RC5,NMSCNONREF\r\n:86:Freitext ohne Struktur\r\n:61:260103D1,00NMSCNONREF\r\n:62F:D260103EUR16,34\r\n:86:zum Auszug\r\n-", "")
 	require.NoError(t, err)
 	require.Len(t, report.Entries, 3)
@@ -85,8 +86,8 @@ func TestSEPATags(t *testing.T) {
 	require.Equal(t, "OTHR", e.PurposeCode)
 	require.Equal(t, "KREF-1", e.CustomerReference)
 	require.Equal(t, "BANKREF1", e.TransactionID)
-	require.Equal(t, []string{"Strom Januar, Abschlag für Müller & Söhne"}, e.Remittance)
-	require.Equal(t, providers.Party{Name: "Stadtwerke AG", IBAN: "DE67900900424711951500", BIC: "DEMODE01XXX"}, e.Counterparty)
+	require.Equal(t, []string{"Strom Januar 26, Abschlag für Müller & Söhne"}, e.Remittance)
+	require.Equal(t, providers.Party{Name: "Stadtwerke Musterstadt Gesellschaft", IBAN: "DE67900900424711951500", BIC: "DEMODE01XXX"}, e.Counterparty)
 	require.Equal(t, map[string]string{"ultimate_party": "Stadtwerke"}, e.AdditionalInfo)
 
 	e = report.Entries[1]
@@ -118,7 +119,7 @@ func TestOthers(t *testing.T) {
 		_, err := mt940.Read(file, "EUR")
 		require.ErrorIs(t, err, mt940.ErrNone, file)
 	}
-	for _, entry := range []string{"", "26", "260101", "261301D1,00NMSC", "260101X1,00NMSC", "260101DN", "260101D1,2,3NMSC", "260101D" + strings.Repeat("9", 40) + "NMSC"} {
+	for _, entry := range []string{"", "26", "260101", "260101X1,00NMSC", "260101DN", "260101D1,2,3NMSC", "260101D" + strings.Repeat("9", 40) + "NMSC"} {
 		_, err := mt940.Read(":20:X\n:61:"+entry+"\n", "EUR")
 		require.ErrorIs(t, err, mt940.ErrEntry, entry)
 	}
@@ -168,10 +169,10 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			return
 		}
-		require.LessOrEqual(t, len(report.Entries), strings.Count(file, ":61:"))
+		require.LessOrEqual(t, len(report.Balances), 50)
 		for _, e := range report.Entries {
 			require.NotEmpty(t, e.Currency)
-			require.False(t, e.BookingDate.IsZero())
+			require.True(t, report.Unreadable.Count > 0 || !e.BookingDate.IsZero(), "a day is cleared without a word")
 		}
 	})
 }

@@ -1,0 +1,277 @@
+package mt940
+
+import (
+	"strings"
+
+	"kontoflow/plain"
+	"kontoflow/providers"
+	"kontoflow/providers/lenient"
+)
+
+// stage is how far the content of a field 61 goes, that may go on in the next line.
+type stage uint8
+
+const (
+	noMark      stage = iota // it ends before the mark
+	noAmount                 // before the amount
+	noKey                    // before the booking key, perhaps within the amount
+	noReference              // before the customer's reference
+	whole
+)
+
+// parts are the parts of a field 61.
+type parts struct {
+	stage              stage
+	value, booking     string // digits of the days as written
+	isDayOdd           bool   // there is something else in their place
+	mark               mark
+	currency           string // three letters, where the bank writes them
+	amount, key, after string // after the key: the references
+}
+
+// entry reads a field 61: value date, booking day, mark, amount, kind, references.
+func (s *statement) entry(f *field) (e providers.Entry, err error) {
+	head, detail := headOf(f.value)
+	p := partsOf(head)
+	if p.mark.sign == 0 {
+		return e, s.refuse("61", "sign")
+	}
+	e.Currency = s.currency
+	if p.currency != "" {
+		e.Currency = p.currency
+	} else if s.unnamed || e.Currency == "" {
+		return e, s.refuse("61", "currency")
+	}
+	amount, ok := amountOf(p.amount, e.Currency)
+	if !ok {
+		return e, s.refuse("61", "amount")
+	}
+	if p.mark.sign < 0 {
+		amount = amount.Neg()
+	}
+	e.Amount, e.Pending = amount, p.mark.expected
+	s.days(&e, p)
+	reference, bank, _ := strings.Cut(p.after, "//")
+	if reference = s.bounded(reference, maxReference, "61", "reference"); !isNoReference(reference) {
+		e.CustomerReference = reference
+	}
+	e.TransactionID = s.bounded(bank, maxReference, "61", "bank's reference")
+	if f.isCut {
+		s.count("61", "text")
+	}
+	if detail != "" {
+		s.original(&e, "61", detail)
+	}
+	return e, nil
+}
+
+// days sets an entry's days. A booking day that is not there, or cannot be read, is the value date; end looks after entries
+// that have neither.
+func (s *statement) days(e *providers.Entry, p parts) {
+	var ok bool
+	if e.ValueDate, ok = day(p.value); !ok || p.isDayOdd {
+		s.count("61", "value date")
+	}
+	e.BookingDate = e.ValueDate
+	if p.booking == "" {
+		return
+	}
+	to := e.ValueDate
+	if to.IsZero() {
+		to = s.opening
+	}
+	if to.IsZero() {
+		return // the year is not known, and that is counted
+	}
+	var d plain.Date
+	if d, ok = near(to, p.booking); !ok {
+		s.count("61", "booking date")
+	}
+	if !d.IsZero() {
+		e.BookingDate = d
+	}
+}
+
+// headOf puts together what a bank broke apart: the first line of a field 61 up to its references. What follows is the
+// detail, which has lines of its own.
+func headOf(value string) (head, detail string) {
+	head, rest := cutLine(value)
+	if rest == "" {
+		return head, ""
+	}
+	for n := 0; rest != "" && n < 4; n++ {
+		line, after := cutLine(rest)
+		if line != "" && !goesOn(head, line) {
+			break
+		}
+		head, rest = head+line, after
+	}
+	if strings.IndexByte(rest, '\n') >= 0 {
+		rest = strings.NewReplacer("\r", "", "\n", "").Replace(rest)
+	}
+	return head, rest
+}
+
+func cutLine(s string) (line, rest string) {
+	line, rest, _ = strings.Cut(s, "\n")
+	return strings.TrimRight(line, "\r"), rest
+}
+
+// goesOn reports whether a line goes on with what the one before it began, and is no detail of the entry.
+func goesOn(head, line string) bool {
+	p := partsOf(head)
+	switch p.stage {
+	case noMark:
+		return true
+	case noAmount:
+		return isDigit(line[0]) || line[0] == ',' || line[0] == ' ' || isCapital(line[0]) && len(line) > 1 && isDigit(line[1])
+	case noKey:
+		if p.after != "" {
+			return isKey(p.after + line)
+		}
+		return isKey(strings.TrimLeft(strings.TrimLeft(line, "0123456789,."), " "))
+	case noReference:
+		return strings.HasPrefix(line, "//") || line[0] != '/' && isReference(line)
+	}
+	reference, _, hasBank := strings.Cut(p.after, "//")
+	switch {
+	case hasBank:
+		return false
+	case strings.HasPrefix(line, "//"), strings.HasSuffix(reference, "/") && line[0] == '/':
+		return true
+	}
+	own, _, found := strings.Cut(line, "//")
+	if joined := reference + own; len(reference) < len("NONREF") && strings.HasPrefix("NONREF", reference) {
+		return joined == "NONREF"
+	}
+	return found && line[0] != '/' && len(reference)+len(own) <= 16 && strings.IndexByte(own, ' ') < 0
+}
+
+// isReference: one word, and not one of a language.
+func isReference(line string) bool {
+	own, _, found := strings.Cut(line, "//")
+	return len(own) <= 16 && strings.IndexByte(own, ' ') < 0 && (found || isNoReference(own) || strings.ContainsAny(own, "0123456789"))
+}
+
+// isNoReference knows what stands where there is none: NONREF, which some banks cut, and KREF+, which says that it is in the
+// field 86.
+func isNoReference(s string) bool {
+	s = strings.ToUpper(strings.Trim(s, " +.:/"))
+	switch s {
+	case "NOREF", "NON REF", "NOTPROVIDED", "KREF", "EREF":
+		return true
+	}
+	return strings.HasPrefix("NONREF", s)
+}
+
+// partsOf reads the content of a field 61 as far as it goes.
+func partsOf(v string) (p parts) {
+	v = p.takeDays(v)
+	p.mark = markOf(v)
+	if p.mark.sign == 0 {
+		return p
+	}
+	v = strings.TrimLeft(v[p.mark.length:], " ")
+	letters := 0
+	for letters < len(v) && isCapital(v[letters]) {
+		letters++
+	}
+	if letters == 3 {
+		p.currency = lenient.Currency(v[:3])
+	}
+	if letters <= 3 { // one is the third letter of the currency
+		v = strings.TrimLeft(v[letters:], " ")
+	}
+	p.stage = noAmount
+	p.amount, v = takeAmount(v)
+	if p.amount == "" {
+		return p
+	}
+	p.stage = noKey
+	switch v = strings.TrimLeft(v, " "); {
+	case strings.HasPrefix(v, "NONREF") && (len(v) == 6 || v[6] == '/' || v[6] == ' '): // there is no key
+	case isKey(v):
+		p.key, v = v[:4], v[4:]
+	case len(v) >= 3 && isDigit(v[0]) && isDigit(v[1]) && isDigit(v[2]): // N was left out
+		p.key, v = v[:3], v[3:]
+	default:
+		p.after = v
+		return p
+	}
+	if p.after = strings.TrimSpace(v); p.after == "" {
+		p.stage = noReference
+	} else {
+		p.stage = whole
+	}
+	return p
+}
+
+// takeDays takes value date and booking day off: YYMMDD and MMDD. Blanks may stand between them.
+func (p *parts) takeDays(v string) string {
+	digits, rest := digitsOf(v)
+	switch len(digits) {
+	case 6:
+		p.value = digits
+		if booking, after := digitsOf(rest); len(booking) == 4 {
+			p.booking, rest = booking, after
+		}
+		return rest
+	case 10:
+		p.value, p.booking = digits[:6], digits[6:]
+		return rest
+	case 8, 12: // YYYYMMDD
+		if d, _ := lenient.Day(digits[:8]); !d.IsZero() {
+			p.value, p.booking = digits[:8], digits[8:]
+			return rest
+		}
+	}
+	p.isDayOdd = true
+	if len(digits) > 6 {
+		p.value = digits[:6]
+		return rest
+	}
+	// Something else stands among the digits: the mark is the first one that an amount follows.
+	for i := 0; i < len(v) && i < 20; i++ {
+		if m := markOf(v[i:]); m.sign != 0 && (i == 0 || !isCapital(v[i-1])) && hasAmount([]byte(strings.TrimLeft(v[i+m.length:], " ")), 1) {
+			return v[i:]
+		}
+	}
+	return rest
+}
+
+// takeAmount takes digits and the signs between them off. A blank is between thousands only before the decimal sign.
+func takeAmount(v string) (amount, rest string) {
+	end, comma := 0, false
+	for end < len(v) {
+		c := v[end]
+		switch {
+		case isDigit(c):
+		case c == ',' || c == '.':
+			comma = comma || c == ','
+		case (c == ' ' || c == '\'') && end > 0 && !comma && len(v) > end+3 && isDigit(v[end+1]) && isDigit(v[end+2]) && isDigit(v[end+3]):
+		default:
+			return v[:end], v[end:]
+		}
+		end++
+	}
+	return v, ""
+}
+
+// original reads the amount in its original currency: /OCMT/USD12,34/.
+func (s *statement) original(e *providers.Entry, tag, text string) {
+	_, rest, found := strings.Cut(text, "/OCMT/")
+	if !found || len(rest) < 4 {
+		return
+	}
+	value, _, _ := strings.Cut(rest[3:], "/")
+	currency := lenient.Currency(rest[:3])
+	amount, ok := amountOf(strings.TrimSpace(value), currency)
+	if !ok || currency == "" {
+		s.count(tag, "original amount")
+		return
+	}
+	if e.Amount.IsNegative() {
+		amount = amount.Neg()
+	}
+	e.OriginalAmount, e.OriginalCurrency = amount, currency
+}

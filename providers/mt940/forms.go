@@ -1,0 +1,227 @@
+package mt940
+
+import "strings"
+
+// isNewStatement reports whether what follows ":20:" is the beginning of a statement: the line behind it is one that only a
+// statement has. atEnd says that nothing may follow, too.
+func isNewStatement(content string, atEnd bool) bool {
+	rest := strings.TrimLeft(content[endOfLine(content):], "\r\n@ ")
+	if rest == "" {
+		return atEnd
+	}
+	tag, value := tagOf(rest)
+	rest = rest[value:]
+	content = strings.TrimSpace(rest[:endOfLine(rest)])
+	switch tag {
+	case "25", "25P":
+		return isAccount(content)
+	case "21":
+		return len(content) >= 6 && !strings.ContainsAny(content, "? ")
+	case "28", "28C":
+		return content != "" && strings.Trim(content, "0123456789/@") == ""
+	case "60F", "60M", "13D", "34F":
+		return true
+	}
+	return false
+}
+
+// endOfLine is where the first line ends, in files of all kinds.
+func endOfLine(s string) int {
+	end := strings.IndexByte(s, '\n')
+	if end < 0 {
+		end = len(s)
+	}
+	if at := strings.Index(s[:end], "@@"); at >= 0 {
+		return at
+	}
+	return end
+}
+
+// isAccount: bank and account number, or IBAN. A clock's "00" is none.
+func isAccount(s string) bool {
+	n := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z':
+			n++
+		case c != '/' && c != ' ' && c != '-' && c != '.' && c != '@':
+			return false
+		}
+	}
+	return n >= 6
+}
+
+// isBalance: mark, day, currency and the beginning of an amount.
+func isBalance(s string) bool {
+	if len(s) < 6 || s[0] != 'C' && s[0] != 'D' {
+		return false
+	}
+	i := 1
+	for i < len(s) && i <= 6 && isDigit(s[i]) {
+		i++
+	}
+	return i > 1 && len(s) >= i+4 && isCapital(s[i]) && isCapital(s[i+1]) && isCapital(s[i+2]) && (isDigit(s[i+3]) || s[i+3] == ',')
+}
+
+func isCapital(c byte) bool { return c >= 'A' && c <= 'Z' }
+
+// isEntry reports whether the content of a field 61 stands there, well written or not: a day and a mark, or something like a
+// day and an amount. Lines may end within it.
+func isEntry(content string) bool {
+	var buf [40]byte
+	n, ends := 0, 0
+	for i := 0; i < len(content) && n < len(buf) && ends <= 3; i++ {
+		switch c := content[i]; c {
+		case '\n':
+			ends++
+		case '\r', ' ':
+		default:
+			buf[n] = c
+			n++
+		}
+	}
+	s := buf[:n]
+	digits := 0
+	for digits < n && isDigit(s[digits]) {
+		digits++
+	}
+	rest := s[digits:]
+	if digits == 6 || digits == 10 {
+		if m := markOf(rest); m.sign != 0 && (isDay(s) || len(rest) > m.length && isDigit(rest[m.length])) {
+			return true
+		}
+	}
+	if digits >= 6 && hasAmount(rest, 3) {
+		return true
+	}
+	for i := 4; i < n && i < 16 && isDigit(s[0]); i++ { // letters in the day
+		if (s[i] == 'C' || s[i] == 'D') && hasAmount(s[i+1:], 1) {
+			return true
+		}
+	}
+	return false
+}
+
+// isDay: the day YYMMDD may be one of a calendar.
+func isDay(s []byte) bool {
+	month, day := 10*int(s[2]-'0')+int(s[3]-'0'), 10*int(s[4]-'0')+int(s[5]-'0')
+	return month <= 13 && day <= 31
+}
+
+// hasAmount reports whether an amount with a decimal sign follows, behind at most some other characters.
+func hasAmount(s []byte, others int) bool {
+	i := 0
+	for i < len(s) && i < others && !isDigit(s[i]) {
+		i++
+	}
+	from := i
+	for i < len(s) && isDigit(s[i]) {
+		i++
+	}
+	return i > from && i < len(s) && (s[i] == ',' || s[i] == '.')
+}
+
+// A mark says whether a field 61 is money in or out.
+type mark struct {
+	sign     int  // 1: money in; -1: money out; 0: there is no mark
+	expected bool // not booked yet
+	length   int
+}
+
+// markOf reads the mark of a field 61: C or D, with R before it where it is taken back, and E (MT942 of SWIFT) where it is
+// expected.
+func markOf[T string | []byte](s T) (m mark) {
+	i := 0
+	reversal := i < len(s) && s[i] == 'R'
+	if reversal {
+		i++
+	}
+	expected := i < len(s) && s[i] == 'E'
+	if expected {
+		i++
+	}
+	if i >= len(s) || s[i] != 'C' && s[i] != 'D' {
+		return mark{}
+	}
+	m = mark{sign: 1, expected: expected, length: i + 1}
+	if (s[i] == 'D') != reversal {
+		m.sign = -1
+	}
+	return m
+}
+
+// exactEntry reports whether s begins with the content of a field 61 to the letter: day, mark, amount and booking key. No text
+// does.
+func exactEntry(s string) bool {
+	i := 0
+	for i < len(s) && isDigit(s[i]) {
+		i++
+	}
+	if i != 6 && i != 10 {
+		return false
+	}
+	m := markOf(s[i:])
+	if m.sign == 0 {
+		return false
+	}
+	if i += m.length; i < len(s) && isCapital(s[i]) {
+		i++
+	}
+	from := i
+	for i < len(s) && isDigit(s[i]) {
+		i++
+	}
+	if i == from || i >= len(s) || s[i] != ',' {
+		return false
+	}
+	for i++; i < len(s) && isDigit(s[i]); i++ {
+	}
+	return isKey(s[i:])
+}
+
+// isKey: N, S or F, and three letters or digits.
+func isKey(s string) bool {
+	return len(s) >= 4 && (s[0] == 'N' || s[0] == 'S' || s[0] == 'F') && isCapitalOrDigit(s[1]) && isCapitalOrDigit(s[2]) && isCapitalOrDigit(s[3])
+}
+
+func isCapitalOrDigit(c byte) bool { return isCapital(c) || isDigit(c) }
+
+// brokenEntry finds the content of a field 61 behind a tag that is none, such as ":6l:", and where it begins. A line that was
+// taken for text would lose money.
+func brokenEntry(line string) (value int, ok bool) {
+	for i := 0; i < len(line) && i <= 8; i++ {
+		if isDigit(line[i]) && exactEntry(line[i:]) {
+			return i, true
+		}
+		switch line[i] {
+		case ':', ';', '.', ',', '-', ' ', '6', '1', 'l', 'I', '|':
+		default:
+			return 0, false
+		}
+	}
+	return 0, false
+}
+
+// embedded is where in a line another field begins, because the end of the line before it was lost; the line's length where
+// none does. Only entries and balances are looked for: they are money, and no text has their form. from is where to begin.
+func embedded(line string, from int) int {
+	for at := from; ; {
+		i := strings.Index(line[min(at, len(line)):], ":6")
+		if i < 0 {
+			return len(line)
+		}
+		at += i
+		tag, value := tagOf(line[at:])
+		switch tag {
+		case "61":
+			if exactEntry(line[at+value:]) {
+				return at
+			}
+		case "60F", "60M", "62F", "62M", "64", "65":
+			if isBalance(line[at+value:]) {
+				return at
+			}
+		}
+		at++
+	}
+}
