@@ -50,14 +50,27 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 		if o == nil {
 			return next(c)
 		}
+		address := networkOf(c.RealIP())
+		if err := s.gates.checkAddress(address); err != nil {
+			return err
+		}
+		if err := s.gates.checkToken(c); err != nil {
+			return err
+		}
 		authorize := s.authorizeUser
 		if o.client {
 			authorize = s.authorizeClient
 		}
 		who, err := authorize(c)
 		if err != nil {
+			s.gates.failed(address, err)
 			return err
 		}
+		pass, err := s.gates.enter(c, who)
+		if err != nil {
+			return err
+		}
+		defer pass.leave()
 		if o.scope != "" && !who.may(o.scope) {
 			return errForbidden
 		}
@@ -76,12 +89,12 @@ func (s *Server) authorizeClient(c echo.Context) (*caller, error) {
 		return nil, errClient
 	}
 	var hash []byte
-	err = s.store.Pool.QueryRow(c.Request().Context(), `SELECT secret_hash FROM clients WHERE id = $1`, client).Scan(&hash)
+	err = s.store.AuthPool.QueryRow(c.Request().Context(), `SELECT secret_hash FROM clients WHERE id = $1`, client).Scan(&hash)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return nil, errClient
 	case err != nil:
-		return nil, fmt.Errorf("read the client: %w", err)
+		return nil, unread("the client", err)
 	case subtle.ConstantTimeCompare(hash, models.HashSecret(secret)) != 1:
 		return nil, errClient
 	}
@@ -90,7 +103,7 @@ func (s *Server) authorizeClient(c echo.Context) (*caller, error) {
 
 // A bearer is who a token ($1) belongs to, if it is good.
 const (
-	bearerColumns = `t.user_id, t.family, t.scopes`
+	bearerColumns = `t.user_id, u.client_id, t.family, t.scopes`
 	bearerTables  = `tokens t JOIN token_families f ON f.id = t.family AND f.revoked_at IS NULL
 		JOIN users u ON u.id = t.user_id AND u.deleted_at IS NULL`
 	bearerIsGood = `t.hash = $1 AND t.kind = 'ACCESS' AND t.revoked_at IS NULL AND t.expires_at > now()`
@@ -107,14 +120,23 @@ func (s *Server) authorizeUser(c echo.Context) (*caller, error) {
 	if c.Path() == syncPath && c.Request().Method == http.MethodGet {
 		err = s.authorizeWithSync(c, &who, hash)
 	} else {
-		err = s.store.Pool.QueryRow(ctx, `SELECT `+bearerColumns+` FROM `+bearerTables+` WHERE `+bearerIsGood, hash).
-			Scan(&who.user, &who.family, &who.scopes)
+		err = s.store.AuthPool.QueryRow(ctx, `SELECT `+bearerColumns+` FROM `+bearerTables+` WHERE `+bearerIsGood, hash).
+			Scan(&who.user, &who.client, &who.family, &who.scopes)
 	}
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, errUnauthorized
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the token: %w", err)
+		return nil, unread("the token", err)
 	}
 	return &who, nil
+}
+
+// unread is the error of an authorization that the database could not be asked for, or not in time.
+func unread(what string, err error) error {
+	err = fmt.Errorf("read %s: %w", what, err)
+	if tookTooLong(err) {
+		return &problem{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
+	}
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/text/language"
 
 	"kontoflow/catalog"
+	"kontoflow/internal/admission"
 	"kontoflow/models"
 )
 
@@ -64,6 +65,11 @@ func (s *Server) listProviders(c echo.Context, kind string, p GetCatalogParams) 
 func (s *Server) providers(c echo.Context, kind string, p GetCatalogParams) ([]Provider, error) {
 	if p.Count == 0 {
 		p.Count = 1000
+	}
+	if p.Search != "" || p.Count > 1000 {
+		if err := become(c, admission.Heavy); err != nil {
+			return nil, err
+		}
 	}
 	banks, err := catalog.Find(c.Request().Context(), s.store, catalog.Query{Kind: kind, Country: p.Country, Exact: p.Q, Search: p.Search,
 		Count: p.Count, Offset: p.Offset})

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,6 +33,7 @@ const (
 	codeForbidden    = 1007
 	codeBusy         = 1008
 	codeTooMany      = 1020
+	codeRate         = 1022
 	codeLocked       = 1010
 	codeCredentials  = 1011
 	codeInternal     = 30000
@@ -51,6 +53,7 @@ var descriptions = map[int]string{
 	codeLocked:       "The user is locked after too many wrong passwords.",
 	codeCredentials:  "The credentials are incomplete or malformed.",
 	codeTooMany:      "There were too many synchronizations of this access, or restarts of its challenges.",
+	codeRate:         "There are too many requests.",
 	1021:             "The user's IP address is required.",
 	10000:            "The login credentials are invalid.",
 	10001:            "The PIN is invalid.",
@@ -113,8 +116,9 @@ type problem struct {
 	status  int
 	code    int
 	data    map[string]any
-	retryAt time.Time // when the caller may try again; zero: not said
-	cause   error     // never shown to the caller
+	retryAt time.Time     // when the caller may try again, by the store's clock; zero: not said
+	retry   time.Duration // or after how long; 0: not said
+	cause   error         // never shown to the caller
 }
 
 func (p *problem) Error() string {
@@ -195,10 +199,20 @@ func asProblem(err error) *problem {
 			return refuse(http.StatusBadRequest, openapi.Problems{"request": {"is malformed"}})
 		}
 	}
+	if tookTooLong(err) {
+		return refuse(http.StatusBadRequest, openapi.Problems{"request": {"reads too much: narrow it by accounts, since and until"}})
+	}
 	if unavailable(err) {
 		return &problem{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
 	}
 	return &problem{status: http.StatusInternalServerError, code: codeInternal, cause: err}
+}
+
+// tookTooLong reports whether the database ended a statement of the pool for large lists, which it does after a time
+// (Store.HeavyPool).
+func tookTooLong(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && server.Code == "57014" && strings.Contains(server.Message, "statement timeout")
 }
 
 // unavailable reports whether the database could not be reached in time, so that a later call may succeed.
@@ -209,7 +223,8 @@ func unavailable(err error) bool {
 	switch {
 	case errors.As(err, &server):
 		class := server.Code[:2]
-		return class == "57" || class == "53" || class == "40" // operator intervention, out of resources, deadlock
+		// Operator intervention, out of resources, deadlock, a lock not had in time, the transaction ended while it was idle.
+		return class == "57" || class == "53" || class == "40" || class == "55" || server.Code == "25P03"
 	case errors.As(err, &connect), errors.As(err, &network), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.Is(err, driver.ErrBadConn), errors.Is(err, sql.ErrConnDone): // it broke
 		return true
@@ -234,12 +249,15 @@ func (s *Server) fail(err error, c echo.Context) {
 		}
 		c.Response().Header().Set(echo.HeaderWWWAuthenticate, scheme)
 	}
+	retry := p.retry
 	switch {
 	case p.status == http.StatusServiceUnavailable:
-		c.Response().Header().Set(echo.HeaderRetryAfter, "1")
+		retry = time.Second
 	case !p.retryAt.IsZero():
-		seconds := math.Ceil(p.retryAt.Sub(s.store.Now()).Seconds())
-		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(max(1, int(seconds))))
+		retry = max(time.Second, p.retryAt.Sub(s.store.Now()))
+	}
+	if retry > 0 {
+		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(retry.Seconds()))))
 	}
 	if err := c.JSON(p.status, Failure{Error: wireError(p.code, p.data, "")}); err != nil {
 		s.log.DebugContext(ctx, "the caller went away", "request_id", requestID(c))

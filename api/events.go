@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
+
+	"kontoflow/internal/admission"
 )
 
 const eventsPath = "/rest/accesses/:access_id/syncs/:sync_id/events"
@@ -24,6 +26,9 @@ const (
 func (s *Server) StreamSync(c echo.Context, accessID AccessID, syncID SyncID, params StreamSyncParams) error {
 	access, id, err := parseIDs(accessID, syncID)
 	if err != nil {
+		return err
+	}
+	if err := become(c, admission.Waiting); err != nil {
 		return err
 	}
 	changed, unsubscribe := s.changes.of(id)

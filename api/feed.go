@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
+	"kontoflow/internal/admission"
 	"kontoflow/models"
 )
 
@@ -29,13 +30,20 @@ func (s *Server) ListTransactionChanges(c echo.Context, params ListTransactionCh
 	if count == 0 {
 		count = 1000
 	}
+	pool := s.store.Pool
+	if count > 1000 {
+		if err := become(c, admission.Heavy); err != nil {
+			return err
+		}
+		pool = s.store.HeavyPool
+	}
 	buffer := pages.Get().(*[]byte)
 	b := (*buffer)[:0]
 	defer func() { *buffer = b; pages.Put(buffer) }()
 
 	// The log and the transactions are read as of one moment.
 	moment := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	err := pgx.BeginTxFunc(ctx, s.store.Pool, moment, func(tx pgx.Tx) error {
+	err := pgx.BeginTxFunc(ctx, pool, moment, func(tx pgx.Tx) error {
 		changes, err := models.ReadChanges(ctx, tx, user, from, count)
 		if err != nil {
 			return err

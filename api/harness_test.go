@@ -69,7 +69,14 @@ type world struct {
 	http     *http.Client
 }
 
+// newWorld has limits that no test reaches.
 func newWorld(t testing.TB) *world {
+	t.Helper()
+	return newWorldWith(t, api.LimitSettings{UserPerSecond: 1e6, UserBurst: 1e6, UserAtOnce: 1e6, UserHeavy: 1e6, UserWaiting: 1e6, ClientPerSecond: 1e6,
+		ClientBurst: 1e6, ClientAtOnce: 1e6, ClientHeavy: 1e6, ClientWaiting: 1e6, AddressFailuresPerSecond: 1e6, AddressFailuresBurst: 1e6})
+}
+
+func newWorldWith(t testing.TB, limits api.LimitSettings) *world {
 	t.Helper()
 	store := testground.Store(t)
 	_, err := catalog.Import(t.Context(), store, strings.NewReader(testCatalog))
@@ -83,7 +90,7 @@ func newWorld(t testing.TB) *world {
 
 	server := httptest.NewUnstartedServer(nil)
 	w.url = "http://" + server.Listener.Addr().String()
-	s := api.New(api.Options{Store: store, Temporal: w.temporal, TaskQueue: "api-test-" + uuid.NewString(), PublicURL: w.url, Logger: logger, Metrics: w.metrics})
+	s := api.New(api.Options{Store: store, Temporal: w.temporal, TaskQueue: "api-test-" + uuid.NewString(), PublicURL: w.url, Limits: limits, Logger: logger, Metrics: w.metrics})
 	server.Config.Handler = s.Handler()
 	server.Start()
 	t.Cleanup(server.Close)

@@ -1441,7 +1441,9 @@ type GetClientCatalogParams struct {
 	// Search For a bank picker. The beginning or a part of the name, with typing errors; or the beginning of a bank code or BIC. Best first.
 	Search Search       `form:"search,omitempty" json:"search,omitempty,omitzero"`
 	Count  CatalogCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
-	Offset Offset       `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
+
+	// Offset How many entries to skip. Further into a long list of transactions, go on with `since` and the last id instead.
+	Offset Offset `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
 
 	// AcceptLanguage The language of labels, `de` or `en`.
 	AcceptLanguage AcceptLanguage `json:"Accept-Language,omitempty,omitzero"`
@@ -1458,7 +1460,9 @@ type ListClientBanksParams struct {
 	// Search For a bank picker. The beginning or a part of the name, with typing errors; or the beginning of a bank code or BIC. Best first.
 	Search Search       `form:"search,omitempty" json:"search,omitempty,omitzero"`
 	Count  CatalogCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
-	Offset Offset       `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
+
+	// Offset How many entries to skip. Further into a long list of transactions, go on with `since` and the last id instead.
+	Offset Offset `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
 
 	// AcceptLanguage The language of labels, `de` or `en`.
 	AcceptLanguage AcceptLanguage `json:"Accept-Language,omitempty,omitzero"`
@@ -1475,7 +1479,9 @@ type ListClientServicesParams struct {
 	// Search For a bank picker. The beginning or a part of the name, with typing errors; or the beginning of a bank code or BIC. Best first.
 	Search Search       `form:"search,omitempty" json:"search,omitempty,omitzero"`
 	Count  CatalogCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
-	Offset Offset       `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
+
+	// Offset How many entries to skip. Further into a long list of transactions, go on with `since` and the last id instead.
+	Offset Offset `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
 
 	// AcceptLanguage The language of labels, `de` or `en`.
 	AcceptLanguage AcceptLanguage `json:"Accept-Language,omitempty,omitzero"`
@@ -1510,7 +1516,9 @@ type GetAccessParamsEmbed string
 
 // ListSyncsParams defines parameters for ListSyncs.
 type ListSyncsParams struct {
-	Count  int    `form:"count,omitempty" json:"count,omitempty,omitzero"`
+	Count int `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Offset How many entries to skip. Further into a long list of transactions, go on with `since` and the last id instead.
 	Offset Offset `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
 }
 
@@ -1547,7 +1555,9 @@ type ListAccountsParams struct {
 
 // ListAccountTransactionsParams defines parameters for ListAccountTransactions.
 type ListAccountTransactionsParams struct {
-	Count  Count  `form:"count,omitempty" json:"count,omitempty,omitzero"`
+	Count Count `form:"count,omitempty" json:"count,omitempty,omitzero"`
+
+	// Offset How many entries to skip. Further into a long list of transactions, go on with `since` and the last id instead.
 	Offset Offset `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
 
 	// Sort By the date or instant that `since_type` names.
@@ -1604,7 +1614,9 @@ type GetCatalogParams struct {
 	// Search For a bank picker. The beginning or a part of the name, with typing errors; or the beginning of a bank code or BIC. Best first.
 	Search Search       `form:"search,omitempty" json:"search,omitempty,omitzero"`
 	Count  CatalogCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
-	Offset Offset       `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
+
+	// Offset How many entries to skip. Further into a long list of transactions, go on with `since` and the last id instead.
+	Offset Offset `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
 
 	// AcceptLanguage The language of labels, `de` or `en`.
 	AcceptLanguage AcceptLanguage `json:"Accept-Language,omitempty,omitzero"`
@@ -1621,7 +1633,9 @@ type ListBanksParams struct {
 	// Search For a bank picker. The beginning or a part of the name, with typing errors; or the beginning of a bank code or BIC. Best first.
 	Search Search       `form:"search,omitempty" json:"search,omitempty,omitzero"`
 	Count  CatalogCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
-	Offset Offset       `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
+
+	// Offset How many entries to skip. Further into a long list of transactions, go on with `since` and the last id instead.
+	Offset Offset `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
 
 	// AcceptLanguage The language of labels, `de` or `en`.
 	AcceptLanguage AcceptLanguage `json:"Accept-Language,omitempty,omitzero"`
@@ -1638,7 +1652,9 @@ type ListServicesParams struct {
 	// Search For a bank picker. The beginning or a part of the name, with typing errors; or the beginning of a bank code or BIC. Best first.
 	Search Search       `form:"search,omitempty" json:"search,omitempty,omitzero"`
 	Count  CatalogCount `form:"count,omitempty" json:"count,omitempty,omitzero"`
-	Offset Offset       `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
+
+	// Offset How many entries to skip. Further into a long list of transactions, go on with `since` and the last id instead.
+	Offset Offset `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
 
 	// AcceptLanguage The language of labels, `de` or `en`.
 	AcceptLanguage AcceptLanguage `json:"Accept-Language,omitempty,omitzero"`
@@ -1649,7 +1665,9 @@ type ListTransactionsParams struct {
 	// Accounts Account ids, separated by commas.
 	Accounts []string `form:"accounts,omitempty" json:"accounts,omitempty,omitzero"`
 	Count    Count    `form:"count,omitempty" json:"count,omitempty,omitzero"`
-	Offset   Offset   `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
+
+	// Offset How many entries to skip. Further into a long list of transactions, go on with `since` and the last id instead.
+	Offset Offset `form:"offset,omitempty" json:"offset,omitempty,omitzero"`
 
 	// Sort By the date or instant that `since_type` names.
 	Sort ListTransactionsParamsSort `form:"sort,omitempty" json:"sort,omitempty,omitzero"`

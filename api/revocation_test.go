@@ -60,6 +60,7 @@ func requireRevoked(t *testing.T, u *user, revoke func(u *user, first string)) {
 	var survived bool
 	var thief sync.WaitGroup
 	thief.Go(func() {
+		defer close(turns)
 		for {
 			before := revoked.Load()
 			r := u.refresh(current)

@@ -31,6 +31,7 @@ type Options struct {
 	PublicURL string
 	// LoopbackReceivers lets notifications go to this machine, over http, too; the workers have to allow it as well.
 	LoopbackReceivers bool
+	Limits            LimitSettings         // zero: the defaults
 	Logger            *slog.Logger          // nil: slog.Default
 	Metrics           prometheus.Registerer // nil: none
 }
@@ -47,7 +48,8 @@ type Server struct {
 	loopbackReceivers bool
 	log               *slog.Logger
 	contract          *contract
-	passwords         passwords
+	passwords         *passwords
+	gates             *gates
 	changes           *changes
 	docs              *documentation
 	echo              *echo.Echo
@@ -66,8 +68,13 @@ func New(o Options) *Server {
 	if err != nil {
 		panic(err)
 	}
+	limits := o.Limits.orDefaults()
+	address, err := limits.addressOf()
+	if err != nil {
+		panic(err) // Serve has checked it
+	}
 	s := &Server{store: o.Store, temporal: o.Temporal, taskQueue: o.TaskQueue, publicURL: strings.TrimSuffix(o.PublicURL, "/"),
-		loopbackReceivers: o.LoopbackReceivers, log: o.Logger, contract: contract, docs: docs, passwords: newPasswords()}
+		loopbackReceivers: o.LoopbackReceivers, log: o.Logger, contract: contract, docs: docs, passwords: newPasswords(), gates: newGates(limits, o.Metrics)}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -77,6 +84,7 @@ func New(o Options) *Server {
 
 	s.echo = echo.New()
 	s.echo.HTTPErrorHandler = s.fail
+	s.echo.IPExtractor = address
 	s.echo.Use(s.identify, s.record(newMeasures(o.Metrics)), s.recover, s.bound, s.guard)
 	RegisterHandlers(s.echo, s)
 	s.echo.GET(CallbackPath, s.returnFromBank)
@@ -99,11 +107,12 @@ func (s *Server) health(c echo.Context) error {
 	return c.JSON(http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// ready says whether requests would succeed. Temporal is not asked: without it, synchronizations wait in their rows.
+// ready reports whether requests would succeed. Temporal is not asked: without it, synchronizations wait in their rows. The
+// question goes over the connections of authorization, so that a database which is busy with others' lists is ready.
 func (s *Server) ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
 	defer cancel()
-	if err := s.store.Pool.Ping(ctx); err != nil {
+	if err := s.store.AuthPool.Ping(ctx); err != nil {
 		return &problem{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
 	}
 	return c.JSON(http.StatusOK, map[string]string{"status": "ready"})

@@ -20,6 +20,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"gorm.io/gorm"
 
+	"kontoflow/internal/admission"
 	"kontoflow/internal/openapi"
 	"kontoflow/models"
 	"kontoflow/providers"
@@ -364,10 +365,16 @@ func (s *Server) GetSync(c echo.Context, accessID AccessID, syncID SyncID, param
 		return errNotFound
 	}
 	if params.Wait > 0 {
+		if err := become(c, admission.Waiting); err != nil {
+			return err
+		}
 		if params.After == "" {
 			params.After = string(sync.Status)
 		}
 		if err := s.await(c, sync, params.After, time.Duration(params.Wait)*time.Second); err != nil {
+			return err
+		}
+		if _, err := s.authorizeUser(c); err != nil { // the token may have been revoked meanwhile
 			return err
 		}
 	}
@@ -419,7 +426,7 @@ func (s *Server) authorizeWithSync(c echo.Context, who *caller, tokenHash []byte
 		LEFT JOIN (synchronizations y JOIN accesses a ON a.id = y.access_id AND a.deleted_at IS NULL)
 		  ON y.id = $2 AND y.access_id = $3 AND a.user_id = t.user_id`+openChallenge+` WHERE `+bearerIsGood,
 		tokenHash, [16]byte(id), [16]byte(access))
-	sync, err := s.scanSync(row, &who.user, &who.family, &who.scopes)
+	sync, err := s.scanSync(row, &who.user, &who.client, &who.family, &who.scopes)
 	if err == nil && known && sync.ID != uuid.Nil {
 		c.Set(syncKey, sync)
 	}

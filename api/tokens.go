@@ -54,7 +54,7 @@ func (s *Server) tokenForPassword(ctx context.Context, client uuid.UUID, body To
 	if err != nil && !errors.Is(err, models.ErrNotFound) {
 		return nil, err
 	}
-	right, err := s.login(ctx, user.ID, user.PasswordHash, body.Password)
+	right, err := s.login(ctx, client, user.ID, user.PasswordHash, body.Password)
 	if err != nil {
 		return nil, err
 	}

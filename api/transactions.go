@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
+	"kontoflow/internal/admission"
 	"kontoflow/plain"
 )
 
@@ -74,7 +75,13 @@ var pages = sync.Pool{New: func() any { b := make([]byte, 0, 256<<10); return &b
 // listTransactions answers a page. All its queries go to the database in one round trip, and rows become JSON without
 // passing through reflection: a page is up to 10,000 of them. Without accounts, all of the user's are meant.
 func (s *Server) listTransactions(c echo.Context, params ListTransactionsParams, accounts []uuid.UUID) error {
-	ctx := c.Request().Context()
+	ctx, pool := c.Request().Context(), s.store.Pool
+	if readsMany(params) {
+		if err := become(c, admission.Heavy); err != nil {
+			return err
+		}
+		pool = s.store.HeavyPool
+	}
 	q, err := s.newTransactionQuery(ctx, callerOf(c).user, params, accounts)
 	if err != nil {
 		return err
@@ -89,7 +96,7 @@ func (s *Server) listTransactions(c echo.Context, params ListTransactionsParams,
 	if params.IncludeStatistics {
 		batch.Queue(q.statistics(params.IncludePending), q.arguments)
 	}
-	results := s.store.Pool.SendBatch(ctx, &batch)
+	results := pool.SendBatch(ctx, &batch)
 	defer results.Close()
 
 	var known int
@@ -149,6 +156,12 @@ func (s *Server) listTransactions(c echo.Context, params ListTransactionsParams,
 	}
 	b = append(b, "}\n"...)
 	return c.JSONBlob(http.StatusOK, b)
+}
+
+// readsMany reports whether a list may have to read many more rows than it returns, or returns many.
+func readsMany(p ListTransactionsParams) bool {
+	const few = 1000
+	return p.Filter != "" || p.IncludeStatistics || p.IncludePending || p.MinAmount != "" || p.MaxAmount != "" || p.Count > few || p.Offset > few
 }
 
 func collectStatistics(results pgx.BatchResults, cents bool) (Statistics, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"kontoflow/models"
@@ -16,7 +17,7 @@ func (s *Server) CreateUser(c echo.Context) error {
 		return err
 	}
 	ctx := c.Request().Context()
-	hash, err := s.passwords.hash(ctx, body.Password)
+	hash, err := s.passwords.hash(ctx, callerOf(c).client, body.Password)
 	if err != nil {
 		return err
 	}
@@ -46,7 +47,7 @@ func (s *Server) UpdateUser(c echo.Context) error {
 	ctx, who := c.Request().Context(), callerOf(c)
 	var hash *string
 	if body.NewPassword != "" {
-		changed, err := s.newPassword(ctx, who.user, body)
+		changed, err := s.newPassword(ctx, who, body)
 		if err != nil {
 			return err
 		}
@@ -59,28 +60,28 @@ func (s *Server) UpdateUser(c echo.Context) error {
 	return s.GetUser(c)
 }
 
-func (s *Server) newPassword(ctx context.Context, user string, body UserChange) (string, error) {
+func (s *Server) newPassword(ctx context.Context, who *caller, body UserChange) (string, error) {
 	if body.Password == "" {
 		return "", invalid("password", "is required with new_password")
 	}
-	present, err := s.store.User(ctx, user)
+	present, err := s.store.User(ctx, who.user)
 	if err != nil {
 		return "", err
 	}
-	right, err := s.login(ctx, user, present.PasswordHash, body.Password)
+	right, err := s.login(ctx, who.client, who.user, present.PasswordHash, body.Password)
 	if err != nil {
 		return "", err
 	}
 	if !right {
 		return "", invalid("password", "is not the present one")
 	}
-	return s.passwords.hash(ctx, body.NewPassword)
+	return s.passwords.hash(ctx, who.client, body.NewPassword)
 }
 
 // login compares a password with a user's hash and counts the try (1010 once the user is locked). Where there is no such
 // user, the hash is empty: that takes as long, and is never right.
-func (s *Server) login(ctx context.Context, user, hash, password string) (bool, error) {
-	right, err := s.passwords.matches(ctx, hash, password)
+func (s *Server) login(ctx context.Context, client uuid.UUID, user, hash, password string) (bool, error) {
+	right, err := s.passwords.matches(ctx, client, hash, password)
 	if err != nil || user == "" {
 		return false, err
 	}

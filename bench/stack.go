@@ -91,7 +91,10 @@ func newStack(ctx context.Context) (s *stack, err error) {
 	bank, api := freeAddress(), freeAddress()
 	s.bankURL, s.apiURL = "http://"+bank, "http://"+api
 	s.env = append(os.Environ(), "DATABASE_URL="+databaseURL, "TASK_QUEUE="+s.queue, "VAULT_KEYS="+keys, "PUBLIC_URL="+s.apiURL,
-		"CHALLENGE_TIMEOUT=2h", "LOOPBACK_RECEIVERS=true", "AUTO_SYNC_EVERY=0") // nothing runs by itself but what is measured
+		"CHALLENGE_TIMEOUT=2h", "LOOPBACK_RECEIVERS=true", "AUTO_SYNC_EVERY=0", // nothing runs by itself but what is measured
+		// The limits count every request, but one user is to send more than they let through.
+		"LIMIT_USER_PER_SECOND=1000000", "LIMIT_USER_BURST=1000000", "LIMIT_USER_AT_ONCE=1000", "LIMIT_USER_HEAVY=1000", "LIMIT_USER_WAITING=10000",
+		"LIMIT_CLIENT_PER_SECOND=1000000", "LIMIT_CLIENT_BURST=1000000", "LIMIT_CLIENT_AT_ONCE=1000", "LIMIT_CLIENT_HEAVY=1000", "LIMIT_CLIENT_WAITING=10000")
 	s.http = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: time.Minute}
 
 	if s.bank, err = s.start(*binary, "bank", "--listen", bank); err != nil {

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -33,11 +35,31 @@ var ErrNotFound = errors.New("not found")
 
 // Store is the database, through GORM and through the pgx pool underneath it (COPY and the hot reads), with the
 // vault that seals its secret columns.
+//
+// AuthPool and HeavyPool are few connections beside Pool's: for reading who a request acts for, and for lists that read
+// many rows. So neither waits for the other, nor anything else for them. A process that uses them opens them when it does.
 type Store struct {
-	DB    *gorm.DB
-	Pool  *pgxpool.Pool
-	Vault *vault.Vault
+	DB        *gorm.DB
+	Pool      *pgxpool.Pool
+	AuthPool  *pgxpool.Pool
+	HeavyPool *pgxpool.Pool
+	Vault     *vault.Vault
 }
+
+// Sizes of the pools beside the main one, and how long a statement of theirs may take.
+const (
+	authConnections  = 4
+	heavyConnections = 4
+	authTimeout      = 5 * time.Second
+	heavyTimeout     = 10 * time.Second
+)
+
+// How long a transaction may wait for its process, or for a lock. A worker that freezes inside a transaction holds its
+// locks for no longer.
+const (
+	idleTimeout = 15 * time.Second
+	lockTimeout = 20 * time.Second
+)
 
 // An Option of Open.
 type Option func(*gorm.Config)
@@ -54,12 +76,9 @@ func Open(ctx context.Context, url string, v *vault.Vault, options ...Option) (*
 	if err != nil {
 		return nil, errors.New("the database's URL cannot be read") // the parser's error may quote the password
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, config)
+	guard(config)
+	pools, err := openPools(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the database: %w", err)
-	}
-	if err := pool.Ping(ctx); err != nil {
-		pool.Close()
 		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
 	orm := &gorm.Config{
@@ -71,19 +90,67 @@ func Open(ctx context.Context, url string, v *vault.Vault, options ...Option) (*
 	for _, o := range options {
 		o(orm)
 	}
-	db, err := gorm.Open(postgres.New(postgres.Config{Conn: stdlib.OpenDBFromPool(pool)}), orm)
+	db, err := gorm.Open(postgres.New(postgres.Config{Conn: stdlib.OpenDBFromPool(pools[0])}), orm)
 	if err != nil {
-		pool.Close()
+		closePools(pools)
 		return nil, fmt.Errorf("open the store: %w", err)
 	}
-	return &Store{DB: db, Pool: pool, Vault: v}, nil
+	return &Store{DB: db, Pool: pools[0], AuthPool: pools[1], HeavyPool: pools[2], Vault: v}, nil
+}
+
+// guard bounds how long a connection holds what others wait for, and how long a peer that is gone is waited for. What the
+// URL says itself stays.
+func guard(config *pgxpool.Config) {
+	for name, value := range map[string]string{
+		"idle_in_transaction_session_timeout": milliseconds(idleTimeout), "lock_timeout": milliseconds(lockTimeout),
+		"tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "client_connection_check_interval": "10000",
+	} {
+		if _, said := config.ConnConfig.RuntimeParams[name]; !said {
+			config.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	dialer := &net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	config.ConnConfig.DialFunc = dialer.DialContext
+}
+
+func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+// openPools opens the main pool, and makes the two beside it.
+func openPools(ctx context.Context, config *pgxpool.Config) ([]*pgxpool.Pool, error) {
+	auth, heavy := config.Copy(), config.Copy()
+	auth.MaxConns, heavy.MaxConns = authConnections, heavyConnections
+	auth.ConnConfig.RuntimeParams["statement_timeout"] = milliseconds(authTimeout)
+	heavy.ConnConfig.RuntimeParams["statement_timeout"] = milliseconds(heavyTimeout)
+	for _, c := range []*pgxpool.Config{auth, heavy} {
+		c.MinConns, c.MinIdleConns = 0, 0
+	}
+	var pools []*pgxpool.Pool
+	for _, c := range []*pgxpool.Config{config, auth, heavy} {
+		pool, err := pgxpool.NewWithConfig(ctx, c)
+		if err != nil {
+			closePools(pools)
+			return nil, err
+		}
+		pools = append(pools, pool)
+	}
+	if err := pools[0].Ping(ctx); err != nil {
+		closePools(pools)
+		return nil, err
+	}
+	return pools, nil
+}
+
+func closePools(pools []*pgxpool.Pool) {
+	for _, pool := range pools {
+		pool.Close()
+	}
 }
 
 // Now is the time by the store's clock; inside a transaction tx.NowFunc() is the same.
 func (s *Store) Now() time.Time { return s.DB.NowFunc() }
 
 // Close gives the connections back.
-func (s *Store) Close() { s.Pool.Close() }
+func (s *Store) Close() { closePools([]*pgxpool.Pool{s.Pool, s.AuthPool, s.HeavyPool}) }
 
 // Transact runs f in one database transaction.
 func (s *Store) Transact(ctx context.Context, f func(tx *gorm.DB) error) error {
