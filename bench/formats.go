@@ -14,52 +14,59 @@ import (
 
 // formats measures the readers of what banks send, on one core: megabytes a second, and allocations per transaction.
 func formats(context.Context, *stack) ([]result, error) {
-	const entries = 2_000
+	const entries, rounds = 2_000, 3
 	statement, document := mt940File(entries), camtFile(entries)
 	message, err := finTSMessage(entries)
 	if err != nil {
 		return nil, err
 	}
-	var failed error
-	read := func(size int, f func() (int, error)) testing.BenchmarkResult {
-		return testing.Benchmark(func(b *testing.B) {
-			b.SetBytes(int64(size))
-			b.ReportAllocs()
-			for b.Loop() {
-				if n, err := f(); err != nil || n != entries {
-					failed = fmt.Errorf("read %d of %d entries: %w", n, entries, err)
-					return
+	read := func(of *testing.BenchmarkResult, size int, f func() (int, error)) func(int) (float64, error) {
+		return func(int) (perSecond float64, failed error) {
+			*of = testing.Benchmark(func(b *testing.B) {
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				for b.Loop() {
+					if n, err := f(); err != nil || n != entries {
+						failed = fmt.Errorf("read %d of %d entries: %w", n, entries, err)
+						return
+					}
 				}
-			}
-		})
+			})
+			return entries * float64(of.N) / of.T.Seconds(), failed
+		}
 	}
-	inMT940 := read(len(statement), func() (int, error) {
-		report, err := mt940.Read(statement, "EUR")
-		if err != nil {
-			return 0, err
-		}
-		return len(report.Entries), nil
-	})
-	inCamt := read(len(document), func() (int, error) {
-		report, err := camt.Read(strings.NewReader(document), "EUR")
-		if err != nil {
-			return 0, err
-		}
-		return len(report.Entries), nil
-	})
-	inFinTS := read(len(message), func() (int, error) {
+	var inMT940, inCamt, inFinTS testing.BenchmarkResult
+	ratio, camtRate, mt940Rate, err := compare(rounds,
+		read(&inCamt, len(document), func() (int, error) {
+			report, err := camt.Read(strings.NewReader(document), "EUR")
+			if err != nil {
+				return 0, err
+			}
+			return len(report.Entries), nil
+		}),
+		read(&inMT940, len(statement), func() (int, error) {
+			report, err := mt940.Read(statement, "EUR")
+			if err != nil {
+				return 0, err
+			}
+			return len(report.Entries), nil
+		}))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := read(&inFinTS, len(message), func() (int, error) {
 		m, err := syntax.Read(message)
 		if err != nil {
 			return 0, err
 		}
 		return len(m.Segments), nil
-	})
-	if failed != nil {
-		return nil, failed
+	})(0); err != nil {
+		return nil, err
 	}
 	return []result{
 		recorded("mt940_mb_per_s", speed(inMT940), "%.1f allocations per transaction", float64(inMT940.AllocsPerOp())/entries),
 		recorded("camt_mb_per_s", speed(inCamt), "%.1f allocations per transaction, camt.052.001.08", float64(inCamt.AllocsPerOp())/entries),
+		atLeast("camt_vs_mt940", ratio, 0.4, "%.0f transactions/s in camt, %.0f/s in MT940", camtRate, mt940Rate),
 		recorded("fints_message_mb_per_s", speed(inFinTS), "%.1f allocations per segment", float64(inFinTS.AllocsPerOp())/entries),
 	}, nil
 }

@@ -61,7 +61,7 @@ var measurements = []measurement{
 	{[]string{"get_sync_vs_bare"}, getSync},
 	{[]string{"list_transactions_vs_bare"}, listTransactions},
 	{[]string{"history_growth"}, history},
-	{[]string{"mt940_mb_per_s", "camt_mb_per_s", "fints_message_mb_per_s"}, formats},
+	{[]string{"mt940_mb_per_s", "camt_mb_per_s", "camt_vs_mt940", "fints_message_mb_per_s"}, formats},
 	{[]string{"fints_sync_vs_xs2a"}, finTS},
 	{[]string{"sweep_growth"}, sweepGrowth},
 	{[]string{"manual_start_p50", "manual_start_p99"}, manualStarts},

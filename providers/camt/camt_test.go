@@ -2,12 +2,16 @@ package camt_test
 
 import (
 	"bytes"
+	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
@@ -54,6 +58,110 @@ func TestVersionsReadTheSame(t *testing.T) {
 				{Type: "closingBooked", Amount: decimal.RequireFromString("-15.50"), Currency: "EUR", Date: plain.Day(2026, 1, 31)},
 			}, report.Balances)
 		})
+	}
+}
+
+// Each message in each version has its spelling of the same things.
+func TestEveryVersion(t *testing.T) {
+	t.Parallel()
+	for kind, elements := range map[string][2]string{"052": {"BkToCstmrAcctRpt", "Rpt"}, "053": {"BkToCstmrStmt", "Stmt"}, "054": {"BkToCstmrDbtCdtNtfctn", "Ntfctn"}} {
+		for version := 2; version <= 13; version++ {
+			since := func(first int, markup string) string {
+				if version < first {
+					return ""
+				}
+				return markup
+			}
+			bic, amount := "BICFI", `<Amt Ccy="EUR">84.50</Amt><CdtDbtInd>DBIT</CdtDbtInd>`
+			if version < 4 {
+				bic, amount = "BIC", `<AmtDtls><TxAmt><Amt Ccy="EUR">84.50</Amt></TxAmt></AmtDtls>`
+			}
+			body := fmt.Sprintf(`<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.%s.001.%02d"><%s><%s><Acct><Id><IBAN>DE02120300000000202051</IBAN></Id></Acct>`,
+				kind, version, elements[0], elements[1]) +
+				`<Bal><Tp><CdOrPrtry><Cd>CLAV</Cd></CdOrPrtry></Tp><CdtLine><Incl>false</Incl><Amt Ccy="EUR">500</Amt></CdtLine><Amt Ccy="EUR">7</Amt><CdtDbtInd>CRDT</CdtDbtInd><Dt><Dt>2026-01-31</Dt></Dt></Bal>` +
+				`<Ntry><Amt Ccy="EUR">169.00</Amt><CdtDbtInd>DBIT</CdtDbtInd><Sts>` + since(8, `<Cd>`) + `BOOK` + since(8, `</Cd>`) + `</Sts>` +
+				`<BookgDt><DtTm>2026-01-31T00:00:00</DtTm></BookgDt><AcctSvcrRef>B-1</AcctSvcrRef><BkTxCd/><NtryDtls>` +
+				strings.Repeat(`<TxDtls><Refs><AcctSvcrRef>P-1</AcctSvcrRef></Refs>`+amount+`<RltdPties><Cdtr>`+since(8, `<Pty>`)+`<Nm>Stadtwerke</Nm>`+since(8, `</Pty>`)+`</Cdtr></RltdPties>`+
+					`<RltdAgts><CdtrAgt><FinInstnId><`+bic+`>demode01xxx</`+bic+`><ClrSysMmbId><MmbId>90090042</MmbId></ClrSysMmbId><Nm>Demobank</Nm></FinInstnId></CdtrAgt></RltdAgts></TxDtls>`, 2) +
+				`</NtryDtls></Ntry></` + elements[1] + `></` + elements[0] + `></Document>`
+			report, err := camt.Read(strings.NewReader(body), "EUR")
+			require.NoError(t, err)
+			part := providers.Entry{TransactionID: "P-1", BookingDate: plain.Day(2026, 1, 31), Amount: decimal.RequireFromString("-84.50"), Currency: "EUR",
+				Counterparty:   providers.Party{Name: "Stadtwerke", BIC: "DEMODE01XXX", BankCode: "90090042", BankName: "Demobank"},
+				AdditionalInfo: map[string]string{"batch": "B-1"}}
+			require.Equal(t, []providers.Entry{part, part}, report.Entries, "camt.%s version %d", kind, version)
+			require.Equal(t, []providers.Balance{{Type: "interimAvailable", Amount: decimal.New(7, 0), Currency: "EUR", Date: plain.Day(2026, 1, 31)}}, report.Balances)
+		}
+	}
+}
+
+// Whoever holds the account is not the other side of an entry, as far as the message says who that is.
+func TestTheOtherSide(t *testing.T) {
+	t.Parallel()
+	const holder, other = `<Id><IBAN>DE02120300000000202051</IBAN></Id>`, `<Id><IBAN>DE89370400440532013000</IBAN></Id>`
+	for _, row := range []struct{ name, account, indicator, more, debtor, debtorAccount, creditor, creditorAccount, want string }{
+		{"money in", holder, "CRDT", "", "Anna", other, "Verein", holder, "Anna"},
+		{"money out", holder, "DBIT", "", "Verein", holder, "Anna", other, "Anna"},
+		{"money in, turned round", holder, "CRDT", "", "Verein", holder, "Anna", other, "Anna"},
+		{"money out, turned round", holder, "DBIT", "", "Anna", other, "Verein", holder, "Anna"},
+		{"debit returned", holder, "DBIT", "<RtrInf><Rsn><Cd>MD06</Cd></Rsn></RtrInf>", "Anna", other, "Verein", holder, "Anna"},
+		{"debit returned, turned round", holder, "DBIT", "<RtrInf><Rsn><Cd>MD06</Cd></Rsn></RtrInf>", "Verein", holder, "Anna", other, "Anna"},
+		{"transfer returned", holder, "CRDT", "<RtrInf><Rsn><Cd>AC01</Cd></Rsn></RtrInf>", "Verein", holder, "Anna", other, "Anna"},
+		{"transfer returned, turned round", holder, "CRDT", "<RtrInf><Rsn><Cd>AC01</Cd></Rsn></RtrInf>", "Anna", other, "Verein", holder, "Anna"},
+		{"own debit returned", holder, "CRDT", "<RvslInd>true</RvslInd>", "Verein", holder, "Anna", other, "Anna"},
+		{"account not known", "", "DBIT", "<RtrInf><Rsn><Cd>MD06</Cd></Rsn></RtrInf>", "Anna", "", "Verein", "", "Anna"},
+		{"account not known, no return", "", "DBIT", "", "Verein", "", "Anna", "", "Anna"},
+		{"only the holder's account is known", holder, "CRDT", "", "Anna", "", "Verein", holder, "Anna"},
+		{"only the other's account is known", holder, "CRDT", "", "Verein", "", "Anna", other, "Anna"},
+		{"a transfer to the same account", holder, "CRDT", "", "Verein", holder, "Verein", holder, "Verein"},
+		{"the holder alone", holder, "CRDT", "", "Verein", holder, "", "", ""},
+		{"the holder alone, a number for an IBAN", holder, "CRDT", "", "Verein", `<Id><Othr><Id>0000202051</Id></Othr></Id>`, "", "", ""},
+		{"somebody on the wrong side alone", holder, "CRDT", "", "", "", "Anna", other, "Anna"},
+		{"somebody unknown on the wrong side alone", holder, "CRDT", "", "", "", "Verein", "", ""},
+		{"a return with somebody unknown alone", holder, "CRDT", "<RtrInf><Rsn><Cd>AC01</Cd></Rsn></RtrInf>", "Anna", "", "", "", "Anna"},
+	} {
+		side := func(role, name, account string) string {
+			return `<` + role + `><Nm>` + name + `</Nm></` + role + `><` + role + `Acct>` + account + `</` + role + `Acct>`
+		}
+		body := message(`<Acct>` + row.account + `</Acct><Ntry><Amt Ccy="EUR">5</Amt><CdtDbtInd>` + row.indicator + `</CdtDbtInd><NtryDtls><TxDtls>` + row.more +
+			`<RltdPties>` + side("Dbtr", row.debtor, row.debtorAccount) + side("Cdtr", row.creditor, row.creditorAccount) + `</RltdPties></TxDtls></NtryDtls></Ntry>`)
+		report, err := camt.Read(strings.NewReader(body), "EUR")
+		require.NoError(t, err, row.name)
+		require.Equal(t, row.want, report.Entries[0].Counterparty.Name, row.name)
+	}
+}
+
+// Of more balances than are kept, the oldest go, and the newest of a kind goes last.
+func TestNewestBalancesAreKept(t *testing.T) {
+	t.Parallel()
+	one := func(code, currency string, day plain.Date) string {
+		return `<Bal><Tp><CdOrPrtry><Cd>` + code + `</Cd></CdOrPrtry></Tp><Amt Ccy="` + currency + `">1</Amt><CdtDbtInd>CRDT</CdtDbtInd><Dt><Dt>` + day.String() + `</Dt></Dt></Bal>`
+	}
+	first := plain.Day(2026, 1, 1)
+	read := func(bodies ...string) []providers.Balance {
+		report, err := camt.Read(strings.NewReader(message(strings.Join(bodies, ""))), "EUR")
+		require.NoError(t, err)
+		return report.Balances
+	}
+	var up, down []string
+	for i := range 400 {
+		up = append(up, one("CLBD", "EUR", first.AddDays(i)))
+		down = append(down, one("CLBD", "EUR", first.AddDays(399-i)))
+	}
+	old := one("XPCD", "CHF", first.AddDays(-1000))
+	for name, bodies := range map[string][]string{
+		"oldest first": append([]string{old}, up...), "newest first": append([]string{old}, down...), "the old one last": append(down, old), "in the middle": slices.Insert(up, 50, old),
+	} {
+		balances := read(bodies...)
+		require.Len(t, balances, 50, name)
+		days := map[plain.Date]bool{}
+		for _, b := range balances {
+			days[b.Date] = true
+		}
+		require.True(t, days[first.AddDays(-1000)], name)
+		for i := range 49 {
+			require.True(t, days[first.AddDays(399-i)], name)
+		}
 	}
 }
 
@@ -149,6 +257,8 @@ func TestNoneIsNoError(t *testing.T) {
 	}
 }
 
+// FuzzRead holds what is true of every input, with the files of testdata and inputs of the field as seeds: what comes out
+// is fit to be stored, does not depend on how the input arrives, and what encoding/xml can read is not broken.
 func FuzzRead(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.xml")
 	require.NoError(f, err)
@@ -161,7 +271,14 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(batch("30", detail("10", "A"), detail("20", "B"))))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		report, err := camt.Read(bytes.NewReader(body), "EUR")
+		again, errAgain := camt.Read(iotest.OneByteReader(bytes.NewReader(body)), "EUR")
+		require.Equal(t, err, errAgain)
+		require.Equal(t, report, again)
 		if err != nil {
+			if isWellFormed(body) {
+				require.NotErrorIs(t, err, io.ErrUnexpectedEOF)
+				require.NotContains(t, err.Error(), "broken XML")
+			}
 			return
 		}
 		for _, e := range report.Entries {
@@ -169,6 +286,32 @@ func FuzzRead(f *testing.F) {
 			require.True(t, utf8.ValidString(text))
 			require.NotContains(t, text, "\x00")
 			require.LessOrEqual(t, len(e.Amount.String()), 32)
+			require.NotEmpty(t, e.Currency)
+			require.True(t, e.Pending || !e.BookingDate.IsZero())
 		}
+		require.LessOrEqual(t, len(report.Balances), 50)
 	})
+}
+
+// isWellFormed reports whether encoding/xml can read a document that has an element and no declarations.
+func isWellFormed(body []byte) bool {
+	if bytes.Contains(body, []byte("<?xml")) {
+		return false
+	}
+	d, elements := xml.NewDecoder(bytes.NewReader(body)), 0
+	for {
+		token, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			return elements > 0
+		}
+		if err != nil {
+			return false
+		}
+		switch token.(type) {
+		case xml.StartElement:
+			elements++
+		case xml.Directive:
+			return false
+		}
+	}
 }

@@ -19,6 +19,7 @@ const errCharset = providers.OwnError("the message's character set is not known"
 // inUTF8 makes UTF-8 of UTF-16, which is known by its byte order mark or by the zero beside its first character. All
 // other character sets agree with ASCII where it matters, and are looked at text by text.
 func inUTF8(input io.Reader) (io.Reader, error) {
+	input = steady{input}
 	head := make([]byte, 2)
 	n, err := io.ReadFull(input, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
@@ -36,7 +37,7 @@ func inUTF8(input io.Reader) (io.Reader, error) {
 	default:
 		return input, nil
 	}
-	return unicode.UTF16(order, unicode.IgnoreBOM).NewDecoder().Reader(input), nil
+	return steady{unicode.UTF16(order, unicode.IgnoreBOM).NewDecoder().Reader(input)}, nil
 }
 
 // A charset is how the bytes of a document become text.

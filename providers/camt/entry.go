@@ -112,8 +112,8 @@ func (f *flag) read(s []byte) {
 func (d *decoder) beginEntry() {
 	d.entries++
 	before := d.entry.details[:0]
-	if cap(before) > 100 {
-		before = nil // nobody pays for a large batch but itself
+	if cap(before) > 1_000 || d.entry.held > 1<<20 {
+		before = nil // the memory of a large batch goes with it
 	}
 	d.entry = entry{details: before}
 }

@@ -47,6 +47,7 @@ type lexer struct {
 	inCDATA    bool
 }
 
+// newLexer takes a reader that always reads something, or fails.
 func newLexer(input io.Reader) *lexer {
 	return &lexer{input: input, window: make([]byte, windowSize)}
 }
@@ -88,19 +89,22 @@ func (l *lexer) fill() bool {
 		copy(l.window, l.window[l.at:l.limit])
 		l.at, l.limit = 0, l.limit-l.at
 	}
+	n, err := l.input.Read(l.window[l.limit:])
+	l.limit += n
+	l.failed = err
+	return n > 0
+}
+
+// steady is a reader that never reads nothing without an error.
+type steady struct{ io.Reader }
+
+func (s steady) Read(to []byte) (n int, err error) {
 	for range 100 {
-		n, err := l.input.Read(l.window[l.limit:])
-		l.limit += n
-		l.failed = err
-		if n > 0 {
-			return true
-		}
-		if err != nil {
-			return false
+		if n, err = s.Reader.Read(to); n > 0 || err != nil {
+			return n, err
 		}
 	}
-	l.failed = io.ErrNoProgress
-	return false
+	return 0, io.ErrNoProgress
 }
 
 // have makes at least n bytes available, or as many as there are.
