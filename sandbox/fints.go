@@ -160,6 +160,7 @@ func (b *Bank) serveFinTS(w http.ResponseWriter, r *http.Request, shape *fintsSh
 // endpoint names a message to faults and counters by its first order, in the words of XS2A where it has them.
 func (c *fintsCall) endpoint() string {
 	names := map[string]string{"HKIDN": "login", "HKSPA": "accounts", "HKSAL": "balances", "HKKAZ": "transactions", "HKCAZ": "transactions",
+		"DKKKU": "transactions", "HKKKU": "transactions",
 		"HKTAB": "media", "HKTAN": "tan", "HKEND": "end"}
 	for i := range c.in.Segments {
 		s := &c.in.Segments[i]

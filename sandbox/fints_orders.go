@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,14 +30,16 @@ func (c *fintsCall) orders(segments []syntax.Segment) {
 		case s.Name == "HKTAN":
 			if d.customer == nil {
 				c.say(s.Number, "3076", "Keine starke Authentifizierung erforderlich") // some products always send it
-			} else if i == 0 || !wantsTAN(segments[i-1].Name) {
+			} else if i == 0 || !isStatement(segments[i-1].Name) {
 				c.twoStep(s, nil)
 			}
-		case wantsTAN(s.Name) && i+1 < len(segments) && segments[i+1].Name == "HKTAN" && c.ready(s):
+		case isStatement(s.Name) && i+1 < len(segments) && segments[i+1].Name == "HKTAN" && c.ready(s):
 			if c.twoStep(&segments[i+1], s) {
 				c.order(s)
 			}
-		case wantsTAN(s.Name) && d.method != nil:
+		case isStatement(s.Name) && d.method != nil && c.shape.reads.wantsTAN:
+			c.say(s.Number, "9370", "Anzahl Signaturen für diesen Auftrag unzureichend laut UPD oder BPD.")
+		case isStatement(s.Name) && d.method != nil:
 			c.say(s.Number, "9210", "Zum Auftrag gehört HKTAN")
 		case c.ready(s):
 			c.order(s)
@@ -47,8 +50,8 @@ func (c *fintsCall) orders(segments []syntax.Segment) {
 	}
 }
 
-// wantsTAN are the orders that the bank parameters (HIPINS) say need a TAN.
-func wantsTAN(order string) bool { return order == "HKKAZ" || order == "HKCAZ" }
+// isStatement are the orders that HKTAN goes along with, as the bank parameters (HIPINS) of most banks say.
+func isStatement(order string) bool { return order == "HKKAZ" || order == "HKCAZ" }
 
 // ready reports whether the dialog takes an order, and says why not.
 func (c *fintsCall) ready(s *syntax.Segment) bool {
@@ -75,16 +78,16 @@ func (c *fintsCall) ready(s *syntax.Segment) bool {
 // fintsVersions are the versions of the orders that the bank takes.
 var fintsVersions = map[string][]int{
 	"HKSYN": {3}, "HKTAB": {4, 5}, "HKSPA": {1, 3}, "HKSAL": {5, 6, 7}, "HKKAZ": {5, 6, 7}, "HKCAZ": {1},
+	"DKKKU": {2}, "HKKKU": {1},
 }
 
 // order carries out one order. Needs Bank.mu.
 func (c *fintsCall) order(s *syntax.Segment) {
-	versions := fintsVersions[s.Name]
 	switch {
-	case versions == nil:
+	case fintsVersions[s.Name] == nil:
 		c.say(s.Number, "9210", "Der Auftrag wird nicht unterstützt")
 		return
-	case !slices.Contains(versions, s.Version):
+	case !c.shape.offers(s.Name, s.Version):
 		c.say(s.Number, "9110", "Die Segmentversion wird nicht unterstützt")
 		return
 	}
@@ -101,6 +104,8 @@ func (c *fintsCall) order(s *syntax.Segment) {
 		c.mt940(s)
 	case "HKCAZ":
 		c.camt(s)
+	case "DKKKU", "HKKKU":
+		c.cardStatements(s)
 	}
 }
 
@@ -159,6 +164,10 @@ func (c *fintsCall) account(s *syntax.Segment, international bool) *account {
 	e := s.At(0)
 	iban := ""
 	if international {
+		if c.shape.misnamed(e) {
+			c.say(s.Number, "9210", "Keine gültige Kontoverbindung des Kunden")
+			return nil
+		}
 		iban = e.Get(0)
 		e = e[min(2, len(e)):]
 	}
@@ -179,7 +188,11 @@ func (c *fintsCall) sepaAccounts(s *syntax.Segment) {
 		if s.Get(0, 0) != "" && s.Get(0, 0) != a.fintsNumber() {
 			continue
 		}
-		group := append(syntax.Text(yesNo(a.kind != card)), a.international()...)
+		kti := a.international()
+		if c.shape.reads.respells {
+			kti = respelt(kti, a.currency)
+		}
+		group := append(syntax.Text(yesNo(a.kind != card)), kti...)
 		answer.Elements = append(answer.Elements, group)
 	}
 	if len(answer.Elements) == 0 {
@@ -260,10 +273,13 @@ func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdow
 	if a == nil {
 		return nil
 	}
+	if c.oddAnswer(s, s.Get(from, 0)) {
+		return nil
+	}
 	w := &fintsWindow{account: a, from: a.shown(c.today), to: c.today, first: true, how: edition{today: c.today, reform: c.dialog.customer.reform}}
 	for i, into := range []*plain.Date{&w.from, &w.to} {
 		text := s.Get(from+i, 0)
-		if text == "" {
+		if text == "" || c.shape.reads.timeless {
 			continue
 		}
 		day, ok := fintsDay(text)
@@ -309,6 +325,7 @@ func fintsDay(text string) (plain.Date, bool) {
 // bound finds out how far the page goes.
 func (c *fintsCall) bound(w *fintsWindow) {
 	entries, size, end := 0, fintsPageEntries, w.to
+	days := cmp.Or(c.shape.reads.pageDays, fintsPageDays)
 	if w.account.pace.bulk > 0 {
 		size *= 10
 	}
@@ -316,7 +333,7 @@ func (c *fintsCall) bound(w *fintsWindow) {
 	for day := w.from; day <= end; day++ {
 		list = w.account.posted(list[:0], day, c.now)
 		entries += len(list)
-		if (entries >= size || int(day-w.from)+1 >= fintsPageDays) && day < end {
+		if (entries >= size || int(day-w.from)+1 >= days) && day < end {
 			w.to, w.next = day, c.touchdown((day + 1).String())
 			break
 		}
@@ -338,6 +355,9 @@ func (c *fintsCall) unlocked(do func()) {
 
 // finished says how a statement ends.
 func (c *fintsCall) finished(s *syntax.Segment, w *fintsWindow, any bool) {
+	if c.shape.reads.holds {
+		c.say(s.Number, "3040", "Mehr als 100 vorgemerkte Umsätze werden nicht angezeigt.")
+	}
 	switch {
 	case w.next != "":
 		c.say(s.Number, "3040", "Es liegen weitere Informationen vor", w.next)
@@ -358,7 +378,7 @@ func (c *fintsCall) mt940(s *syntax.Segment) {
 	c.unlocked(func() {
 		c.bound(w)
 		booked = c.statements(w)
-		if w.first {
+		if w.first && !c.shape.reads.holds {
 			pending = c.interim(w)
 		}
 	})
@@ -376,7 +396,7 @@ func (c *fintsCall) mt940(s *syntax.Segment) {
 func (c *fintsCall) camt(s *syntax.Segment) {
 	format := ""
 	for _, one := range s.At(1) {
-		if format == "" && slices.Contains(camtFormats, one.Text) {
+		if format == "" && slices.Contains(c.shape.camtFormats(), one.Text) {
 			format = one.Text
 		}
 	}
@@ -393,7 +413,7 @@ func (c *fintsCall) camt(s *syntax.Segment) {
 		c.bound(w)
 		document := func(from, to plain.Date, isPending bool) {
 			var file bytes.Buffer
-			out := &writer{to: &file, edition: w.how, dialect: &fintsDialect, reword: reword, version: format[len(format)-2:]}
+			out := &writer{to: &file, edition: w.how, dialect: &fintsDialect, reword: reword, version: camtVersion(format)}
 			out.camt(statement{account: w.account, from: from, to: to, booked: !isPending, pending: isPending, now: c.now}, c.today, "camt.052")
 			out.flush()
 			into := &booked
@@ -404,11 +424,11 @@ func (c *fintsCall) camt(s *syntax.Segment) {
 		}
 		var list []booking
 		for day := w.from; day <= w.to; day++ {
-			if list = w.account.posted(list[:0], day, c.now); len(list) > 0 {
+			if list = w.account.posted(list[:0], day, c.now); len(list) > 0 || c.shape.reads.everyDay {
 				document(day, day, false)
 			}
 		}
-		if w.first && len(w.account.pending(c.today)) > 0 {
+		if w.first && !c.shape.reads.holds && len(w.account.pending(c.today)) > 0 {
 			document(c.today, c.today, true)
 		}
 	})

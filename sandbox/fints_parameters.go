@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -12,6 +13,20 @@ const bpdVersion = 12
 
 // Statements are kept for so many days, as far as the parameters say; an account may show less.
 const fintsDays = 4000
+
+// camtFormats are the formats of HKCAZ as the bank writes them.
+func (s *fintsShape) camtFormats() []string {
+	if s.reads.formats != nil {
+		return s.reads.formats
+	}
+	return camtFormats
+}
+
+// camtVersion is the version of the account report that a format means: 02 or 08.
+func camtVersion(format string) string {
+	_, rest, _ := strings.Cut(format, "camt.052.001.")
+	return rest[:2]
+}
 
 var camtFormats = []string{"urn:iso:std:iso:20022:tech:xsd:camt.052.001.02", "urn:iso:std:iso:20022:tech:xsd:camt.052.001.08"}
 
@@ -99,8 +114,12 @@ func (c *fintsCall) bankParameters(reference int) {
 		add("HIKOM", 4, syntax.Text("280", c.shape.BankCode), syntax.Text("1"), syntax.Text("3", "https://"+c.request.Host+"/"+c.shape.Path))
 	}
 	add("HISHV", 3, syntax.Text("N"), syntax.Text("PIN", "1", "2"))
-	statementTAN := yesNo(!c.shape.oneStep)
-	order("HIPINS", 1, "4", "64", "6", "Anmeldename", "", "HKSPA", "N", "HKSAL", "N", "HKKAZ", statementTAN, "HKCAZ", statementTAN, "HKTAB", "N", "HKTAN", "N")
+	statementTAN := yesNo(!c.shape.oneStep && !c.shape.reads.wantsTAN)
+	needTAN := []string{"4", "64", "6", "Anmeldename", "", "HKSPA", "N", "HKSAL", "N", "HKKAZ", statementTAN, "HKCAZ", statementTAN, "HKTAB", "N", "HKTAN", "N"}
+	if c.shape.reads.cards != "" {
+		needTAN = append(needTAN, c.shape.reads.cards, "N")
+	}
+	order("HIPINS", 1, needTAN...)
 	methods := c.bankMethods()
 	for _, version := range c.tanVersions() {
 		if version == 1 { // a procedure that nobody has any more
@@ -117,16 +136,26 @@ func (c *fintsCall) bankParameters(reference int) {
 		order("HITABS", 4)
 		order("HITABS", 5)
 	}
-	order("HISPAS", 1, append([]string{"J", "J", "N"}, camtFormats...)...)
-	order("HISPAS", 3, append([]string{"J", "J", "N", "N", "0"}, camtFormats...)...)
-	oldOrder("HISALS", 5)
-	order("HISALS", 6)
-	order("HISALS", 7)
-	statements := []string{strconv.Itoa(fintsDays), "N", "N"}
-	oldOrder("HIKAZS", 5, statements...)
-	order("HIKAZS", 6, statements...)
-	order("HIKAZS", 7, statements...)
-	order("HICAZS", 1, append(statements, camtFormats...)...)
+	national := cmp.Or(c.shape.reads.national, "J")
+	order("HISPAS", 1, append([]string{"J", national, "N"}, camtFormats...)...)
+	order("HISPAS", 3, append([]string{"J", national, "N", "N", "0"}, camtFormats...)...)
+	statements := []string{strconv.Itoa(cmp.Or(c.shape.reads.kept, fintsDays)), "N", "N"}
+	for version := 5; version <= 8; version++ {
+		add := order
+		if version == 5 {
+			add = oldOrder
+		}
+		if c.shape.offers("HKSAL", version) {
+			add("HISALS", version)
+		}
+		if c.shape.offers("HKKAZ", version) {
+			add("HIKAZS", version, statements...)
+		}
+	}
+	if c.shape.offers("HKCAZ", 1) {
+		order("HICAZS", 1, append(statements, c.shape.camtFormats()...)...)
+	}
+	c.cardParameters(order)
 }
 
 // userVersion is the version of a customer's UPD: it changes with his accounts.
@@ -138,12 +167,19 @@ func (c *fintsCall) userParameters(reference int) {
 	name := latin(customer.owner)
 	c.reply(reference, syntax.New("HIUPA", 4, syntax.Text(customer.login), syntax.Number(customer.userVersion()), syntax.Text("0"), syntax.Text(name)))
 	for _, a := range customer.accounts {
-		elements := []syntax.Element{a.national(), syntax.Text(a.fintsIBAN()), syntax.Text(customer.login), syntax.Text(a.fintsKind()),
+		iban := a.fintsIBAN()
+		if c.shape.reads.respells {
+			iban = ""
+		}
+		elements := []syntax.Element{a.national(), syntax.Text(iban), syntax.Text(customer.login), syntax.Text(a.fintsKind()),
 			syntax.Text(a.currency), syntax.Text(name), syntax.Empty(), syntax.Text(a.product), syntax.Empty()}
-		for _, order := range []string{"HKSAL", "HKKAZ", "HKCAZ", "HKSPA", "HKTAN", "HKTAB"} {
+		for _, order := range c.shape.allowed(a) {
 			elements = append(elements, syntax.Text(order, "1"))
 		}
 		c.reply(reference, syntax.New("HIUPD", 6, elements...))
+	}
+	if c.shape.reads.depot {
+		c.reply(reference, c.depot(name))
 	}
 }
 

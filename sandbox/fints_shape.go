@@ -19,6 +19,7 @@ type fintsShape struct {
 	eachLogin bool // every login needs strong authentication
 	renewed   bool // parameters and methods change every night; the bank refuses the former ones and does not say why
 	fewPolls  bool // a decoupled authentication may be asked for a few times only
+	reads     fintsReads
 }
 
 // anonymousDialog is what a bank does with an anonymous dialog.
@@ -31,7 +32,7 @@ const (
 )
 
 // fintsShapes is the table of the FinTS banks. The first one is the plain one, which is the demo bank's other way in.
-var fintsShapes = []fintsShape{
+var fintsShapes = append([]fintsShape{
 	{Path: fintsBank, Name: "Demobank", BankCode: bankCode, BIC: "DEMODE01XXX",
 		Shows: "the plain specification"},
 	{Path: "fints/onestep", Name: "Demo-Autobank", BankCode: "90090070", BIC: "DEMODEM2XXX",
@@ -48,7 +49,7 @@ var fintsShapes = []fintsShape{
 		renewed: true},
 	{Path: "fints/few-polls", Name: "Demo-Parkbank", BankCode: "90090075", BIC: "DEMODES2XXX",
 		Shows: "a decoupled authentication may be asked for four times, and is valid for 20 seconds", fewPolls: true},
-}
+}, fintsReadShapes...)
 
 // tanLife is how long a challenge is valid.
 func (c *fintsCall) tanLife() time.Duration {
