@@ -39,7 +39,7 @@ func (d *decoder) endBalance() error {
 		return nil
 	}
 	if value, ok = b.amount.signed(value, b.indicator); !ok {
-		unreadable("credit or debit")
+		unreadable("sign")
 		return nil
 	}
 	if b.day.bad {

@@ -255,18 +255,18 @@ func (i *indicator) read(s []byte) {
 	}
 }
 
-// signed gives an amount its sign, by the indicator; where there is none, by the amount's own sign. A minus means money
-// out, whatever the indicator says. ok is false where nothing says it.
+// signed gives an amount its sign, by the indicator; where there is none, by the amount's own sign. ok is false where
+// nothing says it, and where an amount with a minus is said to be money in: neither can be trusted then.
 func (a *amount) signed(value decimal.Decimal, i indicator) (signed decimal.Decimal, ok bool) {
 	switch {
-	case value.IsZero(), value.IsNegative():
+	case value.IsZero():
 		return value, true
+	case value.IsNegative():
+		return value, i != credit
 	case i == debit:
 		return value.Neg(), true
-	case i == credit, a.plus:
-		return value, true
 	}
-	return value, false
+	return value, i == credit || a.plus
 }
 
 // day is a date, and whether it says something else than was written.

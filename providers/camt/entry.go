@@ -235,7 +235,7 @@ func (d *decoder) whole() (providers.Entry, error) {
 	}
 	value, ok := e.amount.signed(lenient.WithoutNoise(e.amount.value, currency), e.indicator)
 	if !ok {
-		return providers.Entry{}, cannot("credit or debit")
+		return providers.Entry{}, cannot("sign")
 	}
 	whole := providers.Entry{
 		TransactionID:  e.servicerRef,

@@ -317,7 +317,7 @@ var camtValues = []fieldRow{
 	},
 	{
 		kind: "amount", name: "with a sign of its own",
-		input:   camtMessage("08", camtEntry("-5.00", "", "")+camtEntry("+6.00", "", "")+camtEntry("-7.00", "DBIT", "")+camtEntry("\u22128.00", "CRDT", "")+camtEntry("0.00", "", "")),
+		input:   camtMessage("08", camtEntry("-5.00", "", "")+camtEntry("+6.00", "", "")+camtEntry("-7.00", "DBIT", "")+camtEntry("\u22128.00", "DBIT", "")+camtEntry("0.00", "", "")),
 		entries: []fieldEntry{{amount: "-5 EUR"}, {amount: "6 EUR"}, {amount: "-7 EUR"}, {amount: "-8 EUR"}, {amount: "0 EUR"}},
 	},
 	{
@@ -328,8 +328,9 @@ var camtValues = []fieldRow{
 	{kind: "unreadable entry", name: "amount", input: camtMessage("08", camtEntry("1", "CRDT", "")+camtEntry("12..34", "CRDT", "")), fails: "entry 2: amount"},
 	{kind: "unreadable entry", name: "no amount", input: camtMessage("08", `<Ntry><CdtDbtInd>CRDT</CdtDbtInd></Ntry>`), fails: "entry 1: amount"},
 	{kind: "unreadable entry", name: "one thousand or one and a bit", input: camtMessage("08", camtEntry("1,234", "CRDT", "")), fails: "entry 1: amount"},
-	{kind: "unreadable entry", name: "no indicator", input: camtMessage("08", camtEntry("5", "", "")), fails: "entry 1: credit or debit"},
-	{kind: "unreadable entry", name: "garbled indicator", input: camtMessage("08", camtEntry("5", "X", "")), fails: "entry 1: credit or debit"},
+	{kind: "unreadable entry", name: "no indicator", input: camtMessage("08", camtEntry("5", "", "")), fails: "entry 1: sign"},
+	{kind: "unreadable entry", name: "garbled indicator", input: camtMessage("08", camtEntry("5", "X", "")), fails: "entry 1: sign"},
+	{kind: "unreadable entry", name: "a minus that comes in", input: camtMessage("08", camtEntry("-5", "CRDT", "")), fails: "entry 1: sign"},
 	{kind: "unreadable entry", name: "currency", input: camtMessage("08", strings.Replace(camtEntry("5", "CRDT", ""), `"EUR"`, `"E1R"`, 1)), fails: "entry 1: currency"},
 	{
 		kind: "unreadable value", name: "counted, and the entry kept",
