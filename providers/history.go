@@ -89,6 +89,9 @@ func (l *Ladder) Down(refusal string) bool {
 	return true
 }
 
+// Names reports whether a refusal names a date that the bank can be asked from.
+func (l *Ladder) Names(refusal string) bool { return l.namedDay(refusal) != 0 }
+
 // nextRung is the next shorter period in days; 0: there is none. Without the customer there is one step only, so it
 // leads to what every bank shows without strong customer authentication.
 func (l *Ladder) nextRung() int {

@@ -87,6 +87,7 @@ var byStatus = map[int]verdict{
 	http.StatusRequestTimeout:      {providers.Transient, providers.CodeTemporary},
 	http.StatusTooManyRequests:     {providers.LimitExceeded, providers.CodeTemporary},
 	http.StatusInternalServerError: {providers.Transient, providers.CodeTemporary},
+	http.StatusNotImplemented:      {providers.Rejected, providers.CodeBankCannot},
 	http.StatusBadGateway:          {providers.Transient, providers.CodeTemporary},
 	http.StatusServiceUnavailable:  {providers.Transient, providers.CodeTemporary},
 	http.StatusGatewayTimeout:      {providers.Transient, providers.CodeTemporary},

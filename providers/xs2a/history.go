@@ -18,6 +18,7 @@ type beginning struct {
 	ladder  *providers.Ladder
 
 	pending bool // entries are wanted that are pending
+	refused bool // booked entries alone were refused as well, for the whole period
 	moved   bool // the account's handle was looked up
 	before  func()
 }
@@ -88,6 +89,7 @@ func (b *beginning) askBooked(ctx context.Context) (page providers.Page, r *refu
 	if page, r, err = b.ask(ctx); err == nil {
 		b.lasting.BookedOnly, b.dirty = true, true
 	}
+	b.refused = r != nil
 	return page, r, err
 }
 
@@ -116,7 +118,7 @@ func (b *beginning) climb(ctx context.Context, page providers.Page, err error, w
 		return page, nil // another time, perhaps
 	}
 	b.lasting.BookedOnly, b.at.Both = true, false
-	if b.ladder.Left() == 0 {
+	if b.refused || b.ladder.Left() == 0 {
 		return page, nil
 	}
 	b.at.From = wanted
@@ -164,7 +166,7 @@ func (b *beginning) objection(r *refusal) objection {
 		return toStatus
 	}
 	said := strings.ToLower(r.said)
-	period, status := mentions(said, periodWords), mentions(said, statusWords)
+	period, status := mentions(said, periodWords) || b.ladder.Names(said), mentions(said, statusWords)
 	switch {
 	case period && !status:
 		return toPeriod

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"hash/fnv"
 	"net/url"
+	"strings"
 
 	"kontoflow/plain"
 	"kontoflow/providers"
@@ -100,6 +101,6 @@ func (c *cursor) visited(u *url.URL) bool {
 
 func trace(u *url.URL) uint64 {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(u.RequestURI()))
+	_, _ = h.Write([]byte(strings.TrimLeft(u.EscapedPath(), "/") + "?" + u.RawQuery))
 	return h.Sum64()
 }
