@@ -9,6 +9,7 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -60,6 +61,11 @@ type script struct {
 	bpd       int                              // version of the bank parameters; 0: 7
 	polls     int                              // that are answered "still open"
 
+	reject     func(*syntax.Message) [][]string       // return codes that refuse a login
+	overhear   func(*syntax.Message)                  // hears what comes in
+	besides    func(*syntax.Message) []syntax.Segment // goes along with an answer
+	tansNeeded int                                    // for one order; 0: one
+
 	dialogs map[string]int // id → last number
 	logins  atomic.Int32   // read while the server may still be at work: an answer was lost
 	tans    atomic.Int32
@@ -72,6 +78,7 @@ type challenge struct {
 	text      string
 	hhduc     []byte
 	decoupled bool
+	valid     time.Duration // 0: the bank does not say
 }
 
 var smsTAN = []string{"942", "2", "mTAN", "mobileTAN", "", "mobileTAN", "6", "1", "TAN", "4", "N", "2", "N", "0", "0", "N", "J", "00", "0", "N", "1"}
@@ -118,7 +125,13 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		secured.Signed, secured.PIN, secured.TAN = false, "", ""
 		answer.Security = &secured
 	}
+	if s.overhear != nil {
+		s.overhear(m)
+	}
 	answer.Segments = s.reply(m, answer)
+	if s.besides != nil {
+		answer.Segments = append(answer.Segments, s.besides(m)...)
+	}
 	if s.fail != nil && s.fail(w, strings.Join(names, " ")) {
 		return
 	}
@@ -146,6 +159,11 @@ func (s *script) reply(m, answer *syntax.Message) []syntax.Segment {
 				if codes := s.refuse(m.Security.Function); codes != nil {
 					return []syntax.Segment{feedback("HIRMG", 0, []string{"9050", "Die Nachricht enthält Fehler."}, []string{"9800", "Dialog abgebrochen."}),
 						feedback("HIRMS", m.Segments[0].Number, codes...)}
+				}
+			}
+			if s.reject != nil {
+				if codes := s.reject(m); codes != nil {
+					return []syntax.Segment{feedback("HIRMG", 0, []string{"9800", "Dialog abgebrochen."}), feedback("HIRMS", 5, codes...)}
 				}
 			}
 		}
@@ -197,6 +215,10 @@ func (s *script) tan(m *syntax.Message, segment *syntax.Segment) []syntax.Segmen
 			answer.Elements = append(answer.Elements, syntax.Binary(hhduc))
 		}
 		answer.Reference = segment.Number
+		if c := s.challenge(segment.Get(1, 0)); c != nil && c.valid > 0 {
+			until := s.now.Add(c.valid).In(time.FixedZone("CET", 3600))
+			answer.Elements = append(append(answer.Elements, make([]syntax.Element, 5-len(answer.Elements))...), syntax.Text(until.Format("20060102"), until.Format("150405")))
+		}
 		return answer
 	}
 	done := func() []syntax.Segment {
@@ -223,6 +245,9 @@ func (s *script) tan(m *syntax.Message, segment *syntax.Segment) []syntax.Segmen
 		require.Equal(s.t, "order-1", segment.Get(4, 0))
 		if m.Security.TAN != tan {
 			return []syntax.Segment{feedback("HIRMS", segment.Number, []string{"9941", "TAN ungültig"})}
+		}
+		if int(s.tans.Load()) < s.tansNeeded {
+			return []syntax.Segment{feedback("HIRMS", segment.Number, []string{"0030", "Weitere Sicherheitsfreigabe erforderlich"}), hitan("2", "order-1", "Noch eine TAN", nil)}
 		}
 		return done()
 	case "S":
@@ -304,7 +329,7 @@ type customer struct {
 }
 
 func (s *script) customer() *customer {
-	return &customer{script: s, provider: fints.New(fints.Options{Now: func() time.Time { return s.now }}), conv: providers.Conversation{
+	return &customer{script: s, provider: fints.New(fints.Options{Now: func() time.Time { return s.now }, Logger: slog.New(slog.DiscardHandler)}), conv: providers.Conversation{
 		Connection:  providers.Connection{Protocol: "FINTS", URL: s.server.URL, BankCode: "90090042"},
 		Credentials: map[string]string{providers.CredentialLogin: "demo", providers.CredentialPIN: pin},
 		Interactive: true, Resumed: true}}

@@ -153,27 +153,26 @@ func (t *talk) learn(r *reply) {
 	}
 	t.learnOutdated(r)
 	t.learnNames(r)
-	if r.has(codeMethods) {
-		allowed := r.methods()
-		if !slices.Equal(allowed, t.lasting.Allowed) {
-			t.lasting.Allowed, t.dirty = allowed, true
-		}
+	if allowed := r.methods(); len(allowed) > 0 && !slices.Equal(allowed, t.lasting.Allowed) {
+		t.lasting.Allowed, t.dirty = allowed, true
 	}
 }
 
 // learnOutdated heeds a bank that says that parameters are outdated (3050) and does not send the present ones: they are asked
 // for with the next login.
 func (t *talk) learnOutdated(r *reply) {
-	f := r.find(codeOutdated)
-	if f == nil {
-		return
-	}
-	text, l := strings.ToUpper(f.text), &t.lasting
-	if r.Find("HIBPA") == nil && l.Bank != nil && (strings.Contains(text, "BPD") || !strings.Contains(text, "UPD")) {
-		l.Bank.Outdated, t.dirty = true, true
-	}
-	if r.Find("HIUPA") == nil && (strings.Contains(text, "UPD") || !strings.Contains(text, "BPD")) {
-		l.User.Outdated, t.dirty = true, true
+	l := &t.lasting
+	for _, f := range r.feedback {
+		if f.code != codeOutdated {
+			continue
+		}
+		ofBank, ofUser := strings.Contains(f.text, "BPD"), strings.Contains(f.text, "UPD")
+		if r.Find("HIBPA") == nil && l.Bank != nil && (ofBank || !ofUser) {
+			l.Bank.Outdated, t.dirty = true, true
+		}
+		if r.Find("HIUPA") == nil && (ofUser || !ofBank) {
+			l.User.Outdated, t.dirty = true, true
+		}
 	}
 }
 
