@@ -54,7 +54,7 @@ func variant(method []string, fields map[int]string) []string {
 
 func named(method []string) []string { return variant(method, map[int]string{18: "2"}) }
 
-func reading() map[string]func(*syntax.Segment) []syntax.Segment {
+func usualOrders() map[string]func(*syntax.Segment) []syntax.Segment {
 	return map[string]func(*syntax.Segment) []syntax.Segment{"HKSAL": balance, "HKSPA": ibans,
 		"HKKAZ": func(*syntax.Segment) []syntax.Segment { return statement("", ":61:260228D12,34NMSCNONREF//A1") }}
 }
@@ -110,7 +110,7 @@ func TestBankWithoutAnonymousDialogs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScript(t)
-			s.orders = reading()
+			s.orders = usualOrders()
 			s.fail = func(w http.ResponseWriter, names string) bool {
 				if names == anonymous && len(s.seen) <= test.asked {
 					test.answer(s, w)
@@ -191,7 +191,7 @@ func TestOneStepBank(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScript(t)
-			s.version, s.allowed, s.orders = test.version, test.allowed, reading()
+			s.version, s.allowed, s.orders = test.version, test.allowed, usualOrders()
 			if test.version >= 6 {
 				s.methods = nil
 			}
@@ -256,7 +256,7 @@ func TestNoUsableMedium(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScript(t)
-			s.methods, s.orders = [][]string{named(smsTAN)}, reading()
+			s.methods, s.orders = [][]string{named(smsTAN)}, usualOrders()
 			s.orders["HKTAB"] = answer
 			c := s.customer()
 			require.NoError(t, c.connect())
@@ -350,7 +350,7 @@ func TestStaleParameters(t *testing.T) {
 			t.Parallel()
 			start := func() *customer {
 				s := newScript(t)
-				s.version, s.orders = 6, reading()
+				s.version, s.orders = 6, usualOrders()
 				s.methods, s.bpd = [][]string{smsTAN, second}, 7
 				c := s.customer()
 				require.NoError(t, c.connect())
@@ -535,7 +535,7 @@ func TestTryLater(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScript(t)
-			s.orders = reading()
+			s.orders = usualOrders()
 			c := s.customer()
 			require.NoError(t, c.connect())
 			for _, interactive := range []bool{true, false} {
@@ -748,7 +748,7 @@ func TestChooseMethod(t *testing.T) {
 	t.Parallel()
 	newBank := func(t *testing.T) (*script, *customer) {
 		s := newScript(t)
-		s.methods, s.allowed, s.orders = [][]string{named(smsTAN), variant(smsTAN, map[int]string{0: "943", 5: "neu"})}, []string{"942"}, reading()
+		s.methods, s.allowed, s.orders = [][]string{named(smsTAN), variant(smsTAN, map[int]string{0: "943", 5: "neu"})}, []string{"942"}, usualOrders()
 		s.orders["HKTAB"] = func(o *syntax.Segment) []syntax.Segment {
 			medium := func(name string) syntax.Element {
 				return syntax.Text("M", "1", "", "", "", "", "", "", "", "", "", "", name, "")
@@ -858,7 +858,7 @@ func TestRestart(t *testing.T) {
 	t.Parallel()
 	newBank := func(t *testing.T) (*script, *customer) {
 		s := newScript(t)
-		s.methods, s.allowed, s.orders = [][]string{smsTAN, variant(smsTAN, map[int]string{0: "943", 5: "neu"})}, []string{"942", "943"}, reading()
+		s.methods, s.allowed, s.orders = [][]string{smsTAN, variant(smsTAN, map[int]string{0: "943", 5: "neu"})}, []string{"942", "943"}, usualOrders()
 		s.challenge = func(order string) *challenge {
 			if s.tans.Load() == 0 {
 				return &challenge{text: fmt.Sprintf("TAN %d", s.logins.Load())}
@@ -954,7 +954,7 @@ func TestRestart(t *testing.T) {
 func TestSeveralTANs(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
-	s.tansNeeded, s.orders = 3, reading()
+	s.tansNeeded, s.orders = 3, usualOrders()
 	s.challenge = func(order string) *challenge {
 		if order == "HKIDN" {
 			return &challenge{text: "TAN"}
