@@ -1,9 +1,11 @@
 package models
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,7 +22,7 @@ type Account struct {
 	UserID        string
 	AccessID      uuid.UUID
 	BankID        uuid.UUID
-	Identity      string // see identity
+	Identity      string // see identity; as last listed
 	ResourceID    string // the bank's handle under the present consent; "": moved to another method, and not listed since
 	Card          bool
 	IBAN          *string
@@ -29,7 +31,8 @@ type Account struct {
 	BIC           *string
 	Name          *string
 	Owner         *string
-	Renamed       bool // name and owner were set by the client
+	ListedName    *string // as the bank calls it, whatever the client does
+	Renamed       bool    // name and owner were set by the client
 	Type          providers.AccountType
 	Currency      *string
 	AutoSync      bool
@@ -50,81 +53,6 @@ type Shortfall struct {
 	Unread     *string // why its transactions are never asked for (providers.Account.Unread); nil: they are
 	Withheld   *string // why the answer did not cover all that was asked for (providers.Withheld); nil: it did
 	Unreadable int     // values that were left out or replaced (providers.Unreadable)
-}
-
-// identity is what an account is recognised by: its IBAN or else its number, and its currency, since sub-accounts in
-// several currencies share an IBAN. The bank's resource id would not do: it changes with every consent.
-func identity(a providers.Account) string {
-	number := a.IBAN
-	if number == "" {
-		number = a.BankCode + "/" + a.Number
-	}
-	if a.IBAN == "" && a.Number == "" {
-		number = "#" + a.ResourceID // nothing better: a new consent may then make a new account
-	}
-	return number + "/" + a.Currency
-}
-
-// recognise tells of each listed account which of the known ones it is; nil: none. Identities come first. What is left
-// over then may have been known over another protocol, which says other things about it: it is recognised by its number
-// and currency, as far as both are said, where only one account comes into question.
-func recognise(known []Account, listed []providers.Account) []*Account {
-	found := make([]*Account, len(listed))
-	taken := make(map[*Account]int) // how many listed ones it may be
-	for i := range listed {
-		for k := range known {
-			if known[k].Identity == identity(listed[i]) {
-				found[i] = &known[k]
-				taken[found[i]]++
-			}
-		}
-	}
-	alike := make([]*Account, len(listed))
-	for i := range listed {
-		if found[i] != nil {
-			continue
-		}
-		candidates := 0
-		for k := range known {
-			if taken[&known[k]] == 0 && known[k].alike(&listed[i]) {
-				alike[i] = &known[k]
-				candidates++
-			}
-		}
-		if candidates != 1 {
-			alike[i] = nil
-		}
-	}
-	for _, a := range alike {
-		taken[a]++
-	}
-	for i, a := range alike {
-		if a != nil && taken[a] == 1 {
-			found[i] = a
-		}
-	}
-	return found
-}
-
-// alike reports whether a listed account may be this one: the same number, and no other currency.
-func (a *Account) alike(listed *providers.Account) bool {
-	number := nationalNumber(value(a.IBAN), value(a.BankCode), value(a.AccountNumber))
-	return number != "" && number == nationalNumber(listed.IBAN, listed.BankCode, listed.Number) &&
-		(a.Currency == nil || listed.Currency == "" || *a.Currency == listed.Currency)
-}
-
-// nationalNumber is the part of an IBAN that names bank and account. A German one is the bank code and the account's
-// number, filled up with zeros to ten digits (IBAN-Regel 000000 of the Bundesbank), for those who say these instead.
-func nationalNumber(iban, bankCode, number string) string {
-	switch {
-	case len(iban) > 4:
-		return iban[:2] + iban[4:]
-	case bankCode == "" && len(number) == 18:
-		return "DE" + number
-	case len(bankCode) == 8 && number != "" && len(number) <= 10:
-		return "DE" + bankCode + strings.Repeat("0", 10-len(number)) + number
-	}
-	return ""
 }
 
 // SyncAccount is what happens to one account in one synchronization.
@@ -155,76 +83,53 @@ func SyncAccounts(tx *gorm.DB, sync uuid.UUID) (all []SyncAccount, err error) {
 }
 
 // PutAccounts stores what the bank lists for the session's access, and makes it the synchronization's work. Known
-// accounts keep their ids. New ones are added on an access's first reading, and when the scope is ACCOUNTS. Known ones
-// that the bank no longer lists fail with 10011. With the scope ACCOUNTS alone, being listed is all there is to do. An
-// automatic synchronization leaves alone those that the client does not want to be read by themselves.
+// accounts keep their ids (see recognise). New ones are added on an access's first reading, and when the scope is ACCOUNTS.
+// Known ones that the bank no longer lists fail with 10011. With the scope ACCOUNTS alone, and for those whose transactions
+// the bank does not offer, being listed is all there is to do. An automatic synchronization leaves alone those that the
+// client does not want to be read by themselves.
 func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]SyncAccount, error) {
-	now := tx.NowFunc()
-	var known []Account
-	// Locked: what the client changes or deletes at this moment is not overwritten with what was read before.
-	err := tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("access_id = ?", b.Access.ID).Order("id").Find(&known).Error
+	listed = distinct(listed)
+	known, err := b.knownAccounts(tx)
 	if err != nil {
-		return nil, fmt.Errorf("read the known accounts: %w", err)
+		return nil, err
 	}
-	alike := recognise(known, listed)
-	transactions, adding := b.Sync.reads(ScopeTransactions), len(known) == 0 || b.Sync.reads(ScopeAccounts)
-	var parted []Account // an upgrade moved them to another access: they do not come back
-	if adding && len(known) > 0 {
-		err := tx.Where(`access_id IN (SELECT x.id FROM accesses x JOIN accesses a ON a.id = ? AND x.id <> a.id
-			WHERE x.id = coalesce(a.parted_from, a.id) OR x.parted_from = coalesce(a.parted_from, a.id))`, b.Access.ID).Find(&parted).Error
-		if err != nil {
-			return nil, fmt.Errorf("read the accounts that moved away: %w", err)
-		}
-	}
-	moved := recognise(parted, listed)
-
+	adding := b.Sync.reads(ScopeAccounts) || !slices.ContainsFunc(known, b.owns)
 	var work []SyncAccount
-	seen, added := make(map[uuid.UUID]bool, len(listed)), make(map[string]*Account)
-	for position, offered := range listed {
-		account := alike[position]
-		if account == nil {
-			account = added[identity(offered)]
-		}
+	seen := make(map[uuid.UUID]bool, len(listed))
+	for position, account := range recognise(known, listed) {
+		added := account == nil
 		switch {
-		case account == nil && (!adding || moved[position] != nil), account != nil && (account.DeletedAt != nil || !account.Supported || seen[account.ID]):
+		case added && !adding, !added && !(b.owns(account) && account.DeletedAt == nil && account.Supported):
 			continue
-		case account == nil:
+		case added:
 			account = &Account{ID: NewID(), UserID: b.Access.UserID, AccessID: b.Access.ID, BankID: b.Access.BankID,
-				Identity: identity(offered), AutoSync: true, Supported: true, CreatedAt: now}
-			added[account.Identity] = account
+				AutoSync: true, Supported: true, CreatedAt: tx.NowFunc()}
 		}
 		seen[account.ID] = true
-		if alike[position] != nil && account.ResourceID == "" && len(offered.Balances) > 0 { // moved by an upgrade: another method says other kinds of balances
-			if err := tx.Where("account_id = ?", account.ID).Delete(&Balance{}).Error; err != nil {
-				return nil, fmt.Errorf("forget the balances of the old method: %w", err)
-			}
+		if err := b.putAccount(tx, account, &listed[position], position); err != nil {
+			return nil, err
 		}
-		account.describe(offered, position)
-		if account.Unread != nil { // all that can be read is read
-			account.AttemptedAt, account.SucceededAt, account.Error = &now, &now, nil
-		}
-		if err := tx.Save(account).Error; err != nil {
-			return nil, fmt.Errorf("store an account: %w", err)
-		}
-		if b.Sync.Trigger == Auto && !account.AutoSync {
+		if b.leavesAlone(account) {
 			continue
 		}
-		changed, err := PutBalances(tx, account.ID, offered.Balances, now)
+		changed, err := PutBalances(tx, account.ID, listed[position].Balances, tx.NowFunc())
 		if err != nil {
 			return nil, err
 		}
 		w := SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: position, Status: "PENDING", BalanceChanged: changed,
 			Shortfall: Shortfall{Unread: account.Unread}}
-		if !transactions || w.Unread != nil {
+		if !b.Sync.reads(ScopeTransactions) || w.Unread != nil {
 			w.Status = "COMPLETED"
 		}
 		work = append(work, w)
 	}
-	for _, account := range known {
-		if !seen[account.ID] && account.DeletedAt == nil && account.Supported && transactions && (account.AutoSync || b.Sync.Trigger != Auto) {
-			work = append(work, SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: len(listed) + len(work),
-				Status: "FAILED", Error: &SyncError{Code: providers.CodeAccountGone}})
-		}
+	gone, err := b.failGone(tx, known, seen)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range gone {
+		w.Position = len(listed) + len(work)
+		work = append(work, w)
 	}
 	if len(work) > 0 {
 		if err := tx.Create(&work).Error; err != nil {
@@ -235,7 +140,7 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 		return nil, err
 	}
 	for _, w := range work {
-		if w.Status == "COMPLETED" { // being listed is all there was to do: no reading follows that would announce it
+		if w.Status == "COMPLETED" { // no reading follows that would announce it
 			if err := announceAccount(tx, w.SyncID, w.AccountID); err != nil {
 				return nil, err
 			}
@@ -244,11 +149,84 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]Sy
 	return work, nil
 }
 
-// describe takes over what the bank says, except what the client named himself.
-func (a *Account) describe(offered providers.Account, position int) {
+// knownAccounts reads the accounts of the session's access in the bank's order, and behind them those that an upgrade has
+// moved to another access: they are recognised, too, so that they do not come back here.
+func (b *BankSession) knownAccounts(tx *gorm.DB) (known []*Account, err error) {
+	// Locked: what the client changes or deletes at this moment is not overwritten with what was read before.
+	err = tx.Clauses(clause.Locking{Strength: "NO KEY UPDATE"}).Where("access_id = ?", b.Access.ID).Order("id").Find(&known).Error
+	if err != nil {
+		return nil, fmt.Errorf("read the known accounts: %w", err)
+	}
+	if len(known) == 0 {
+		return nil, nil
+	}
+	var moved []*Account
+	err = tx.Where(`access_id IN (SELECT x.id FROM accesses x JOIN accesses a ON a.id = ? AND x.id <> a.id
+		WHERE x.id = coalesce(a.parted_from, a.id) OR x.parted_from = coalesce(a.parted_from, a.id))`, b.Access.ID).Find(&moved).Error
+	if err != nil {
+		return nil, fmt.Errorf("read the accounts that moved away: %w", err)
+	}
+	for _, all := range [][]*Account{known, moved} {
+		slices.SortFunc(all, func(x, y *Account) int {
+			return cmp.Or(cmp.Compare(x.Position, y.Position), bytes.Compare(x.ID[:], y.ID[:]))
+		})
+	}
+	return append(known, moved...), nil
+}
+
+func (b *BankSession) owns(a *Account) bool { return a.AccessID == b.Access.ID }
+
+// leavesAlone reports whether the synchronization is an automatic one, and the client wants the account in none of those.
+func (b *BankSession) leavesAlone(a *Account) bool { return b.Sync.Trigger == Auto && !a.AutoSync }
+
+// putAccount stores what the bank says of one listed account.
+func (b *BankSession) putAccount(tx *gorm.DB, account *Account, offered *providers.Account, position int) error {
+	now := tx.NowFunc()
+	if !account.CreatedAt.Equal(now) && account.ResourceID == "" && len(offered.Balances) > 0 {
+		// An upgrade moved it here: its new method names balances of other types.
+		if err := tx.Where("account_id = ?", account.ID).Delete(&Balance{}).Error; err != nil {
+			return fmt.Errorf("forget the balances of the old method: %w", err)
+		}
+	}
+	account.describe(offered, position)
+	if account.Unread != nil && !b.leavesAlone(account) { // all that can be read is read
+		account.AttemptedAt, account.SucceededAt, account.Error = &now, &now, nil
+	}
+	if err := tx.Save(account).Error; err != nil {
+		return fmt.Errorf("store an account: %w", err)
+	}
+	return nil
+}
+
+// failGone returns the failures of the accounts that were to be read and are not listed any more.
+func (b *BankSession) failGone(tx *gorm.DB, known []*Account, seen map[uuid.UUID]bool) (gone []SyncAccount, err error) {
+	if !b.Sync.reads(ScopeTransactions) {
+		return nil, nil
+	}
+	now := tx.NowFunc()
+	failure := &SyncError{Code: providers.CodeAccountGone}
+	var ids []uuid.UUID
+	for _, a := range known {
+		if b.owns(a) && !seen[a.ID] && a.DeletedAt == nil && a.Supported && !b.leavesAlone(a) {
+			ids = append(ids, a.ID)
+			gone = append(gone, SyncAccount{SyncID: b.Sync.ID, AccountID: a.ID, Status: "FAILED", Error: failure})
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	err = tx.Model(&Account{}).Where("id IN ?", ids).Select("attempted_at", "error").Updates(&Account{AttemptedAt: &now, Error: failure}).Error
+	if err != nil {
+		return nil, fmt.Errorf("record the attempt: %w", err)
+	}
+	return gone, nil
+}
+
+// describe takes over what the bank says, except the names that the client has given.
+func (a *Account) describe(offered *providers.Account, position int) {
 	a.ResourceID, a.Card, a.Position = offered.ResourceID, offered.Card, position
 	a.Identity = identity(offered)
-	a.Unread = optional(offered.Unread)
+	a.Unread, a.ListedName = optional(offered.Unread), optional(offered.Name)
 	if a.Type == "" || offered.Type != providers.Unknown {
 		a.Type = offered.Type
 	}

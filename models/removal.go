@@ -54,7 +54,7 @@ func logHidden(tx *gorm.DB, access uuid.UUID, accounts []uuid.UUID) error {
 // DeleteAccount deletes what is stored of an account of the user's, and keeps in mind not to read it again. ErrNotFound.
 func (s *Store) DeleteAccount(ctx context.Context, user string, account uuid.UUID) error {
 	return s.Transact(ctx, func(tx *gorm.DB) error {
-		result := tx.Exec(`UPDATE accounts SET deleted_at = ?, name = NULL, owner = NULL
+		result := tx.Exec(`UPDATE accounts SET deleted_at = ?, name = NULL, owner = NULL, listed_name = NULL
 			WHERE id = ? AND user_id = ? AND deleted_at IS NULL`, tx.NowFunc(), account, user)
 		if result.Error != nil {
 			return fmt.Errorf("delete the account: %w", result.Error)

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -259,32 +260,9 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 		if err != nil {
 			return err
 		}
-		accounts, err := SyncAccounts(tx, id)
+		accounts, failure, err := endAccounts(tx, id, failure)
 		if err != nil {
 			return err
-		}
-		failed, asked := 0, len(accounts)
-		for i := range accounts {
-			a := &accounts[i]
-			if a.Unread != nil {
-				asked--
-			}
-			if a.Status == "PENDING" {
-				e := failure
-				if e == nil { // its reading never came to an end, however often it was tried
-					e = &SyncError{Code: providers.CodeTemporary}
-				}
-				if err := EndAccount(tx, id, a.AccountID, e); err != nil {
-					return err
-				}
-				a.Status, a.Error = "FAILED", e
-			}
-			if a.Status == "FAILED" {
-				failed++
-			}
-		}
-		if failure == nil && failed > 0 && failed == asked {
-			failure = firstError(accounts)
 		}
 		settled := failure // what its end means for the access
 		if i := slices.IndexFunc(accounts, func(a SyncAccount) bool { return a.Error != nil && a.Error.refusesCredentials() }); i >= 0 {
@@ -333,14 +311,39 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 	return y, err
 }
 
-// firstError is the error of the first account that failed.
-func firstError(accounts []SyncAccount) *SyncError {
+// endAccounts ends what accounts had not ended, with the synchronization's failure. It returns them, and the failure: where
+// nothing failed as a whole and all accounts that the bank was asked about failed, it is the first one's.
+func endAccounts(tx *gorm.DB, sync uuid.UUID, failure *SyncError) ([]SyncAccount, *SyncError, error) {
+	accounts, err := SyncAccounts(tx, sync)
+	if err != nil {
+		return nil, nil, err
+	}
+	pending := failure
+	if pending == nil { // a reading that never came to an end, however often it was tried
+		pending = &SyncError{Code: providers.CodeTemporary}
+	}
+	var first *SyncError
+	asked, failed := 0, 0
 	for i := range accounts {
-		if accounts[i].Error != nil {
-			return accounts[i].Error
+		a := &accounts[i]
+		if a.Status == "PENDING" {
+			if err := EndAccount(tx, sync, a.AccountID, pending); err != nil {
+				return nil, nil, err
+			}
+			a.Status, a.Error = "FAILED", pending
+		}
+		if a.Unread == nil {
+			asked++
+		}
+		if a.Status == "FAILED" {
+			failed++
+			first = cmp.Or(first, a.Error)
 		}
 	}
-	return nil
+	if failure == nil && failed > 0 && failed == asked {
+		failure = first
+	}
+	return accounts, failure, nil
 }
 
 // lastFailure is the error for code, in the bank's words where the step that failed left them. An upgrade that is done
