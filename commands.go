@@ -91,7 +91,7 @@ func (c *apiCommand) Run(ctx context.Context) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	store, err := openStore(ctx, c.databaseSettings, c.vaultSettings)
+	store, err := awaitStore(ctx, c.databaseSettings, c.vaultSettings)
 	if err != nil {
 		return err
 	}

@@ -91,12 +91,18 @@ func TestKeysAreRotated(t *testing.T) {
 // run is the command line.
 func run(t *testing.T, arguments ...string) error {
 	t.Helper()
+	return runUntil(t.Context(), arguments...)
+}
+
+func runUntil(ctx context.Context, arguments ...string) error {
 	parser, err := kong.New(&commands{}, kong.Name("kontoflow"))
-	require.NoError(t, err)
+	if err != nil {
+		return err
+	}
 	parsed, err := parser.Parse(arguments)
 	if err != nil {
 		return err
 	}
-	parsed.BindTo(t.Context(), (*context.Context)(nil))
+	parsed.BindTo(ctx, (*context.Context)(nil))
 	return parsed.Run()
 }

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 
+	"kontoflow/internal/await"
 	"kontoflow/internal/temporalclient"
 	"kontoflow/models"
 	"kontoflow/vault"
@@ -57,6 +58,11 @@ func (s vaultSettings) open() (*vault.Vault, error) {
 		return nil, err
 	}
 	return vault.Open(keys)
+}
+
+// awaitStore is openStore for servers: where the database cannot be reached, it waits until it can.
+func awaitStore(ctx context.Context, database databaseSettings, keys vaultSettings) (*models.Store, error) {
+	return await.For(ctx, "PostgreSQL", func() (*models.Store, error) { return openStore(ctx, database, keys) }, models.Unreachable)
 }
 
 // openStore opens the database with the keys for what is sealed in it.

@@ -14,10 +14,12 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -148,6 +150,17 @@ func closePools(pools []*pgxpool.Pool) {
 
 // Now is the time by the store's clock; inside a transaction tx.NowFunc() is the same.
 func (s *Store) Now() time.Time { return s.DB.NowFunc() }
+
+// Unreachable reports whether an error of Open may pass: nobody listens yet, the server is starting or has too many
+// connections. A refused password or a database that does not exist does not pass.
+func Unreachable(err error) bool {
+	var server *pgconn.PgError
+	if errors.As(err, &server) {
+		return strings.HasPrefix(server.Code, "57") || strings.HasPrefix(server.Code, "53") || strings.HasPrefix(server.Code, "08")
+	}
+	var connect *pgconn.ConnectError
+	return errors.As(err, &connect) || errors.Is(err, context.DeadlineExceeded)
+}
 
 // Close gives the connections back.
 func (s *Store) Close() { closePools([]*pgxpool.Pool{s.Pool, s.AuthPool, s.HeavyPool}) }

@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"kontoflow/activities"
+	"kontoflow/internal/await"
 	"kontoflow/internal/temporalclient"
 	"kontoflow/models"
 	"kontoflow/notify"
@@ -47,7 +48,7 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	store, err := models.Open(ctx, config.DatabaseURL, secrets)
+	store, err := await.For(ctx, "PostgreSQL", func() (*models.Store, error) { return models.Open(ctx, config.DatabaseURL, secrets) }, models.Unreachable)
 	if err != nil {
 		return err
 	}
@@ -56,7 +57,9 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	temporal, err := temporalclient.Dial(temporalclient.Options{Address: config.TemporalAddress, Namespace: config.TemporalNamespace, Meter: metrics, Codec: config.Codec})
+	temporal, err := await.For(ctx, "Temporal", func() (client.Client, error) {
+		return temporalclient.Dial(temporalclient.Options{Address: config.TemporalAddress, Namespace: config.TemporalNamespace, Meter: metrics, Codec: config.Codec})
+	}, temporalclient.Unreachable)
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,13 @@
 package temporalclient
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/contrib/opentelemetry"
@@ -58,4 +61,10 @@ func Dial(o Options) (client.Client, error) {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", options.HostPort, err)
 	}
 	return c, nil
+}
+
+// Unreachable reports whether an error of Dial may pass: nobody listens yet, or the server is starting.
+func Unreachable(err error) bool {
+	var unavailable *serviceerror.Unavailable
+	return errors.As(err, &unavailable) || errors.Is(err, context.DeadlineExceeded)
 }
