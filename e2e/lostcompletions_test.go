@@ -63,6 +63,7 @@ type known int
 const (
 	nothing   known = iota
 	beginning       // up to the first challenge
+	paced           // the same, and how often the bank's app is asked about is chance
 	authorization
 )
 
@@ -71,7 +72,7 @@ func (w way) isNew(d disturbance) bool {
 	switch {
 	case d.kind == completionLost || w.known == nothing:
 		return true
-	case w.known == authorization:
+	case w.known == authorization, w.known == paced && d.name == "Poll":
 		return false
 	case d.name == "Authorize":
 		return d.ordinal > 3 // the consent, the authorisation, the PIN
@@ -104,6 +105,12 @@ var ways = []way{
 		c.post(sync+"/cancel", nil, 200, nil)
 		require.Equal(c.t, 30007, codeOf(c.until(sync, challenge)))
 	}, authorization},
+	{"another TAN", "demo", nil, restarted(object{}), beginning},
+	{"another page", "redirect", nil, restarted(object{}), beginning},
+	{"another push", "app", nil, restarted(object{}), paced},
+	{"another method", "methods", nil, restarted(object{"choose_method": true}, "photo", "sms"), beginning},
+	{"FinTS, another TAN", "fints:demo", nil, restarted(object{}), authorization},
+	{"FinTS, another method", "fints:methods", nil, restarted(object{"choose_method": true}, "910", "930"), authorization},
 	{"accounts only", "demo", nil, once("COMPLETED", object{"scope": []string{"ACCOUNTS"}}), authorization},
 	{"secrets saved", "demo", nil, once("COMPLETED", object{"save_secrets": true}), authorization},
 	{"incremental", "pending", func(c *customer, access string) {
@@ -147,6 +154,29 @@ func once(status string, body object) func(c *customer, access string) {
 		}
 		y := c.finish(c.start(access, request))
 		require.Equal(c.t, status, y["status"], "%v\n%s", y, c.logs)
+	}
+}
+
+// restarted is a synchronization whose first TAN, page or push message is restarted. methods are chosen in their order,
+// wherever the bank lets the customer choose.
+func restarted(body object, methods ...string) func(c *customer, access string) {
+	return func(c *customer, access string) {
+		picks := methods
+		choosing := func(sync string, asked object) object {
+			for form(asked) == "METHOD_SELECTION" {
+				asked, picks = c.choose(sync, asked, picks[0]), picks[1:]
+			}
+			return asked
+		}
+		sync := c.start(access, object{"credentials": object{"pin": password}})
+		asked := choosing(sync, c.until(sync, ""))
+		asked = choosing(sync, c.restart(sync, asked, body))
+		require.Empty(c.t, picks, "not everything was chosen")
+		if form(asked) == "DECOUPLED" {
+			require.NoError(c.t, c.bank.Decide(c.login, true))
+		}
+		y := c.finish(sync)
+		require.Equal(c.t, "COMPLETED", y["status"], "%v\n%s", y, c.logs)
 	}
 }
 

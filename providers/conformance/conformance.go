@@ -116,9 +116,10 @@ type worker struct {
 	moves    int
 	lose     int // the move whose outcome is lost, counted from 1; 0: none
 	asked    []providers.Challenge
-	faulted  bool // an answer of the bank gets lost
-	patience int  // transient errors in a row that are tried again
-	failures int  // of them so far
+	prefers  string // id of the method to choose; "": the last
+	faulted  bool   // an answer of the bank gets lost
+	patience int    // transient errors in a row that are tried again
+	failures int    // of them so far
 }
 
 // present is a customer who is there.
@@ -270,6 +271,9 @@ func (w *worker) respond(step providers.Step) (providers.Step, error) {
 	switch step.Challenge.Type {
 	case providers.MethodSelection:
 		answer.MethodID = step.Challenge.AuthMethods[len(step.Challenge.AuthMethods)-1].ID
+		if w.prefers != "" {
+			answer.MethodID, w.prefers = w.prefers, ""
+		}
 	case providers.Embedded:
 		answer.Value = tan
 	case providers.RedirectTo:

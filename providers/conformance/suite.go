@@ -47,6 +47,8 @@ var ways = []way{
 func Run(t *testing.T, adapter Adapter) {
 	can := func(persona string) bool { return !slices.Contains(adapter.Without, persona) }
 
+	runWishes(t, adapter)
+
 	t.Run("every persona goes its way", func(t *testing.T) {
 		t.Parallel()
 		g := newGround(t, adapter)

@@ -154,8 +154,8 @@ func (t *talk) restartWished(ctx context.Context) (wished bool, err error) {
 	return true, err
 }
 
-// authorisedMeanwhile reports whether the bank knows the customer's authorisation already. A bank that cannot tell is not
-// waited for.
+// authorisedMeanwhile reports whether the bank knows that the customer has authorised: the authorisation, or an earlier one
+// of the same consent. A bank that cannot tell is not waited for.
 func (t *talk) authorisedMeanwhile(ctx context.Context) bool {
 	before := t.dialog.Position
 	status, _, err := t.status(ctx)
@@ -163,5 +163,12 @@ func (t *talk) authorisedMeanwhile(ctx context.Context) bool {
 		return true
 	}
 	t.dialog.Position = before
-	return false
+	if t.dialog.ForReading {
+		return false
+	}
+	if status, _, err = t.consentStatus(ctx); err != nil || status != "valid" {
+		return false
+	}
+	t.dialog.Position.SCAStatus = "finalised"
+	return true
 }
