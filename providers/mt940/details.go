@@ -77,13 +77,11 @@ func (d *details) reset() { *d = details{names: d.names[:0], purpose: d.purpose[
 // read reads one field 86. Structured, it begins with the Geschäftsvorfallcode, and a sign that then stands before the number
 // of each subfield; that is nearly always a question mark.
 func (d *details) read(s *statement, text string) {
-	lines := text
-	if strings.IndexByte(text, '\n') >= 0 {
-		lines = unwrapped(linesOf(text))
-	}
-	code, separator, rest := structure(lines)
+	var buf [8]string
+	lines := linesOf(buf[:0], text)
+	code, separator, rest := structure(remittance.JoinWrapped(lines, tagSize))
 	if separator == 0 {
-		d.addText(remittance.JoinField(linesOf(text), tagSize))
+		d.addText(remittance.JoinField(lines, tagSize))
 		return
 	}
 	if code != "" {
@@ -160,7 +158,7 @@ func (d *details) fill(s *statement, e *providers.Entry) {
 	e.BookingKey, e.BookingText, e.PrimanotaCode = d.key, d.bookingText, d.primanota
 	put(e, "text_key_extension", d.extension)
 	d.fillParty(s, &e.Counterparty)
-	text, lines := d.remittance(s)
+	text := d.remittance(s)
 	if e.OriginalCurrency == "" && strings.Contains(text, "/OCMT/") {
 		s.original(e, "86", text)
 	}
@@ -169,10 +167,10 @@ func (d *details) fill(s *statement, e *providers.Entry) {
 	for _, tag := range tags {
 		fillTag(e, tag)
 	}
-	switch {
-	case len(tags) == 0 && lines != nil:
-		e.Remittance = lines
-	case purpose != "":
+	if len(tags) == 0 {
+		e.Remittance = d.lines()
+	}
+	if e.Remittance == nil && purpose != "" {
 		e.Remittance = []string{purpose}
 	}
 	if s.old == "" {
@@ -198,37 +196,45 @@ func (d *details) fillParty(s *statement, party *providers.Party) {
 	if strings.IndexByte(bank, ' ') >= 0 { // a line ended in it
 		bank = strings.ReplaceAll(bank, " ", "")
 	}
-	if len(bank) == 8 && strings.Trim(bank, "0123456789") == "" {
+	if len(bank) == 8 && isDigits(bank) {
 		party.BankCode = bank
 	} else {
 		party.BIC = bank
 	}
 }
 
-// remittance is the text of the entry in one line; and its lines, where each ends with a word.
-func (d *details) remittance(s *statement) (text string, lines []string) {
-	text = d.before
+// remittance is the text of the entry in one line.
+func (d *details) remittance(s *statement) string {
+	text := d.before
 	if len(d.purpose) > 0 {
 		text = remittance.JoinSubfields(d.purpose)
 	}
 	if len(d.purpose) > 0 && d.before+d.after != "" {
 		text = strings.TrimSpace(d.before + " " + text + " " + d.after)
 	}
-	if text = s.bounded(text, maxRemittance, "86", "text"); strings.Contains(text, "  ") {
-		text = strings.Join(strings.Fields(text), " ")
+	text = s.bounded(text, maxRemittance, "86", "text")
+	for i := 1; i < len(text); i++ {
+		if text[i] == ' ' && text[i-1] == ' ' {
+			return strings.Join(strings.Fields(text), " ")
+		}
 	}
+	return text
+}
+
+// lines are the subfields of the remittance, where each ends with a word; nil where they are to be one line.
+func (d *details) lines() (lines []string) {
 	if len(d.purpose) < 2 || d.before+d.after != "" {
-		return text, nil
+		return nil
 	}
 	for _, line := range d.purpose {
 		if utf8.RuneCountInString(line) >= subfieldWidth {
-			return text, nil
+			return nil
 		}
 		if line = lenient.Text(line, maxText); line != "" {
 			lines = append(lines, line)
 		}
 	}
-	return text, lines
+	return lines
 }
 
 // fillTag puts a SEPA tag into its field. The first one counts.
@@ -316,7 +322,16 @@ func hasSubfield(rest string, separator byte) bool {
 
 func isBareCode(text string) bool {
 	text = strings.TrimSpace(text)
-	return text != "" && len(text) <= 3 && strings.Trim(text, "0123456789") == ""
+	return text != "" && len(text) <= 3 && isDigits(text)
+}
+
+func isDigits(s string) bool {
+	for i := range len(s) {
+		if !isDigit(s[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // padded gives a code back the zeros that some banks leave out.
@@ -327,51 +342,23 @@ func padded(code string) string {
 	return "000"[len(code):] + code
 }
 
-// linesOf cuts a text into its lines, and leaves blank ones out.
-func linesOf(text string) []string {
-	if strings.IndexByte(text, '\n') < 0 {
-		return []string{text}
-	}
-	lines := make([]string, 0, 1+strings.Count(text, "\n"))
-	for line := range strings.SplitSeq(text, "\n") {
-		if line = strings.TrimRight(line, "\r"); strings.Trim(line, " ") != "" {
+// linesOf appends the lines of a text, and leaves blank ones out. There is one at least.
+func linesOf(lines []string, text string) []string {
+	for rest := text; rest != ""; {
+		var line string
+		if line, rest = cutLine(rest); strings.Trim(line, " ") != "" {
 			lines = append(lines, line)
 		}
+	}
+	if len(lines) == 0 {
+		lines = append(lines, "")
 	}
 	return lines
 }
 
-// unwrapped puts the physical lines of a structured text together: they are cut anywhere. A bank's lines are 65 wide, or as
-// wide as several of them are.
-func unwrapped(lines []string) string {
-	if len(lines) == 0 {
-		return ""
-	}
-	const width = 65
-	widest, times := 0, 0
-	for i, line := range lines[:len(lines)-1] {
-		n := utf8.RuneCountInString(line)
-		if i == 0 && n != width {
-			n += tagSize
-		}
-		switch {
-		case n == width:
-			return remittance.JoinWrapped(lines, width, tagSize)
-		case n > widest:
-			widest, times = n, 1
-		case n == widest:
-			times++
-		}
-	}
-	if times < 2 {
-		widest = 0
-	}
-	return remittance.JoinWrapped(lines, widest, tagSize)
-}
-
 // oldText is the text of a field NS, which some banks write instead of 86: lines that begin with two digits.
 func oldText(value string) string {
-	lines := linesOf(value)
+	lines := linesOf(nil, value)
 	for i, line := range lines {
 		if len(line) > 2 && isDigit(line[0]) && isDigit(line[1]) {
 			lines[i] = strings.TrimSpace(line[2:])

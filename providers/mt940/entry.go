@@ -156,6 +156,9 @@ func isReference(line string) bool {
 // isNoReference knows what stands where there is none: NONREF, which some banks cut, and KREF+, which says that it is in the
 // field 86.
 func isNoReference(s string) bool {
+	if s == "" || s == "NONREF" {
+		return true
+	}
 	s = strings.ToUpper(strings.Trim(s, " +.:/"))
 	switch s {
 	case "NOREF", "NON REF", "NOTPROVIDED", "KREF", "EREF":

@@ -68,6 +68,9 @@ func isCapital(c byte) bool { return c >= 'A' && c <= 'Z' }
 // isEntry reports whether the content of a field 61 stands there, well written or not: a day and a mark, or something like a
 // day and an amount. Lines may end within it.
 func isEntry(content string) bool {
+	if exactEntry(content) { // nearly all of them
+		return true
+	}
 	var buf [40]byte
 	n, ends := 0, 0
 	for i := 0; i < len(content) && n < len(buf) && ends <= 3; i++ {
@@ -206,11 +209,14 @@ func brokenEntry(line string) (value int, ok bool) {
 // none does. Only entries and balances are looked for: they are money, and no text has their form. from is where to begin.
 func embedded(line string, from int) int {
 	for at := from; ; {
-		i := strings.Index(line[min(at, len(line)):], ":6")
+		i := strings.IndexByte(line[min(at, len(line)):], ':')
 		if i < 0 {
 			return len(line)
 		}
-		at += i
+		if at += i; at+1 >= len(line) || line[at+1] != '6' {
+			at++
+			continue
+		}
 		tag, value := tagOf(line[at:])
 		switch tag {
 		case "61":

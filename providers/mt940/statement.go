@@ -1,9 +1,7 @@
 package mt940
 
 import (
-	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
@@ -181,7 +179,7 @@ func (s *statement) balanceDay(f *field, digits string) plain.Date {
 // keep adds a balance.
 func (s *statement) keep(b providers.Balance) {
 	s.report.Balances = append(s.report.Balances, b)
-	if len(s.report.Balances) >= 2*maxBalances {
+	if len(s.report.Balances) >= 20*maxBalances { // now and then, so that each costs little
 		s.report.Balances = newest(s.report.Balances)
 	}
 }
@@ -192,48 +190,38 @@ func newest(all []providers.Balance) []providers.Balance {
 	if len(all) <= maxBalances {
 		return all
 	}
-	type place struct {
-		index    int
-		outdated bool
-		date     plain.Date
-	}
-	places := make([]place, len(all))
-	for i, b := range all {
-		places[i] = place{i, isOutdated(all, i), b.Date}
-		if b.Date.IsZero() {
-			places[i].date = math.MaxInt32
-		}
-	}
-	slices.SortFunc(places, func(a, b place) int {
-		if a.outdated != b.outdated {
-			if a.outdated {
-				return 1
-			}
+	newer := func(i, j int) int { // as slices.SortFunc wants it: negative where i is newer
+		a, b := all[i].Date, all[j].Date
+		switch {
+		case a == b:
+			return j - i
+		case a.IsZero():
 			return -1
+		case b.IsZero():
+			return 1
 		}
-		return cmp.Or(cmp.Compare(b.date, a.date), cmp.Compare(b.index, a.index))
-	})
-	places = places[:maxBalances]
-	slices.SortFunc(places, func(a, b place) int { return cmp.Compare(a.index, b.index) })
-	for n, p := range places {
-		all[n] = all[p.index]
+		return int(b - a)
+	}
+	var kept, others []int // kept: the newest of its type and currency
+	for i := range all {
+		n := slices.IndexFunc(kept, func(j int) bool { return all[j].Type == all[i].Type && all[j].Currency == all[i].Currency })
+		switch {
+		case n < 0 && len(kept) < maxBalances:
+			kept = append(kept, i)
+		case n >= 0 && newer(i, kept[n]) < 0:
+			others = append(others, kept[n])
+			kept[n] = i
+		default:
+			others = append(others, i)
+		}
+	}
+	slices.SortFunc(others, newer)
+	kept = append(kept, others[:maxBalances-len(kept)]...)
+	slices.Sort(kept)
+	for n, i := range kept {
+		all[n] = all[i]
 	}
 	return all[:maxBalances]
-}
-
-// isOutdated reports whether there is another balance of this type and currency that is as new.
-func isOutdated(all []providers.Balance, i int) bool {
-	b := &all[i]
-	for j := range all {
-		other := &all[j]
-		if j == i || other.Type != b.Type || other.Currency != b.Currency {
-			continue
-		}
-		if other.Date.IsZero() || !b.Date.IsZero() && (other.Date > b.Date || other.Date == b.Date && j > i) {
-			return true
-		}
-	}
-	return false
 }
 
 // digitsOf takes the digits off the beginning of a text, and the blanks around them.

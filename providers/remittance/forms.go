@@ -50,7 +50,12 @@ func mayGoOn(text string) bool {
 }
 
 func isCapitalsOrDigits(s string) bool {
-	return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == ""
+	for i := range len(s) {
+		if c := s[i]; (c < 'A' || c > 'Z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
 }
 
 // account takes an IBAN off a value. Blanks may stand anywhere in it. What is no IBAN is kept whole.

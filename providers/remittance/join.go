@@ -19,11 +19,11 @@ func Join(lines []string) string {
 	if len(lines) == 1 {
 		return lines[0]
 	}
-	widest, _ := measure(lines)
-	if !isFixed(widest) {
-		widest = 0
+	full := widest(lines)
+	if !isFixed(full) {
+		full = 0
 	}
-	return join(lines, widest, false)
+	return join(lines, full, false)
 }
 
 // JoinSubfields is Join for subfields of MT940's field 86. Their width is known, but some banks write wider ones.
@@ -32,12 +32,11 @@ func JoinSubfields(lines []string) string {
 	if len(lines) == 1 {
 		return lines[0]
 	}
-	widest, _ := measure(lines)
-	switch {
-	case widest <= subfieldWidth+1:
+	switch full := widest(lines); {
+	case full <= subfieldWidth+1:
 		return join(lines, subfieldWidth, false)
-	case isFixed(widest):
-		return join(lines, widest, false)
+	case isFixed(full):
+		return join(lines, full, false)
 	default:
 		return join(lines, subfieldWidth, true)
 	}
@@ -48,30 +47,66 @@ func JoinSubfields(lines []string) string {
 func JoinField(lines []string, tag int) string {
 	const width = 65
 	if len(lines) > 1 && utf8.RuneCountInString(lines[0])+tag == width {
-		if widest, _ := measure(lines[1:]); widest == width || widest < width && len(lines) == 2 {
+		if others := widest(lines[1:]); others == width || others < width && len(lines) == 2 {
 			return lines[0] + Join(lines[1:])
 		}
 	}
 	return Join(lines)
 }
 
-// JoinWrapped puts together physical lines that mean nothing, because the text has subfields of its own. width is how wide
-// the bank's lines are at most; what it breaks off earlier may be a word's end, and may not.
-func JoinWrapped(lines []string, width, tag int) string {
+// JoinWrapped puts together the physical lines of a field whose text has subfields of its own: the lines mean nothing, and are
+// cut anywhere. They are 65 wide, or as wide as several of them are. What a bank breaks off earlier may be the end of a word,
+// and may not.
+func JoinWrapped(lines []string, tag int) string {
+	if len(lines) == 1 {
+		return lines[0]
+	}
 	var b strings.Builder
+	b.Grow(size(lines))
+	width := 0
 	for i, line := range lines {
 		b.WriteString(line)
 		if i == len(lines)-1 {
 			break
 		}
-		n := utf8.RuneCountInString(line)
-		full := n == width || i == 0 && n+tag == width
-		alone := line == "-" || lines[i+1] == "-"
-		if alone || !full && endsWord(line, lines[i+1]) {
+		next := lines[i+1]
+		switch {
+		case line == "-" || next == "-": // somebody's own line
 			b.WriteByte(' ')
+		case endsWord(line, next):
+			if width == 0 {
+				width = wrappedAt(lines, tag)
+			}
+			if n := utf8.RuneCountInString(line); n != width && (i > 0 || n+tag != width) {
+				b.WriteByte(' ')
+			}
 		}
 	}
 	return b.String()
+}
+
+// wrappedAt is the width of a bank's physical lines; -1 where it cannot be told.
+func wrappedAt(lines []string, tag int) int {
+	const width = 65
+	widest, times := 0, 0
+	for i, line := range lines[:len(lines)-1] {
+		n := utf8.RuneCountInString(line)
+		if i == 0 && n != width {
+			n += tag
+		}
+		switch {
+		case n == width:
+			return width
+		case n > widest:
+			widest, times = n, 1
+		case n == widest:
+			times++
+		}
+	}
+	if times < 2 {
+		return -1
+	}
+	return widest
 }
 
 // flat is the lines, with those that hold several lines taken apart, and without blank ones.
@@ -100,12 +135,27 @@ func flat(lines []string) []string {
 	return all
 }
 
-func measure(lines []string) (widest, size int) {
+// widest is how many characters the widest line has.
+func widest(lines []string) (widest int) {
 	for _, line := range lines {
-		widest = max(widest, utf8.RuneCountInString(line))
+		if len(line) > widest { // else it has no more characters, either
+			widest = max(widest, utf8.RuneCountInString(line))
+		}
+	}
+	return widest
+}
+
+// size is how much the lines take at most when they are joined.
+func size(lines []string) (size int) {
+	for _, line := range lines {
 		size += len(line) + 1
 	}
-	return widest, size
+	return size
+}
+
+// isNarrower reports whether a line has fewer than n characters.
+func isNarrower(line string, n int) bool {
+	return len(line) < n || utf8.RuneCountInString(line) < n
 }
 
 // isFixed reports whether lines are cut at this width: 27 MT940 and FinTS, 35 EDIFACT and DTAUS, 54 Targobank, 65 SWIFT, 140
@@ -121,9 +171,8 @@ func isFixed(width int) bool {
 // join puts lines together where full is the width from which a line is full, 0 for none. uneven says that the bank does
 // not fill its lines.
 func join(lines []string, full int, uneven bool) string {
-	_, size := measure(lines)
 	var b strings.Builder
-	b.Grow(size)
+	b.Grow(size(lines))
 	ragged := uneven
 	for i, line := range lines {
 		b.WriteString(line)
@@ -134,10 +183,9 @@ func join(lines []string, full int, uneven bool) string {
 			ragged = isRagged(lines[i:], full)
 		}
 		next := lines[i+1]
-		isFull := full > 0 && utf8.RuneCountInString(line) >= full
 		switch {
 		case strings.HasSuffix(line, " ") || strings.HasPrefix(next, " "):
-		case !isFull, ragged && endsWord(line, next), beginsWithTag(next):
+		case full == 0, isNarrower(line, full), ragged && endsWord(line, next), beginsWithTag(next):
 			b.WriteByte(' ')
 		}
 	}
@@ -151,7 +199,7 @@ func isRagged(lines []string, full int) bool {
 		if beginsWithTag(lines[i+1]) {
 			return false
 		}
-		if utf8.RuneCountInString(line) < full-1 {
+		if isNarrower(line, full-1) {
 			return true
 		}
 	}

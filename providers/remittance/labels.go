@@ -83,6 +83,20 @@ const (
 	postbankReference = "Referenz "
 )
 
+// isPostbank reports whether one of its labels is there.
+func isPostbank(text string) bool {
+	if strings.HasPrefix(text, postbankReference) {
+		return true
+	}
+	const before = len("Einreicher")
+	for i := nextSign(text, 0, '-'); i < len(text); i = nextSign(text, i+1, '-') { // a hyphen is rarer than its letters
+		if i >= before && strings.HasPrefix(text[i-before:], postbankCreditor) {
+			return true
+		}
+	}
+	return false
+}
+
 // postbank finds these labels. The words count only in that order, each with one word behind it.
 func postbank(text string, marks []mark) []mark {
 	if value := len(postbankReference); strings.HasPrefix(text, postbankReference) && placeholderLength(text[value:]) > 0 {

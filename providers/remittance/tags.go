@@ -42,8 +42,7 @@ func Split(text string, tags []Tag) (purpose string, _ []Tag) {
 }
 
 func mayHaveTags(text string) bool {
-	return strings.IndexByte(text, '+') >= 0 || strings.IndexByte(text, ':') >= 0 || strings.Contains(text, postbankCreditor) ||
-		strings.HasPrefix(text, postbankReference)
+	return strings.IndexByte(text, '+') >= 0 || strings.IndexByte(text, ':') >= 0 || isPostbank(text)
 }
 
 // withoutSigns ends the search in a text that was made to look like tags inside of tags.
@@ -86,16 +85,19 @@ var names = [...]struct {
 
 // findMarks finds all that looks like a tag, in order. Each sign is looked at once, with the few bytes before it.
 func findMarks(text string, marks []mark) []mark {
-	if strings.Contains(text, postbankCreditor) || strings.HasPrefix(text, postbankReference) {
+	if isPostbank(text) {
 		marks = postbank(text, marks)
 	}
 	from, listed := 0, len(marks)
-	for i := 0; i < len(text); i++ {
-		if text[i] != '+' && text[i] != ':' {
-			continue
-		}
+	plus, colon := nextSign(text, 0, '+'), nextSign(text, 0, ':')
+	for i := min(plus, colon); i < len(text); i = min(plus, colon) {
 		if m, ok := markAt(text, i, from); ok {
 			marks, from = append(marks, m), m.value
+		}
+		if i == plus {
+			plus = nextSign(text, i+1, '+')
+		} else {
+			colon = nextSign(text, i+1, ':')
 		}
 	}
 	if listed > 0 {
@@ -103,6 +105,14 @@ func findMarks(text string, marks []mark) []mark {
 		marks = slices.CompactFunc(marks, func(a, b mark) bool { return b.at < a.value })
 	}
 	return marks
+}
+
+// nextSign is where a sign stands next; behind the text where it does not.
+func nextSign(text string, from int, sign byte) int {
+	if i := strings.IndexByte(text[from:], sign); i >= 0 {
+		return from + i
+	}
+	return len(text)
 }
 
 // markAt is the mark whose sign is text[i], and which begins at from or later.
@@ -131,13 +141,18 @@ func markAt(text string, i, from int) (mark, bool) {
 
 // beginsWithTag reports whether a line begins with a tag.
 func beginsWithTag(line string) bool {
+	if len(line) < 4 || !isSign(line[3]) && (len(line) < 5 || !isSign(line[4])) {
+		return false
+	}
 	for _, n := range names {
-		if len(line) > len(n.name) && line[:len(n.name)] == n.name && (line[len(n.name)] == '+' || line[len(n.name)] == ':') {
+		if len(line) > len(n.name) && line[:len(n.name)] == n.name && isSign(line[len(n.name)]) {
 			return true
 		}
 	}
 	return false
 }
+
+func isSign(c byte) bool { return c == '+' || c == ':' }
 
 // isCommon: people write these words, too.
 func isCommon(name string) bool { return name == "IBAN" || name == "BIC" || name == "PURP" }
@@ -181,7 +196,14 @@ func isAlphanumeric(c byte) bool {
 	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c >= utf8.RuneSelf
 }
 
-func isUpper(s string) bool { return strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "" }
+func isUpper(s string) bool {
+	for i := range len(s) {
+		if s[i] < 'A' || s[i] > 'Z' {
+			return false
+		}
+	}
+	return true
+}
 
 // hasForm reports whether a value may begin there that has the form which the tag's values have.
 func hasForm(name, text string) bool {
@@ -197,7 +219,14 @@ func hasForm(name, text string) bool {
 	return true
 }
 
-func isDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
+func isDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
 
 // accept sets where the marks' values end, and leaves out those that are words of the text.
 func accept(text string, marks []mark) []mark {
@@ -257,12 +286,25 @@ func (m *mark) isMentioned(text string) bool {
 		return false
 	}
 	word, _ := firstWord(text[m.value:m.end])
+	switch {
+	case isTagName(word):
+		return true
+	case !isWord(word):
+		return false
+	}
+	return isFunctionWord(word) || isFunctionWord(lastWord(text[:m.at]))
+}
+
+func isTagName(word string) bool {
+	if len(word) != 3 && len(word) != 4 {
+		return false
+	}
 	for _, n := range names {
 		if word == n.name {
 			return true
 		}
 	}
-	return isFunctionWord(word) || isWord(word) && isFunctionWord(lastWord(text[:m.at]))
+	return false
 }
 
 // isLikely judges a tag with a colon, or a label, by what stands around it. another says that a mark follows.
