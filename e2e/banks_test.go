@@ -25,6 +25,9 @@ var banksAsTheyAre = []bankAsItIs{
 	{bank: "demo"},
 	{bank: "statements", booked: true},
 	{bank: "fints", unnamed: true, logins: 2}, // one to learn the methods, one with the method
+	{bank: "demo", login: "returns"},
+	{bank: "statements", login: "returns", booked: true},
+	{bank: "fints", login: "returns", unnamed: true, logins: 2},
 }
 
 // TestBanksAsTheyAre goes through the banks of the sandbox that are odd, with the public API alone: the first

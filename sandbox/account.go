@@ -87,6 +87,8 @@ type pace struct {
 	drips bool // the bookings of a day come hour by hour
 	holds bool // every day has pending card payments, some of which vanish or are booked with another amount
 	bulk  int  // additional bookings, spread evenly over bulkFrom … bulkTo
+
+	returns bool // transfers and direct debits come back, three working days later
 }
 
 // Bulk lies in a fixed range of the calendar, so that it is the same on every day it is looked at.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,10 @@ type kind struct {
 	iban        string // of account
 	creditorID  string // of creditor
 	percentLess int64  // a reservation: by how much less is booked; 100: never
+
+	back    *kind    // what it comes back as, where things come back; nil: never
+	reasons []reason // of what comes back
+	charges int64    // cents that it costs more
 }
 
 var salary = kind{name: "Musterwerk Maschinenbau AG", account: 100200300, low: 295_000, high: 345_000, day: 28, text: "LOHN/GEHALT", code: "PMNT-RCDT-SALA", gvc: "153", purpose: "SALA", remittance: "Gehalt %m/%y Personalnr. %c"}
@@ -93,11 +98,13 @@ var (
 )
 
 func init() {
-	for _, kinds := range [][]kind{monthly, others, payIns, bills} {
+	for _, kinds := range [][]kind{monthly, others, dues, payIns, bills} {
 		for i := range kinds {
 			kinds[i].identify()
+			kinds[i].comesBack()
 		}
 	}
+	monthlyWithDues = append(slices.Clip(monthly), dues...)
 	bulk.identify()
 	for i := range purchases {
 		purchases[i].text, purchases[i].code, purchases[i].gvc = "KARTENZAHLUNG", "PMNT-CCRD-POSD", "106"
@@ -143,25 +150,31 @@ func (a *account) booked(list []booking, day plain.Date) []booking {
 			list = append(list, booking{kind: k, cents: k.amount(key), key: key})
 		}
 	case workingDay(day):
-		list = a.regular(list, day)
-		if a.kind == giro && !a.pace.calm || a.kind == card {
-			// What was bought since the last working day, that day included.
-			for bought := before(day); bought < day; bought++ {
-				list = a.settled(list, bought)
-			}
-		}
-		if a.kind == giro && !a.pace.calm {
-			d := dice(at(a.key, drawOthers, uint64(day)))
-			for range d.below(5) / 3 {
-				k := &others[d.below(len(others))]
-				key := d.roll()
-				list = append(list, booking{kind: k, cents: k.amount(key), key: key})
-			}
-		}
+		list = a.returned(a.working(list, day), day)
 	}
 	for i := range list[start:] {
 		list[start+i].day = day
 		list[start+i].nth = int32(i)
+	}
+	return list
+}
+
+// working appends what happens on a working day, but for what comes back.
+func (a *account) working(list []booking, day plain.Date) []booking {
+	list = a.regular(list, day)
+	if a.kind == giro && !a.pace.calm || a.kind == card {
+		// What was bought since the last working day, that day included.
+		for bought := before(day); bought < day; bought++ {
+			list = a.settled(list, bought)
+		}
+	}
+	if a.kind == giro && !a.pace.calm {
+		d := dice(at(a.key, drawOthers, uint64(day)))
+		for range d.below(5) / 3 {
+			k := &others[d.below(len(others))]
+			key := d.roll()
+			list = append(list, booking{kind: k, cents: k.amount(key), key: key})
+		}
 	}
 	return list
 }
@@ -222,6 +235,9 @@ func (a *account) regular(list []booking, day plain.Date) []booking {
 	switch a.kind {
 	case giro:
 		kinds = monthly
+		if a.pace.returns {
+			kinds = monthlyWithDues
+		}
 	case savings, dailySavings:
 		kinds = payIns
 	case card:
@@ -237,7 +253,7 @@ func (a *account) regular(list []booking, day plain.Date) []booking {
 			// The amount stays for years, and varies a little where it is a range.
 			key := at(a.key, drawMonthly, uint64(i))
 			cents := k.amount(key)
-			if k == &monthly[2] && a.kind == giro {
+			if i == 2 && a.kind == giro {
 				cents += int64(year-2022) * -150
 			}
 			list = append(list, booking{kind: k, cents: cents, key: at(key, uint64(year), uint64(month))})
@@ -341,6 +357,11 @@ type Entry struct {
 	Acceptor     string // number of the shop
 	AcceptorTown string
 	PurchaseDate plain.Date
+
+	Reason        string // why it came back (ISO 20022); "": it did not
+	ReasonText    string
+	OriginalCents int64 // of what came back, signed like Cents
+	ChargeCents   int64 // for coming back; Cents has them, too
 }
 
 // edition is how the bank writes its history on a given day.
@@ -384,6 +405,7 @@ func (a *account) describe(b *booking, how edition) Entry {
 	} else if k.account != 0 {
 		e.EndToEndID = "NOTPROVIDED"
 	}
+	e.undo(b)
 	if k.foreign != "" {
 		e.Foreign = k.foreign
 		rate := int64(9_300 + b.key%400) // foreign per EUR, in ten-thousandths

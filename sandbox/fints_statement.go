@@ -133,6 +133,8 @@ func (m *swift) entry(e *Entry) {
 	}
 	code := "NTRF"
 	switch {
+	case e.Reason != "":
+		code = "NRTI"
 	case e.GVC == "105":
 		code = "NDDT"
 	case e.GVC == "117":
@@ -185,8 +187,12 @@ var purposeFields = []string{"20", "21", "22", "23", "24", "25", "26", "27", "28
 // purpose is the remittance information in parts of 27 characters, each SEPA tag at the beginning of one ("Anlage 3 des
 // DFÜ-Abkommens", MT940, field 86).
 func purpose(e *Entry) (parts []string) {
+	original, charges := "", ""
+	if e.ChargeCents > 0 {
+		original, charges = swiftAmount(max(e.OriginalCents, -e.OriginalCents)), swiftAmount(e.ChargeCents)
+	}
 	for _, tagged := range []struct{ tag, text string }{
-		{"EREF+", e.EndToEndID}, {"MREF+", e.MandateID}, {"CRED+", e.CreditorID}, {"PURP+", e.Purpose}, {"SVWZ+", e.Remittance},
+		{"EREF+", e.EndToEndID}, {"MREF+", e.MandateID}, {"CRED+", e.CreditorID}, {"PURP+", e.Purpose}, {"OAMT+", original}, {"COAM+", charges}, {"SVWZ+", e.why()},
 	} {
 		if tagged.text != "" {
 			parts = append(parts, pieces(tagged.tag+tagged.text, 27, len(purposeFields))...)

@@ -99,6 +99,8 @@ var Personas = []Persona{
 	{Login: "pending", Shows: "pending entries every day; some vanish, some are booked with another amount, all under other ids and texts",
 		accounts: []accountPlan{{history: 90, pace: pace{holds: true}}}},
 	{Login: "partial", Shows: "today is not complete: its bookings come hour by hour", accounts: []accountPlan{{history: 90, pace: pace{holds: true, drips: true}}}},
+	{Login: "returns", Shows: "transfers and direct debits come back three working days later, with a reason, and some with charges",
+		accounts: []accountPlan{{history: 90, pace: pace{returns: true}}}},
 	{Login: "badaccount", Shows: "three accounts; the transactions of the second always fail (500)", methods: []method{smsTAN},
 		accounts: []accountPlan{{history: 90}, {history: 90, broken: "transactions"}, {kind: savings, history: 90}}},
 	{Login: "noids", Shows: "transactions have no id at all", accounts: quirky(noIDs)},

@@ -97,26 +97,8 @@ func (w *writer) camtEntry(a *account, b *booking) {
 		w.buffer = appendCents(w.buffer, cents)
 		w.raw(`</Amt><CcyXchg><SrcCcy>` + e.Foreign + `</SrcCcy><TrgtCcy>` + e.Currency + `</TrgtCcy><XchgRate>` + e.Rate + `</XchgRate></CcyXchg></InstdAmt></AmtDtls>`)
 	}
-	// The other side is the creditor of what goes out, and the debtor of what comes in.
-	party, agent := "Dbtr", "DbtrAgt"
-	if e.Cents < 0 {
-		party, agent = "Cdtr", "CdtrAgt"
-	}
-	if e.Name != "" {
-		w.raw(`<RltdPties><` + party + `>` + w.since08(`<Pty>`))
-		w.tag("Nm", e.Name)
-		if e.CreditorID != "" {
-			w.raw(`<Id><PrvtId><Othr><Id>` + e.CreditorID + `</Id><SchmeNm><Prtry>SEPA</Prtry></SchmeNm></Othr></PrvtId></Id>`)
-		}
-		w.raw(w.since08(`</Pty>`) + `</` + party + `>`)
-		if e.IBAN != "" {
-			w.raw(`<` + party + `Acct><Id><IBAN>` + e.IBAN + `</IBAN></Id></` + party + `Acct>`)
-		}
-		w.raw(`</RltdPties>`)
-	}
-	if e.BIC != "" {
-		w.raw(`<RltdAgts><` + agent + `><FinInstnId><` + w.bic() + `>` + e.BIC + `</` + w.bic() + `></FinInstnId></` + agent + `></RltdAgts>`)
-	}
+	w.camtCharges(&e)
+	w.camtParties(a, &e)
 	if e.Purpose != "" {
 		w.raw(`<Purp><Cd>` + e.Purpose + `</Cd></Purp>`)
 	}
@@ -124,9 +106,69 @@ func (w *writer) camtEntry(a *account, b *booking) {
 	for _, line := range cut(e.Remittance, 140) {
 		w.tag("Ustrd", line)
 	}
-	w.raw(`</RmtInf></TxDtls></NtryDtls>`)
+	w.raw(`</RmtInf>`)
+	if e.Reason != "" {
+		w.raw(`<RtrInf><Rsn><Cd>` + e.Reason + `</Cd></Rsn>`)
+		w.tag("AddtlInf", e.ReasonText)
+		w.raw(`</RtrInf>`)
+	}
+	w.raw(`</TxDtls></NtryDtls>`)
 	w.tag("AddtlNtryInf", e.BookingText)
 	w.raw(`</Ntry>`)
+}
+
+// camtCharges writes the amount of what came back, and what the bank takes for it.
+func (w *writer) camtCharges(e *Entry) {
+	if e.Reason == "" {
+		return
+	}
+	w.raw(`<AmtDtls><InstdAmt><Amt Ccy="` + e.Currency + `">`)
+	w.buffer = appendCents(w.buffer, max(e.OriginalCents, -e.OriginalCents))
+	w.raw(`</Amt></InstdAmt></AmtDtls>`)
+	if e.ChargeCents > 0 {
+		w.raw(`<Chrgs>` + w.since08(`<Rcrd>`) + `<Amt Ccy="` + e.Currency + `">`)
+		w.buffer = appendCents(w.buffer, e.ChargeCents)
+		w.raw(`</Amt>` + w.since08(`</Rcrd>`) + `</Chrgs>`)
+	}
+}
+
+// camtParties writes who is on the other side; of what comes back, and of what the holder takes, both sides.
+func (w *writer) camtParties(a *account, e *Entry) {
+	party, own := "Cdtr", "Dbtr"
+	if e.otherIsDebtor() {
+		party, own = own, party
+	}
+	holder := e.Reason != "" || e.CreditorID != "" && own == "Cdtr"
+	if e.Name != "" {
+		w.raw(`<RltdPties>`)
+		if holder && own == "Dbtr" {
+			w.camtParty(own, a.owner, a.iban, "")
+		}
+		creditorID := e.CreditorID
+		if party == "Dbtr" {
+			creditorID = ""
+		}
+		w.camtParty(party, e.Name, e.IBAN, creditorID)
+		if holder && own == "Cdtr" {
+			w.camtParty(own, a.owner, a.iban, e.CreditorID)
+		}
+		w.raw(`</RltdPties>`)
+	}
+	if e.BIC != "" {
+		w.raw(`<RltdAgts><` + party + `Agt><FinInstnId><` + w.bic() + `>` + e.BIC + `</` + w.bic() + `></FinInstnId></` + party + `Agt></RltdAgts>`)
+	}
+}
+
+func (w *writer) camtParty(party, name, iban, creditorID string) {
+	w.raw(`<` + party + `>` + w.since08(`<Pty>`))
+	w.tag("Nm", name)
+	if creditorID != "" {
+		w.raw(`<Id><PrvtId><Othr><Id>` + creditorID + `</Id><SchmeNm><Prtry>SEPA</Prtry></SchmeNm></Othr></PrvtId></Id>`)
+	}
+	w.raw(w.since08(`</Pty>`) + `</` + party + `>`)
+	if iban != "" {
+		w.raw(`<` + party + `Acct><Id><IBAN>` + iban + `</IBAN></Id></` + party + `Acct>`)
+	}
 }
 
 // bic names the element of a BIC, status is an entry's, since08 is markup that came with version 08.

@@ -360,16 +360,20 @@ func (w *writer) entry(a *account, b *booking) {
 	w.field("endToEndId", e.EndToEndID)
 	w.field("mandateId", e.MandateID)
 	w.field("creditorId", e.CreditorID)
-	other := "debtor"
-	if e.Cents < 0 {
-		other = "creditor"
+	other, own := "creditor", "debtor"
+	if e.otherIsDebtor() {
+		other, own = own, other
+	}
+	if e.Reason != "" {
+		w.field(own+"Name", a.owner)
+		w.raw(`,"` + own + `Account":{"iban":"` + a.iban + `"}`)
 	}
 	w.field(other+"Name", e.Name)
 	if e.IBAN != "" {
 		w.raw(`,"` + other + `Account":{"iban":"` + e.IBAN + `"}`)
 	}
 	w.field(other+"Agent", e.BIC)
-	lines := cut(e.Remittance, 140)
+	lines := cut(e.why(), 140)
 	w.field("remittanceInformationUnstructured", lines[0])
 	if len(lines) > 1 {
 		w.raw(`,"remittanceInformationUnstructuredArray":[`)
