@@ -153,19 +153,47 @@ func checkMethod(problems openapi.Problems, at string, method AccessMethod) {
 	}
 	checkAddress(problems, at+".url", c.URL)
 	if o := c.OAuth; o != nil {
+		checkOAuth(problems, at, o, keys)
 		for field, address := range map[string]string{"metadata_url": o.MetadataURL, "authorization_url": o.AuthorizationURL, "token_url": o.TokenURL} {
 			if address != "" {
 				checkAddress(problems, at+".oauth."+field, address)
 			}
 		}
-		if (o.AuthorizationURL == "") != (o.TokenURL == "") {
-			problems.Add(at+".oauth", "must have authorization_url and token_url, or neither of them")
-		}
 	}
 	checkKeyPair(problems, at+".tls", c.TLS)
 	checkKeyPair(problems, at+".signing", c.Signing)
-	if c.CAPEM != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(c.CAPEM)) {
-		problems.Add(at+".ca_pem", "must hold certificates in PEM")
+	for field, roots := range map[string]string{"ca_pem": c.CAPEM, "password_ca_pem": c.PasswordCAPEM} {
+		if roots != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(roots)) {
+			problems.Add(at+"."+field, "must hold certificates in PEM")
+		}
+	}
+}
+
+// checkOAuth checks what each flow needs. keys are those of the credential fields.
+func checkOAuth(problems openapi.Problems, at string, o *providers.OAuth, keys map[string]bool) {
+	at += ".oauth"
+	if o.Flow == "PASSWORD_TOKEN" {
+		if o.TokenURL == "" {
+			problems.Add(at+".token_url", "is required for this flow")
+		}
+		if o.AuthorizationURL != "" || o.MetadataURL != "" {
+			problems.Add(at, "must have token_url alone for this flow")
+		}
+		if !keys[providers.CredentialLogin] || !keys[providers.CredentialPIN] {
+			problems.Add(at, "needs the credentials login and pin for this flow")
+		}
+		return
+	}
+	if o.ClientID == "" {
+		problems.Add(at+".client_id", "is required")
+	}
+	switch {
+	case o.AuthorizationURL != "" && o.TokenURL == "":
+		problems.Add(at, "must have token_url beside authorization_url")
+	case o.Flow == "CLIENT_CREDENTIALS" && o.TokenURL == "" && o.MetadataURL == "":
+		problems.Add(at, "must have token_url or metadata_url for this flow: its first token comes before any link of the bank")
+	case o.Flow != "CLIENT_CREDENTIALS" && o.AuthorizationURL == "" && o.TokenURL != "":
+		problems.Add(at, "must have authorization_url beside token_url")
 	}
 }
 

@@ -44,6 +44,8 @@ type rule struct {
 	PSUIDType string   `json:"psu_id_type"`
 	Flows     []string `json:"flows"`
 
+	OAuth *providers.OAuth `json:"oauth"` // where it needs no registration of the operator's
+
 	bankCode, bic *regexp.Regexp
 }
 
@@ -172,7 +174,7 @@ func (g Germany) api(b *Bank, r rule) AccessMethod {
 		SupportedAccountTypes:       []string{string(providers.Giro), string(providers.CreditCard)},
 		CustomerAuthenticationFlows: r.Flows, Credentials: onlineBanking(slices.Contains(r.Flows, "EMBEDDED_2FA")),
 		Connection: providers.Connection{Protocol: "XS2A", URL: strings.ReplaceAll(r.URL, "{bank_code}", b.BankCode),
-			Dialect: r.Dialect, PSUIDType: r.PSUIDType, TLS: g.Client},
+			Dialect: r.Dialect, PSUIDType: r.PSUIDType, TLS: g.Client, OAuth: r.OAuth},
 	}
 }
 

@@ -1,6 +1,7 @@
 package catalog_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"kontoflow/catalog"
 	"kontoflow/internal/testground"
+	"kontoflow/providers"
 )
 
 const (
@@ -37,6 +39,12 @@ func TestGermanyIsPutTogetherFromThreeSources(t *testing.T) {
 		"50050201 API https://xs2a.f-i-apim.de:8443/fixs2aop-env/xs2a-api/50050201",
 		"50050201 FINTS https://banking-hs3.s-fints-pt-hs.de/fints30",
 	}, got)
+	dkb := file.Banks[0].AccessMethods[0].Connection
+	require.Equal(t, &providers.OAuth{Flow: "PASSWORD_TOKEN", TokenURL: "https://api.dkb.de/pre-auth/psd2-auth/v1/auth/token"}, dkb.OAuth)
+	encoded, err := json.Marshal(file)
+	require.NoError(t, err)
+	_, err = catalog.Parse(encoded)
+	require.NoError(t, err, "what is put together is a good file")
 	again, err := catalog.Germany{Banks: []byte(bankData), FinTS: []byte(finTS), ProductID: "0123456789"}.File()
 	require.NoError(t, err)
 	require.Equal(t, file, again, "ids are the same in every import: accesses hang on them")

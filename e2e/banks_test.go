@@ -24,6 +24,16 @@ type bankAsItIs struct {
 var banksAsTheyAre = []bankAsItIs{
 	{bank: "demo"},
 	{bank: "statements", booked: true},
+	{bank: "signed-date"},
+	{bank: "base-path"},
+	{bank: "base-path", login: "methods"},
+	{bank: "start-put"},
+	{bank: "client-token"},
+	{bank: "password-token"},
+	{bank: "password-token", login: "decoupled"},
+	{bank: "wrong-pin-sentence"},
+	{bank: "server-error", logins: 2}, // the customer visits the bank's pages twice
+	{bank: "demo", login: "unreadable"},
 	{bank: "fints", unnamed: true, logins: 2}, // one to learn the methods, one with the method
 	{bank: "demo", login: "returns"},
 	{bank: "statements", login: "returns", booked: true},
@@ -48,13 +58,15 @@ func TestBanksAsTheyAre(t *testing.T) {
 			access := c.access(row.bank, login)
 			logins := func() int { return s.bank.Counters().Logins[login] }
 
-			y := c.sync(access)
+			sync := func() object { return c.finish(c.start(access, object{"credentials": c.secrets(row.bank)})) }
+
+			y := sync()
 			require.Equal(t, "COMPLETED", y["status"], "%v", y)
 			c.requireSame(c.shownBy(row, login), c.stored(!row.unnamed))
 			require.Equal(t, max(row.logins, 1), logins(), "passwords sent by the first synchronization")
 
 			first := logins()
-			y = c.sync(access)
+			y = sync()
 			require.Equal(t, "COMPLETED", y["status"], "%v", y)
 			c.requireSame(c.shownBy(row, login), c.stored(!row.unnamed))
 			again := row.again

@@ -290,7 +290,7 @@ func (s *stack) call(method, path string, auth func(*http.Request), body any, wa
 func (s *stack) method(path string) string {
 	s.t.Helper()
 	var id string
-	err := s.store.DB.Raw(`SELECT id FROM access_methods WHERE url = ?`, s.bankURL+"/"+path).Scan(&id).Error
+	err := s.store.DB.Raw(`SELECT id FROM access_methods WHERE id = ?`, sandbox.AccessMethodID(path)).Scan(&id).Error
 	require.NoError(s.t, err)
 	require.NotEmpty(s.t, id, "no access method for %s", path)
 	return id

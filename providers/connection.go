@@ -18,6 +18,10 @@ type Connection struct {
 	Signing *KeyPair `json:"signing,omitempty"` // request signing (QSealC)
 	CAPEM   string   `json:"ca_pem,omitempty"`  // roots to trust instead of the system's
 
+	SignDate          bool   `json:"sign_date,omitempty"`          // the signature covers Date, as before version 1.3.4
+	PasswordCAPEM     string `json:"password_ca_pem,omitempty"`    // roots of the certificate that the password is encrypted for
+	RedirectPreferred *bool  `json:"redirect_preferred,omitempty"` // TPP-Redirect-Preferred; nil: false where we have the PIN
+
 	BankCode  string `json:"bank_code,omitempty"`  // FINTS: the bank's code (Bankleitzahl) that its server knows it by
 	ProductID string `json:"product_id,omitempty"` // FINTS: our registration with the Deutsche Kreditwirtschaft; empty: Kontoflow
 
@@ -60,12 +64,15 @@ func (c *Connection) Consents() bool { return c.Protocol == "XS2A" }
 
 // OAuth is our registration as a client of the bank's authorization server.
 type OAuth struct {
-	Flow             string `json:"flow"` // INTEGRATED: after the consent. PRE_STEP: a token before everything
-	ClientID         string `json:"client_id"`
+	// Flow is INTEGRATED: the customer's token comes with the consent. CLIENT_CREDENTIALS: likewise, and what comes before
+	// carries a token of our own (RFC 6749, section 4.4). PRE_STEP: the customer's token comes before everything, from the
+	// bank's pages. PASSWORD_TOKEN: likewise, for login and PIN, posted as JSON to TokenURL.
+	Flow             string `json:"flow"`
+	ClientID         string `json:"client_id,omitempty"`         // all but PASSWORD_TOKEN
 	ClientSecret     string `json:"client_secret,omitempty"`     // secret; empty with mutual TLS or public clients
 	MetadataURL      string `json:"metadata_url,omitempty"`      // RFC 8414, where the bank's scaOAuth link is missing
 	AuthorizationURL string `json:"authorization_url,omitempty"` // instead of metadata
-	TokenURL         string `json:"token_url,omitempty"`         // instead of metadata
+	TokenURL         string `json:"token_url,omitempty"`         // instead of metadata; PASSWORD_TOKEN: where to log in
 	Scope            string `json:"scope,omitempty"`             // default "AIS:<consentId>" (INTEGRATED), "AIS" (PRE_STEP)
 }
 

@@ -27,6 +27,7 @@ func TestAdapterSpeaksEveryDialect(t *testing.T) {
 	var catalog struct {
 		Banks []struct {
 			Name          string
+			BankCode      string `json:"bank_code"`
 			AccessMethods []struct {
 				Connection providers.Connection
 			} `json:"access_methods"`
@@ -43,9 +44,9 @@ func TestAdapterSpeaksEveryDialect(t *testing.T) {
 			connection := entry.AccessMethods[0].Connection
 			connection.CAPEM = certificatePEM(server.Certificate())
 			for _, login := range []string{"demo", "methods", "again", "savings"} {
-				d := &conversation{t: t, browser: server.Client(), conv: providers.Conversation{
+				d := &conversation{t: t, browser: server.Client(), patience: 1, conv: providers.Conversation{
 					Connection:  connection,
-					Credentials: map[string]string{providers.CredentialLogin: login + "+" + entry.Name[5:6], providers.CredentialPIN: "demo"},
+					Credentials: map[string]string{providers.CredentialLogin: login + "+" + entry.BankCode, providers.CredentialPIN: "demo"},
 					PSU:         providers.PSU{IPAddress: "192.0.2.7"},
 					Interactive: true,
 					Consent:     providers.Consent{Recurring: true},

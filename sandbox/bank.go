@@ -85,7 +85,7 @@ func New(options Options) *Bank {
 		counters:  newCounters(),
 	}
 	for i := range dialects {
-		b.faces = append(b.faces, &face{bank: b, dialect: &dialects[i], prefix: "/" + dialects[i].Path})
+		b.faces = append(b.faces, &face{bank: b, dialect: &dialects[i], prefix: "/" + dialects[i].Path + dialects[i].at})
 	}
 	return b
 }
@@ -97,6 +97,9 @@ func (b *Bank) Handler() http.Handler {
 	for _, f := range b.faces {
 		mux.Handle(f.prefix+"/", http.StripPrefix(f.prefix, f.handler()))
 		mux.HandleFunc("GET /.well-known/oauth-authorization-server"+f.prefix, f.metadata)
+		if f.dialect.passwordToken {
+			mux.HandleFunc("POST "+f.dialect.loginPath(), f.loginForToken)
+		}
 	}
 	for i := range fintsShapes {
 		shape := &fintsShapes[i]

@@ -134,10 +134,17 @@ func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {
 			{Key: providers.CredentialLogin, Label: label{"Anmeldename", "Login"}, MinLength: 1, MaxLength: 64},
 			{Key: providers.CredentialPIN, Label: label{"PIN", "PIN"}, MinLength: 1, MaxLength: 64, IsSecret: true},
 		},
-		Connection: providers.Connection{Protocol: "XS2A", URL: baseURL + "/" + d.Path, Dialect: d.Adapter, PSUIDType: d.psuIDType},
+		Connection: providers.Connection{Protocol: "XS2A", URL: baseURL + "/" + d.Path + d.at, Dialect: d.Adapter, PSUIDType: d.psuIDType, SignDate: d.signsDate},
 	}
-	registration := &providers.OAuth{Flow: "INTEGRATED", ClientID: oauthClientID, MetadataURL: baseURL + "/.well-known/oauth-authorization-server/" + d.Path}
+	registration := &providers.OAuth{Flow: "INTEGRATED", ClientID: oauthClientID, MetadataURL: baseURL + "/.well-known/oauth-authorization-server/" + d.Path + d.at}
 	switch {
+	case d.clientToken:
+		registration.Flow, registration.ClientSecret, registration.MetadataURL = "CLIENT_CREDENTIALS", oauthClientSecret, ""
+		registration.TokenURL = m.Connection.URL + "/oauth/token"
+		m.Connection.OAuth = registration
+		m.Flows = []string{"REDIRECT"}
+	case d.passwordToken:
+		m.Connection.OAuth = &providers.OAuth{Flow: "PASSWORD_TOKEN", TokenURL: baseURL + d.loginPath()}
 	case d.preStep:
 		registration.Flow, registration.ClientSecret = "PRE_STEP", oauthClientSecret
 		m.Connection.OAuth = registration

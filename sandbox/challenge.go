@@ -18,6 +18,7 @@ type method struct {
 	explanation string
 	form        form
 	devices     []device // where there are several, one is chosen after the method
+	blurred     bool     // over XS2A there is a picture, too, and it cannot be read
 }
 
 type device struct{ id, name string }
@@ -38,6 +39,8 @@ var (
 	photoTAN = method{id: "photo", kind: "PHOTO_OTP", name: "photoTAN", explanation: "Bild mit der App aufnehmen", form: photo}
 	chipTAN  = method{id: "chip", kind: "CHIP_OTP", version: "HHD1.4", name: "chipTAN optisch", explanation: "Karte ***21 im TAN-Generator", form: flicker}
 	pushTAN  = method{id: "push", kind: "PUSH_OTP", name: "App-Freigabe", explanation: "Freigabe in der Banking-App", form: push}
+
+	blurredTAN = method{id: "sms", kind: "PHOTO_OTP", name: "photoTAN", explanation: "Bild mit der App aufnehmen", form: text, blurred: true}
 
 	markupTAN = method{id: "web", kind: "SMS_OTP", name: "TAN mit Auftragsdaten", explanation: "TAN per SMS", form: markup}
 

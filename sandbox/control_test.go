@@ -221,6 +221,9 @@ func TestDocumentationKnowsEverybody(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "docs", "sandbox.md"))
 	require.NoError(t, err)
+	for _, row := range sandbox.XS2ABanks() {
+		require.Contains(t, string(text), row)
+	}
 	for _, p := range sandbox.Personas {
 		require.Contains(t, string(text), "| `"+p.Login+"` | "+p.Shows+" |")
 	}

@@ -53,6 +53,7 @@ var Personas = []Persona{
 	{Login: "devices", Shows: "chooses a TAN method, then one of several devices",
 		methods: []method{smsTANDevices, chipTANCards}, accounts: one},
 	{Login: "photo", Shows: "photoTAN: the challenge is a PNG", methods: []method{photoTAN}, accounts: one},
+	{Login: "unreadable", Shows: "photoTAN whose picture cannot be read; what there is to do stands beside it", methods: []method{blurredTAN}, accounts: one},
 	{Login: "flicker", Shows: "chipTAN optical: the challenge is a flicker code (HHD 1.4)", methods: []method{chipTAN}, accounts: one},
 	{Login: "markup", Shows: "the challenge is HTML, with things in it that nobody should show", methods: []method{markupTAN}, accounts: one},
 	{Login: "decoupled", Shows: "confirms in the bank's app; counts as confirmed at the third status call",
@@ -160,6 +161,7 @@ type customer struct {
 	password string
 	wrong    int  // wrong PINs in a row
 	locked   bool // after three of them
+	visited  bool // the bank's own pages, where a first visit fails
 	reform   int  // how often the bank reformatted the history (Bank.Reformat)
 }
 

@@ -132,7 +132,8 @@ type conversation struct {
 	late  time.Duration // by how much the adapter's clock is ahead, so that nobody waits for a poll
 	asked []string
 
-	browser *http.Client // nil: an ordinary one
+	browser  *http.Client // nil: an ordinary one
+	patience int          // passing errors that are tried again, as the activity does
 }
 
 func (d *conversation) run() {
@@ -166,6 +167,11 @@ func (d *conversation) authorize(ctx context.Context, adapter providers.Provider
 	d.conv.Redirect = providers.Redirect{URL: "http://127.0.0.1:9/callback", State: uuid.NewString()}
 	step, err := adapter.Authorize(ctx, &d.conv)
 	for {
+		if passing := providers.AsError(err); passing != nil && passing.Kind == providers.Transient && d.patience > 0 {
+			d.patience--
+			step, err = adapter.Authorize(ctx, &d.conv)
+			continue
+		}
 		require.NoError(t, err)
 		switch step.Status {
 		case providers.Ready:

@@ -68,7 +68,7 @@ func TestSignaturesAreVerified(t *testing.T) {
 		h["Signature"] = fmt.Sprintf(`keyId="SN=1267,CA=CN=Kontoflow",algorithm="rsa-sha256",headers="%s",signature="%s"`, names, base64.StdEncoding.EncodeToString(signature))
 		return h
 	}
-	const all = "digest x-request-id psu-id date"
+	const all = "digest x-request-id psu-id"
 	send := func(h headers, body string) *reply { return c.do("POST", "/v1/consents", body, h) }
 	require.Equal(t, 201, send(signed(all), string(body)).Status)
 
@@ -80,7 +80,9 @@ func TestSignaturesAreVerified(t *testing.T) {
 	}{
 		{"another body", signed(all), strings.Replace(string(body), "true", "false", 1), "FORMAT_ERROR"},
 		{"another customer", with(signed(all), "PSU-ID", "methods"), string(body), "SIGNATURE_INVALID"},
-		{"PSU-ID not signed", signed("digest x-request-id date"), string(body), "SIGNATURE_INVALID"},
+		{"PSU-ID not signed", signed("digest x-request-id"), string(body), "SIGNATURE_INVALID"},
+		{"Date signed", signed(all + " date"), string(body), "FORMAT_ERROR"},
+		{"no Date", with(signed(all), "Date", ""), string(body), "SIGNATURE_MISSING"},
 		{"no signature", with(signed(all), "Signature", ""), string(body), "SIGNATURE_MISSING"},
 		{"no digest", with(signed(all), "Digest", ""), string(body), "SIGNATURE_MISSING"},
 		{"no certificate", with(signed(all), "TPP-Signature-Certificate", ""), string(body), "CERTIFICATE_MISSING"},
@@ -92,6 +94,9 @@ func TestSignaturesAreVerified(t *testing.T) {
 		require.GreaterOrEqual(t, got.Status, 400, row.what)
 		require.Equal(t, row.code, got.code(), row.what)
 	}
+	dated := visit(t, b, "signed-date")
+	require.Equal(t, 201, dated.do("POST", "/v1/consents", string(body), signed(all+" date")).Status)
+	require.Equal(t, "FORMAT_ERROR", dated.do("POST", "/v1/consents", string(body), signed(all)).code())
 }
 
 func TestPasswordHasToBeEncrypted(t *testing.T) {

@@ -139,6 +139,9 @@ func (f *face) serve(w http.ResponseWriter, r *http.Request, name string, serve 
 				no = refuse(500, "INTERNAL_SERVER_ERROR", "")
 			}
 		}
+		if no != nil && no.code == "PSU_CREDENTIALS_INVALID" && f.dialect.standardWords {
+			no.text = standardSentence
+		}
 		if no != nil {
 			no.write(c.w)
 		}
@@ -246,10 +249,14 @@ func (c *call) psu() *refusal {
 // attended reports whether the customer is there (RTS 2018/389, Article 36(5)).
 func (c *call) attended() bool { return c.r.Header.Get("PSU-IP-Address") != "" }
 
-// link writes the address of a resource of this bank as the dialect has it: a path, or absolute.
+// link writes the address of a resource of this bank as the dialect has it: a path, from the host or from the API's own
+// path, or absolute.
 func (c *call) link(path ...string) href {
-	if c.face.dialect.absoluteLinks {
+	switch {
+	case c.face.dialect.absoluteLinks:
 		return href{c.face.base(c.r) + strings.Join(path, "")}
+	case c.face.dialect.linksFromAPI:
+		return href{strings.Join(path, "")}
 	}
 	return href{c.face.prefix + strings.Join(path, "")}
 }
@@ -342,6 +349,11 @@ type tppMessage struct {
 	Path     string `json:"path,omitempty"`
 	Text     string `json:"text,omitempty"`
 }
+
+// standardSentence is what the specification says about PSU_CREDENTIALS_INVALID (Implementation Guidelines 1.3.11, "Message
+// codes"). Some banks send nothing else.
+const standardSentence = "The PSU-ID cannot be matched by the addressed ASPSP or is blocked, or a password resp. OTP was not correct. " +
+	"Additional information might be added."
 
 func (no *refusal) write(w http.ResponseWriter) {
 	body, _ := json.Marshal(struct { // strings only: cannot fail

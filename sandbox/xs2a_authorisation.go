@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"encoding/base64"
 	"net/http"
 	"slices"
@@ -87,8 +88,10 @@ func (a approach) header() approach {
 }
 
 // approachOf is how the bank authenticates a customer; one it does not know yet is asked for his login first.
-func (f *face) approachOf(c *customer) approach {
+func (f *face) approachOf(c *customer, k *consent) approach {
 	switch {
+	case f.dialect.offersPages && !k.withoutPages:
+		return redirect
 	case f.dialect.approach != "":
 		return f.dialect.approach
 	case c == nil || c.persona.approach == "":
@@ -113,7 +116,7 @@ func (f *face) begin(c *call, k *consent, redirectTo, nokTo string) *authorisati
 		a.customer = c.customer
 		a.status = psuIdentified
 	}
-	switch f.approachOf(a.customer) {
+	switch f.approachOf(a.customer, k) {
 	case redirect:
 		a.status = started
 		a.ticket = f.bank.issue(&ticket{face: f, consent: k, authorisation: a, loginHint: k.login})
@@ -174,7 +177,7 @@ func (f *face) view(c *call, a *authorisation) authorisationView {
 		case a.ticket != "":
 			v.Links["scaRedirect"] = href{f.base(c.r) + "/login/" + a.ticket}
 		case a.oauth:
-			v.Links["scaOAuth"] = href{f.metadataURL(c.r)}
+			v.Links["scaOAuth"] = f.metadataLink(c)
 			if f.dialect.nullOAuthLink {
 				v.Links["scaOAuth"] = href{}
 			}
@@ -193,9 +196,12 @@ func (m *method) object() methodObject {
 
 func (f *face) challenge(a *authorisation) *challengeData {
 	length := len(f.bank.options.TAN)
-	data := &challengeData{MaxLength: length, Format: "integer", Additional: tanPrompt}
+	data := &challengeData{MaxLength: length, Format: cmp.Or(f.dialect.otpFormat, "integer"), Additional: tanPrompt}
 	if f.dialect.noAuthorisations {
 		data = &challengeData{MisspeltLength: length, MisspeltFormat: "integer", MisspeltAdditional: tanPrompt}
+	}
+	if a.method.blurred {
+		data.Image = base64.StdEncoding.EncodeToString([]byte("no picture"))
 	}
 	switch a.method.form {
 	case photo:
@@ -239,12 +245,12 @@ func (f *face) startAuthorisation(c *call) error {
 	if redirectTo == "" {
 		redirectTo, nokTo = k.redirectTo, k.nokTo
 	}
-	approach := f.approachOf(c.customer)
+	approach := f.approachOf(c.customer, k)
 	if (approach == redirect || approach == oauth) && redirectTo == "" {
 		return formatError("TPP-Redirect-URI", "is missing")
 	}
 	a := f.begin(c, k, redirectTo, nokTo)
-	if f.dialect.preStep {
+	if f.dialect.tokenFirst() {
 		f.authenticated(c, a)
 	}
 	if !step.empty() {
@@ -254,7 +260,7 @@ func (f *face) startAuthorisation(c *call) error {
 	}
 	v := f.view(c, a)
 	c.w.Header().Set("Location", f.base(c.r)+"/v1/consents/"+k.id+"/authorisations/"+a.id)
-	c.w.Header().Set("ASPSP-SCA-Approach", string(f.approachNow(a).header()))
+	c.w.Header().Set("ASPSP-SCA-Approach", string(f.approachNow(k, a).header()))
 	return c.answer(http.StatusCreated, v)
 }
 
@@ -277,16 +283,16 @@ func (f *face) updateAuthorisation(c *call) error {
 		return no
 	}
 	v := f.view(c, a)
-	c.w.Header().Set("ASPSP-SCA-Approach", string(f.approachNow(a).header()))
+	c.w.Header().Set("ASPSP-SCA-Approach", string(f.approachNow(c.consent, a).header()))
 	return c.answer(http.StatusOK, v)
 }
 
 // approachNow is the approach once a method is known: one of the methods may be decoupled.
-func (f *face) approachNow(a *authorisation) approach {
+func (f *face) approachNow(k *consent, a *authorisation) approach {
 	if a.method != nil && a.method.form == push {
 		return decoupled
 	}
-	return f.approachOf(a.customer)
+	return f.approachOf(a.customer, k)
 }
 
 // update is the body of a step of the customer.

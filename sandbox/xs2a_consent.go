@@ -27,8 +27,10 @@ type consent struct {
 	again      bool      // valid, but transactions want a second authentication
 	proven     time.Time // when strong authentication was last done
 	explicit   bool      // the client starts authorisations itself
-	redirectTo string
-	nokTo      string
+	// withoutPages says that the client wants the customer not to be sent to the bank's pages.
+	withoutPages bool
+	redirectTo   string
+	nokTo        string
 
 	authorisations []*authorisation
 	reads          map[string][]time.Time // unattended reads of the last 24 hours, by resource
@@ -124,8 +126,10 @@ func (f *face) createConsent(c *call) error {
 		created:    c.now,
 		lastAction: c.today,
 		explicit:   c.r.Header.Get("TPP-Explicit-Authorisation-Preferred") == "true",
-		redirectTo: c.r.Header.Get("TPP-Redirect-URI"),
-		nokTo:      c.r.Header.Get("TPP-Nok-Redirect-URI"),
+
+		withoutPages: c.r.Header.Get("TPP-Redirect-Preferred") == "false",
+		redirectTo:   c.r.Header.Get("TPP-Redirect-URI"),
+		nokTo:        c.r.Header.Get("TPP-Nok-Redirect-URI"),
 	}
 	if c.customer != nil {
 		k.login = c.customer.login
@@ -133,7 +137,7 @@ func (f *face) createConsent(c *call) error {
 			return no
 		}
 	}
-	approach := f.approachOf(c.customer)
+	approach := f.approachOf(c.customer, k)
 	if (approach == redirect || approach == oauth) && k.redirectTo == "" {
 		return formatError("TPP-Redirect-URI", "is missing")
 	}
@@ -143,7 +147,7 @@ func (f *face) createConsent(c *call) error {
 	self := c.link("/v1/consents/", k.id)
 	answer := consentAnswer{ID: k.id, Links: links{"self": self, "status": {self.Href + "/status"}}}
 	switch start := self.Href + "/authorisations"; {
-	case f.dialect.preStep:
+	case f.dialect.tokenFirst():
 		f.offerAfterPreStep(c, &answer, start)
 	case f.dialect.noAuthorisations, (approach == redirect || approach == oauth) && !k.explicit:
 		a := f.begin(c, k, k.redirectTo, k.nokTo)
@@ -152,6 +156,9 @@ func (f *face) createConsent(c *call) error {
 		for name, link := range view.Links {
 			answer.Links[name] = link
 		}
+	case f.dialect.startIsUpdate:
+		begun := start + "/" + f.begin(c, k, "", "").id
+		answer.Links["scaStatus"], answer.Links["startAuthorisationWithEncryptedPsuAuthentication"] = href{begun}, href{begun}
 	case f.dialect.passwordAtStart:
 		answer.Links["startAuthorisationWithPsuAuthentication"] = href{start}
 	case f.dialect.encryptedPassword:

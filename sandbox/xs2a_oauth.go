@@ -20,8 +20,10 @@ import (
 
 const (
 	oauthClientID     = "kontoflow"
-	oauthClientSecret = "kontoflow-sandbox" // only banks with a pre-step ask for it
+	oauthClientSecret = "kontoflow-sandbox" // only banks with a token before the consent ask for it
 	tokenLife         = time.Hour
+	clientTokenLife   = 10 * time.Minute
+	passwordTokenLife = 90 * 24 * time.Hour
 	refreshLife       = 180 * 24 * time.Hour
 	codeLife          = 2 * time.Minute
 )
@@ -51,6 +53,14 @@ type oauthToken struct {
 	refresh bool
 	spent   bool // refreshed with
 	ends    time.Time
+}
+
+// metadataLink is the link to the metadata, as the dialect has links.
+func (f *face) metadataLink(c *call) href {
+	if f.dialect.linksFromAPI {
+		return c.link("/.well-known/oauth-authorization-server")
+	}
+	return href{f.metadataURL(c.r)}
 }
 
 func (f *face) oauthRoutes(mux *http.ServeMux) {
@@ -176,7 +186,7 @@ func (f *face) answerToken(w http.ResponseWriter, r *http.Request) {
 	} else {
 		id, password = form.Get("client_id"), form.Get("client_secret")
 	}
-	if id != oauthClientID || f.dialect.preStep && subtle.ConstantTimeCompare([]byte(password), []byte(oauthClientSecret)) != 1 {
+	if id != oauthClientID || (f.dialect.preStep || f.dialect.clientToken) && subtle.ConstantTimeCompare([]byte(password), []byte(oauthClientSecret)) != 1 {
 		w.Header().Set("WWW-Authenticate", `Basic realm="token"`)
 		oauthError(w, http.StatusUnauthorized, "invalid_client")
 		return
@@ -216,9 +226,73 @@ func (f *face) answerToken(w http.ResponseWriter, r *http.Request) {
 		}
 		t.spent = true
 		b.answerTokens(w, t.grant)
+	case "client_credentials":
+		if !f.dialect.clientToken {
+			oauthError(w, http.StatusBadRequest, "unauthorized_client")
+			return
+		}
+		access := secret()
+		b.tokens[access] = &oauthToken{bank: f.dialect.Path, ends: b.now().Add(clientTokenLife)}
+		writeToken(w, map[string]any{"access_token": access, "token_type": "Bearer", "expires_in": int(clientTokenLife.Seconds())})
 	default:
 		oauthError(w, http.StatusBadRequest, "unsupported_grant_type")
 	}
+}
+
+func writeToken(w http.ResponseWriter, body map[string]any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+// loginPath is where login and PIN give a token: beside the API, not below it.
+func (d *dialect) loginPath() string { return "/" + d.Path + "/pre-auth/psd2-auth/v1/auth/token" }
+
+// loginForToken gives a token for login and PIN. How it went stands in returnCode.
+func (f *face) loginForToken(w http.ResponseWriter, r *http.Request) {
+	var given struct{ Username, Password string }
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody)).Decode(&given); err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	b := f.bank
+	b.mu.Lock()
+	customer := b.customer(given.Username)
+	login := ""
+	if customer != nil {
+		login = customer.login
+	}
+	b.count(f.dialect.Path, login, "login")
+	fault, struck := b.strike(f.dialect.Path, login, "login")
+	b.mu.Unlock()
+	usual := func(w http.ResponseWriter) { f.answerLogin(w, customer, given.Password) }
+	if struck {
+		fault.play(w, r, b.options.Slow, usual)
+		return
+	}
+	usual(w)
+}
+
+func (f *face) answerLogin(w http.ResponseWriter, customer *customer, password string) {
+	b := f.bank
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := wrongPIN
+	if customer != nil {
+		found = b.authenticate(customer, password)
+	}
+	if found != open {
+		code := map[door]string{wrongPIN: "FAILED", locked: "LOCKED", changePIN: "PASSWORD_EXPIRED"}[found]
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		_ = json.NewEncoder(w).Encode(map[string]string{"returnCode": code})
+		return
+	}
+	access := secret()
+	b.tokens[access] = &oauthToken{bank: f.dialect.Path, login: customer.login, ends: b.now().Add(passwordTokenLife)}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusCreated)
+	_ = json.NewEncoder(w).Encode(map[string]string{"returnCode": "CORRECT", "accessToken": access})
 }
 
 // answerTokens makes a grant's next tokens. It needs Bank.mu.
@@ -227,9 +301,7 @@ func (b *Bank) answerTokens(w http.ResponseWriter, g *oauthGrant) {
 	b.tokens[access] = &oauthToken{bank: g.face.dialect.Path, login: g.login, consent: g.consent, grant: g, ends: b.now().Add(tokenLife)}
 	b.tokens[refresh] = &oauthToken{bank: g.face.dialect.Path, login: g.login, consent: g.consent, grant: g, refresh: true, ends: b.now().Add(refreshLife)}
 	g.tokens = append(g.tokens, access, refresh)
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(map[string]any{
+	writeToken(w, map[string]any{
 		"access_token": access, "token_type": "Bearer", "expires_in": int(tokenLife.Seconds()), "refresh_token": refresh, "scope": g.request.scope,
 	})
 }
@@ -262,11 +334,12 @@ func (c *call) checkToken() *refusal {
 	b := c.face.bank
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	needed := c.face.dialect.preStep
+	needed, own := c.face.dialect.tokenFirst() || c.face.dialect.clientToken, c.face.dialect.clientToken
 	if c.consent != nil && c.r.Header.Get("Consent-ID") != "" {
 		for _, a := range c.consent.authorisations {
 			needed = needed || a.oauth
 		}
+		own = false
 	}
 	token := c.bearer()
 	t := b.tokens[token]
@@ -280,6 +353,10 @@ func (c *call) checkToken() *refusal {
 		no = refuse(401, "TOKEN_UNKNOWN", "there is no such token")
 	case c.now.After(t.ends):
 		no = refuse(401, "TOKEN_EXPIRED", "the token has expired")
+	case t.login == "" && !own:
+		return refuse(401, "TOKEN_INVALID", "the token is not a customer's")
+	case t.login == "":
+		return nil
 	case c.consent != nil && c.consent.login != "" && t.login != c.consent.login, c.consent != nil && t.consent != "" && t.consent != c.consent.id:
 		return refuse(401, "TOKEN_INVALID", "the token is not for this consent")
 	default:

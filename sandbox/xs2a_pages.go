@@ -159,7 +159,7 @@ func (f *face) takeLogin(w http.ResponseWriter, r *http.Request) {
 	c := &call{w: w, r: r, face: f, now: b.now(), today: b.today(), consent: t.consent, customer: t.customer}
 	switch step := form.Get("step"); {
 	case step == "cancel":
-		f.leave(c, t, false)
+		f.leave(c, t, "access_denied")
 	case step == "login" && t.customer == nil:
 		f.login(c, t, form)
 	case step == "confirm" && t.customer != nil:
@@ -196,13 +196,18 @@ func (f *face) confirm(c *call, t *ticket, form url.Values) {
 		if form.Get("tan") != b.options.TAN {
 			b.counters.WrongTANs[t.customer.login]++
 			if t.wrong++; t.wrong == 3 {
-				f.leave(c, t, false)
+				f.leave(c, t, "access_denied")
 				return
 			}
 			f.show(c.w, t, http.StatusForbidden, "Die TAN ist falsch.")
 			return
 		}
 		b.counters.TANs[t.customer.login]++
+	}
+	if f.dialect.failsFirstReturn && !t.customer.visited {
+		t.customer.visited = true
+		f.leave(c, t, "server_error")
+		return
 	}
 	if t.consent != nil {
 		var chosen []*account
@@ -228,11 +233,12 @@ func (f *face) confirm(c *call, t *ticket, form url.Values) {
 			t.consent.grant(c, t.customer, chosen)
 		}
 	}
-	f.leave(c, t, true)
+	f.leave(c, t, "")
 }
 
-// leave sends the customer back to where he came from.
-func (f *face) leave(c *call, t *ticket, success bool) {
+// leave sends the customer back to where he came from. problem is the error that he comes back with; "" none.
+func (f *face) leave(c *call, t *ticket, problem string) {
+	success := problem == ""
 	t.used = true
 	if !success && t.authorisation != nil {
 		f.fail(c, t.authorisation)
@@ -248,7 +254,7 @@ func (f *face) leave(c *call, t *ticket, success bool) {
 		if success {
 			answer.Set("code", f.bank.grantCode(f, t))
 		} else {
-			answer.Set("error", "access_denied")
+			answer.Set("error", problem)
 		}
 	case success:
 		to = t.authorisation.redirect

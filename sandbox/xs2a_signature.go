@@ -144,7 +144,10 @@ func (c *call) checkSignature() *refusal {
 		signed[name] = true
 		lines = append(lines, name+": "+h.Get(name))
 	}
-	for _, name := range []string{"digest", "x-request-id", "date", "psu-id", "psu-corporate-id", "tpp-redirect-uri"} {
+	if signed["date"] != c.face.dialect.signsDate {
+		return formatError("Signature", "has Date among its headers, or has not, where this bank wants it otherwise")
+	}
+	for _, name := range []string{"digest", "x-request-id", "psu-id", "psu-corporate-id", "tpp-redirect-uri"} {
 		if h.Get(name) != "" && !signed[name] {
 			return refuse(401, "SIGNATURE_INVALID", name+" is not signed")
 		}

@@ -20,6 +20,8 @@ var adapters = []conformance.Adapter{
 		Others: map[string]string{
 			"recurring": "demo", "statements": "demo", "oauth": "demo", "prestep": "demo", "signed": "demo",
 			"encrypted": "demo", "confirmation": "demo", "token": "methods", "apikey": "decoupled", "legacy": "demo",
+			"signed-date": "exempt", "base-path": "demo", "start-put": "demo", "client-token": "demo", "password-token": "methods",
+			"wrong-pin-sentence": "demo", "server-error": "demo",
 		},
 	},
 	{

@@ -29,6 +29,7 @@ var ways = []way{
 	{"methods", "METHOD_SELECTION DECOUPLED", nil},
 	{"devices", "METHOD_SELECTION METHOD_SELECTION HHD", nil},
 	{"photo", "PHOTO", nil},
+	{"unreadable", "TEXT", nil},
 	{"flicker", "HHD", nil},
 	{"markup", "HTML", nil},
 	{"decoupled", "DECOUPLED", nil},

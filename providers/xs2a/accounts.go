@@ -361,7 +361,7 @@ func newest(list []providers.Balance) []providers.Balance {
 
 // ready refuses reads of a conversation that is not authorised.
 func (t *talk) ready() error {
-	if t.lasting.ConsentID == "" || t.lasting.ConsentStatus != "valid" {
+	if t.lasting.ConsentID == "" || t.lasting.ConsentStatus != consentValid {
 		return needsAuthorization(errNoConsent)
 	}
 	return nil
@@ -401,18 +401,19 @@ func (t *talk) judgeRead(ctx context.Context, of subject, err error) error {
 	_, redirect := r.links["scaRedirect"]
 	switch {
 	case r.status == http.StatusUnauthorized && (redirect || len(r.links.starting()) > 0):
-		t.dialog = dialog{ForReading: true, Position: position{Links: r.links}, Start: r.links.starting()}
+		begun := t.bank.begun(r.links)
+		t.dialog = dialog{ForReading: true, Position: position{Links: begun, Authorisation: begun["scaStatus"]}, Start: begun.starting()}
 		r.fault.Kind, r.fault.Code = providers.NeedsAuthorization, providers.CodeNotAuthorized
 	case r.fault.Kind != providers.NeedsAuthorization:
 		return err
-	case tokenRefused(r) && t.lasting.Token != nil:
+	case r.token && t.lasting.Token != nil:
 		t.dialog = dialog{RefreshToken: true}
 	case of == aboutAccount && r.code != "CONSENT_EXPIRED" && t.stillValid(ctx):
 		// The consent is good, and does not open this account: asking the customer again would change nothing.
 		r.fault.Kind = providers.Gone
 		return err
 	case r.consentOver():
-		t.lasting.ConsentStatus, t.dialog = "expired", dialog{}
+		t.lasting.ConsentStatus, t.dialog = consentExpired, dialog{}
 	default:
 		t.dialog = dialog{}
 		if leaving := t.leaveConsent(); leaving != nil {
@@ -426,5 +427,5 @@ func (t *talk) judgeRead(ctx context.Context, of subject, err error) error {
 // stillValid asks the bank whether the consent is valid.
 func (t *talk) stillValid(ctx context.Context) bool {
 	status, _, err := t.consentStatus(ctx)
-	return err == nil && status == "valid"
+	return err == nil && status == consentValid
 }

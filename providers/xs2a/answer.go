@@ -13,16 +13,16 @@ import (
 	"kontoflow/providers/lenient"
 )
 
-// An answer is what consents and authorisations answer with: one shape for all, since every field may be there
-// or not, and the links say what it means.
+// An answer is what consents and authorisations answer with: one shape for all, since every field
+// may be there or not, and the links say what it means.
 type answer struct {
-	ConsentID     text `json:"consentId"`
-	ConsentStatus text `json:"consentStatus"`
-	ValidUntil    text `json:"validUntil"`
-	Frequency     text `json:"frequencyPerDay"`
+	ConsentID     text          `json:"consentId"`
+	ConsentStatus consentStatus `json:"consentStatus"`
+	ValidUntil    text          `json:"validUntil"`
+	Frequency     text          `json:"frequencyPerDay"`
 
 	AuthorisationID text       `json:"authorisationId"`
-	SCAStatus       text       `json:"scaStatus"`
+	SCAStatus       scaStatus  `json:"scaStatus"`
 	Methods         methods    `json:"scaMethods"`
 	Chosen          *method    `json:"chosenScaMethod"`
 	Challenge       *challenge `json:"challengeData"`
@@ -83,12 +83,18 @@ func (l *links) UnmarshalJSON(b []byte) error {
 
 // first returns the href of the first of names that is there.
 func (l links) first(names ...string) (href string, ok bool) {
+	name, href := l.pick(names...)
+	return href, name != ""
+}
+
+// pick is first with the name; "" none is there.
+func (l links) pick(names ...string) (name, href string) {
 	for _, name := range names {
 		if href := l[name]; href != "" {
-			return href, true
+			return name, href
 		}
 	}
-	return "", false
+	return "", ""
 }
 
 // starting are those that begin an authorisation.
@@ -105,6 +111,13 @@ func (l links) starting() links {
 	return start
 }
 
+// offersOAuth reports whether the bank sends the customer to its authorization server. The link may
+// be null.
+func (l links) offersOAuth() bool {
+	_, ok := l["scaOAuth"]
+	return ok
+}
+
 // method is a way of strong customer authentication (authenticationObject).
 type method struct {
 	ID          text `json:"authenticationMethodId"`
@@ -114,7 +127,8 @@ type method struct {
 	Explanation text `json:"explanation,omitempty"`
 }
 
-// methods is a list of them; one alone may come without its brackets, and one without an id cannot be chosen.
+// methods is a list of them; one alone may come without its brackets, and one without an id cannot
+// be chosen.
 type methods []method
 
 func (m *methods) UnmarshalJSON(b []byte) error {
@@ -123,6 +137,9 @@ func (m *methods) UnmarshalJSON(b []byte) error {
 		return err
 	}
 	*m = nil
+	if len(b) > 0 && b[0] == '[' {
+		*m = methods{} // an empty list says that there are none
+	}
 	for _, one := range all {
 		if one.ID != "" && len(one.ID) <= maxID {
 			*m = append(*m, one)
@@ -140,15 +157,19 @@ func (m methods) find(id string) *method {
 	return nil
 }
 
-// challenge is the bank's challengeData. Older versions of the interface spell some fields otherwise.
+// challenge is the bank's challengeData. Older versions of the interface spell some fields
+// otherwise.
 type challenge struct {
-	Image      string             `json:"image,omitempty"` // base64
+	Images     []string           `json:"image,omitempty"` // base64; one where the bank keeps to the specification
 	ImageLink  text               `json:"imageLink,omitempty"`
 	Data       many[text, upTo50] `json:"data,omitempty"`
 	MaxLength  text               `json:"otpMaxLength,omitempty"`
-	Format     text               `json:"otpFormat,omitempty"` // characters | integer
+	Format     text               `json:"otpFormat,omitempty"` // characters | integer, in any case
 	Additional text               `json:"additionalInformation,omitempty"`
 }
+
+// maxImages bounds how many pictures of a challenge are looked at.
+const maxImages = 4
 
 func (c *challenge) UnmarshalJSON(b []byte) error {
 	var raw struct {
@@ -167,7 +188,13 @@ func (c *challenge) UnmarshalJSON(b []byte) error {
 	if json.Unmarshal(b, &raw) != nil {
 		return nil
 	}
-	_ = json.Unmarshal(raw.Image, &c.Image)
+	var images many[string, upTo50]
+	_ = json.Unmarshal(raw.Image, &images)
+	for _, image := range images {
+		if image != "" && len(c.Images) < maxImages {
+			c.Images = append(c.Images, image)
+		}
+	}
 	c.Data, c.ImageLink = raw.Data, raw.ImageLink
 	c.MaxLength = cmp.Or(raw.MaxLength, raw.MaxLengthOpt, raw.MaxLengthLenght)
 	c.Format = cmp.Or(raw.Format, raw.FormatOpt)
@@ -176,8 +203,11 @@ func (c *challenge) UnmarshalJSON(b []byte) error {
 }
 
 func (c *challenge) empty() bool {
-	return c == nil || c.Image == "" && c.ImageLink == "" && len(c.Data) == 0 && c.MaxLength == "" && c.Format == "" && c.Additional == ""
+	return c == nil || !c.pictured() && len(c.Data) == 0 && c.MaxLength == "" && c.Format == "" && c.Additional == ""
 }
+
+// pictured reports whether there should be a picture.
+func (c *challenge) pictured() bool { return len(c.Images) > 0 || c.ImageLink != "" }
 
 // tppMessage is one of the bank's error messages.
 type tppMessage struct {
@@ -187,15 +217,16 @@ type tppMessage struct {
 	Detail   text `json:"detail"`
 }
 
-// complaint is the body of an error, in all the shapes that are seen: an object with tppMessages (json), an
-// RFC 7807 problem with the code beside it, or a bare array of messages.
+// complaint is the body of an error, in all the shapes that are seen: an object with tppMessages
+// (json), an RFC 7807 problem with the code beside it, or a bare array of messages.
 type complaint struct {
 	Messages many[tppMessage, upTo50] `json:"tppMessages"`
 	Links    links                    `json:"_links"`
 	Code     text                     `json:"code"`
 	Title    text                     `json:"title"`
 	Detail   text                     `json:"detail"`
-	Error    text                     `json:"error"` // OAuth
+	Error    text                     `json:"error"`      // OAuth
+	Return   text                     `json:"returnCode"` // of a login for a token
 }
 
 func readComplaint(body []byte) (c complaint) {
@@ -218,7 +249,7 @@ func (c *complaint) code() string {
 	if code := errorCode(string(c.Code)); code != "" {
 		return code
 	}
-	return errorCode(strings.ToUpper(string(c.Error)))
+	return cmp.Or(errorCode(strings.ToUpper(string(c.Error))), errorCode(strings.ToUpper(string(c.Return))))
 }
 
 // words are the bank's own, for the customer.

@@ -15,9 +15,10 @@ import (
 
 // A bank is one address of the catalog with its open connections.
 type bank struct {
-	base   *url.URL // ends without a slash
-	hosts  []string // that requests may go to: the catalog's, and those of its OAuth addresses
-	signer *signer  // nil: requests are not signed
+	base   *url.URL   // ends without a slash
+	hosts  []*url.URL // that requests may go to: the catalog's, and those of its OAuth addresses
+	signer *signer    // nil: requests are not signed
+	client clientToken
 	*transport.Client
 }
 
@@ -29,7 +30,8 @@ func (p *provider) dial(c *providers.Connection) (*bank, error) {
 	if !providers.SafeAddress(base) {
 		return nil, errors.New("connection URL is neither https, nor http on loopback")
 	}
-	made := &bank{base: base, hosts: []string{base.Host}}
+	base.RawQuery, base.Fragment = "", ""
+	made := &bank{base: base, hosts: []*url.URL{base}, client: newClientToken()}
 	if o := c.OAuth; o != nil {
 		for _, address := range []string{o.MetadataURL, o.TokenURL, o.AuthorizationURL} {
 			u, err := url.Parse(address)
@@ -39,7 +41,7 @@ func (p *provider) dial(c *providers.Connection) (*bank, error) {
 			if err != nil || !providers.SafeAddress(u) {
 				return nil, errors.New("OAuth URL is neither https, nor http on loopback")
 			}
-			made.hosts = append(made.hosts, u.Host)
+			made.hosts = append(made.hosts, u)
 		}
 	}
 	if c.Signing != nil {
@@ -49,42 +51,6 @@ func (p *provider) dial(c *providers.Connection) (*bank, error) {
 	}
 	made.Client, err = transport.NewClient(c, transport.Settings{Connect: p.options.ConnectTimeout, Answer: p.options.AnswerTimeout, HTTP2: true})
 	return made, err
-}
-
-// resolve turns a link of the bank into an address. Paths count from the host, not from the base path
-// (OpenAPI file 1.3.11, _linksConsents: "All links can be relative or full links"); a link to another host is refused.
-func (b *bank) resolve(href string) (*url.URL, error) {
-	if len(href) > 4096 {
-		return nil, errors.New("link is too long")
-	}
-	u, err := url.Parse(strings.TrimSpace(href))
-	if err != nil || u.Opaque != "" || u.User != nil {
-		return nil, errors.New("link cannot be read")
-	}
-	host := *b.base
-	host.Path, host.RawPath = "/", ""
-	u = host.ResolveReference(u)
-	u.Fragment, u.RawFragment = "", ""
-	if u.Host != b.base.Host || u.Scheme != b.base.Scheme {
-		return nil, errors.New("link leaves the bank's host")
-	}
-	return u, nil
-}
-
-// path is the address below the base of the catalog, "/v1/…".
-func (b *bank) path(segments ...string) *url.URL { return b.base.JoinPath(segments...) }
-
-// known reports whether u may be asked by us: one of the catalog's hosts.
-func (b *bank) known(u *url.URL) bool {
-	if !providers.SafeAddress(u) {
-		return false
-	}
-	for _, host := range b.hosts {
-		if u.Host == host {
-			return true
-		}
-	}
-	return false
 }
 
 // A signer signs requests as the NextGenPSD2 Implementation Guidelines say ("Signatures"): the cavage draft of HTTP

@@ -45,6 +45,7 @@ type call struct {
 	accept    string            // "": JSON
 	requestID string            // "": a new one
 	secret    step              // the step whose secret is in the body, for classifying a refusal
+	anonymous bool              // goes without an access token
 	of        subject           // what a 404 means
 	counted   bool              // against the reads that the bank allows without the customer
 	limit     int64             // of the answer's size; 0: maxAnswer
@@ -60,11 +61,19 @@ type reply struct {
 
 // send makes the request, and turns everything but a 2xx answer into a classified error.
 func (t *talk) send(ctx context.Context, c call) (*reply, error) {
+	if t.usesOwnToken(&c) {
+		return t.sendWithOwnToken(ctx, c)
+	}
+	return t.attempt(ctx, &c, "")
+}
+
+// attempt is send with our own access token; "" none, or the customer's.
+func (t *talk) attempt(ctx context.Context, c *call, own string) (*reply, error) {
 	if err := t.bank.Turn(ctx, c.doing, t.conv.Interactive); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, t.options.WholeTimeout)
-	request, err := t.request(ctx, &c)
+	request, err := t.request(ctx, c, own)
 	if err != nil {
 		cancel()
 		return nil, misconfigured(fmt.Errorf("%s: %w", c.doing, err))
@@ -100,11 +109,11 @@ func (t *talk) send(ctx context.Context, c call) (*reply, error) {
 		return r, nil
 	}
 	defer r.body.Close()
-	return nil, t.refused(&c, r)
+	return nil, t.refused(c, r)
 }
 
 // request builds the HTTP request with all headers.
-func (t *talk) request(ctx context.Context, c *call) (*http.Request, error) {
+func (t *talk) request(ctx context.Context, c *call, own string) (*http.Request, error) {
 	var body []byte
 	var reader io.Reader
 	if c.body != nil {
@@ -136,26 +145,26 @@ func (t *talk) request(ctx context.Context, c *call) (*http.Request, error) {
 		set("Content-Type", "application/json")
 	}
 	t.presence(set)
-	if token := t.lasting.Token; token != nil {
-		if t.dialect.tokenHeader != "" {
-			set(t.dialect.tokenHeader, "Bearer "+token.Access)
-		} else {
-			set("Authorization", "Bearer "+token.Access)
-		}
+	switch token := t.lasting.Token; {
+	case c.anonymous:
+	case own != "":
+		set("Authorization", "Bearer "+own)
+	case token != nil:
+		set(cmp.Or(t.dialect.tokenHeader, "Authorization"), "Bearer "+token.Access)
 	}
 	for name, value := range c.header {
 		set(name, value)
 	}
 	if t.bank.signer != nil {
-		if err := t.bank.signer.sign(r, body, t.options.Now()); err != nil {
+		if err := t.bank.signer.sign(r, body, t.options.Now(), t.conv.Connection.SignDate); err != nil {
 			return nil, err
 		}
 	}
 	return r, nil
 }
 
-// presence tells the bank that the customer is there. PSU-IP-Address on a read is what makes it attended, and
-// keeps it out of the daily limit.
+// presence tells the bank that the customer is there. PSU-IP-Address on a read is what makes it
+// attended, and keeps it out of the daily limit.
 func (t *talk) presence(set func(name, value string)) {
 	address, there := t.customer()
 	if !there {
@@ -172,8 +181,8 @@ func (t *talk) customer() (address netip.Addr, there bool) {
 	return address, err == nil
 }
 
-// ownAddress is our address on the way to the bank: what stands for the customer's where his is not known
-// (OpenAPI file 1.3.11, PSU-IP-Address_mandatory).
+// ownAddress is our address on the way to the bank: what stands for the customer's where his is not
+// known (OpenAPI file 1.3.11, PSU-IP-Address_mandatory).
 func (t *talk) ownAddress() string {
 	port := t.bank.base.Port()
 	if port == "" {
@@ -213,7 +222,8 @@ func (t *talk) json(ctx context.Context, c call, into any) (*reply, error) {
 	return r, nil
 }
 
-// isJSON judges by the media type, and by the first byte where the bank calls everything plain text.
+// isJSON judges by the media type, and by the first byte where the bank calls everything plain
+// text.
 func isJSON(media string, body []byte) bool {
 	if strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json") {
 		return true
@@ -260,15 +270,21 @@ func (b *bounded) Close() error {
 	return nil
 }
 
-// sign adds Digest, Date, Signature and TPP-Signature-Certificate.
-func (s *signer) sign(r *http.Request, body []byte, now time.Time) error {
+// signed are the headers that a signature covers, as far as a request has them (Implementation
+// Guidelines since 1.3.4, "Requirements on the Signature header"). Date was the last of them
+// before; some banks still want it.
+var signed = []string{"Digest", "X-Request-ID", "PSU-ID", "PSU-Corporate-ID", "TPP-Redirect-URI", "Date"}
+
+// sign adds Digest, Date, Signature and TPP-Signature-Certificate. withDate says that the signature
+// covers Date.
+func (s *signer) sign(r *http.Request, body []byte, now time.Time, withDate bool) error {
 	digest := sha256.Sum256(body)
 	r.Header.Set("Digest", "SHA-256="+base64Of(digest[:]))
 	r.Header.Set("Date", now.UTC().Format(http.TimeFormat))
 	r.Header.Set("TPP-Signature-Certificate", s.certificate)
 	var names, lines []string
-	for _, name := range []string{"Digest", "X-Request-ID", "PSU-ID", "PSU-Corporate-ID", "TPP-Redirect-URI", "Date"} {
-		if value := r.Header.Get(name); value != "" {
+	for _, name := range signed {
+		if value := r.Header.Get(name); value != "" && (withDate || name != "Date") {
 			names = append(names, strings.ToLower(name))
 			lines = append(lines, strings.ToLower(name)+": "+value)
 		}

@@ -12,7 +12,6 @@ import (
 	_ "image/png"
 	"io"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -45,8 +44,8 @@ func (t *talk) asked() providers.Step {
 	return providers.Step{Status: providers.Challenged, Challenge: &challenge, PollAfter: t.dialog.Ask.PollAfter}
 }
 
-// askMethod lets the customer choose a method or a device. They are not asked where there is only one, and not for what
-// they chose before: see offered.
+// askMethod lets the customer choose a method or a device. They are not asked where there is only
+// one, and not for what they chose before: see offered.
 func (t *talk) askMethod(ctx context.Context) (providers.Step, error) {
 	all := t.dialog.Position.Methods
 	t.offered()
@@ -65,8 +64,8 @@ func (t *talk) askMethod(ctx context.Context) (providers.Step, error) {
 // asksTAN reports whether challenge data wants something typed in.
 func (p *position) asksTAN() bool {
 	c := p.Challenge
-	return c != nil && p.Approach != "DECOUPLED" && p.Approach != "REDIRECT" &&
-		(c.Image != "" || c.ImageLink != "" || len(c.Data) > 0 || c.MaxLength != "" || c.Format != "")
+	return c != nil && p.Approach != decoupled && p.Approach != redirected &&
+		(c.pictured() || len(c.Data) > 0 || c.MaxLength != "" || c.Format != "")
 }
 
 func (t *talk) askTAN(ctx context.Context) (providers.Step, error) {
@@ -84,41 +83,33 @@ func (t *talk) askTAN(ctx context.Context) (providers.Step, error) {
 		Label:          cmp.Or(lenient.PlainText(string(chosen.Name), 256), "TAN"),
 		AdditionalInfo: lenient.PlainText(string(c.Additional), maxMessage),
 	}
-	if c.Format == "integer" || c.Format == "characters" {
-		said.InputFormat = string(c.Format)
+	if format := strings.ToLower(string(c.Format)); format == "integer" || format == "characters" {
+		said.InputFormat = format
 	}
 	if n, err := strconv.Atoi(string(c.MaxLength)); err == nil && n > 0 && n <= maxText {
 		said.MaxLength = n
 	}
-	switch {
-	case c.Image != "" || c.ImageLink != "":
+	if c.pictured() {
 		picture, err := t.picture(ctx, c)
-		if err != nil {
+		switch {
+		case err == nil:
+			said.Format, said.Data = providers.FormatPhoto, picture
+			return t.ask(question{Challenge: said}), nil
+		case len(c.Data) == 0 && c.Additional == "":
 			return providers.Step{}, err
 		}
-		said.Format, said.Data = providers.FormatPhoto, picture
-	case len(c.Data) > 0 && isFlicker(string(c.Data[0])):
+		// What the customer needs may stand beside it: a start code to type in, or what to do
+		// without the picture.
+		t.options.Logger.WarnContext(ctx, "a challenge is shown without its picture", "error", err)
+	}
+	if len(c.Data) > 0 && isFlicker(string(c.Data[0])) {
 		said.Format, said.Data = providers.FormatHHD, string(c.Data[0])
 		said.Version = hhdVersion(string(chosen.Version), said.Data)
-	default:
-		said.Format, said.Data = words(cmp.Or(joined(c.Data), string(c.Additional), p.Message, string(chosen.Explanation)))
-		if said.Data == "" {
-			said.Data = "TAN"
-		}
+		return t.ask(question{Challenge: said}), nil
 	}
+	said.Format, said.Data = words(cmp.Or(joined(c.Data), string(c.Additional), p.Message, string(chosen.Explanation)))
+	said.Data = cmp.Or(said.Data, "TAN")
 	return t.ask(question{Challenge: said}), nil
-}
-
-// askRedirect sends the customer's browser to the bank: https, or http on loopback. It is not us who go there.
-func (t *talk) askRedirect(location string) (providers.Step, error) {
-	u, err := url.Parse(location)
-	if err == nil && !u.IsAbs() {
-		u = t.bank.base.ResolveReference(u)
-	}
-	if err != nil || len(location) > 4096 || !providers.SafeAddress(u) {
-		return providers.Step{}, nonsense("send the customer to the bank", "its address is neither https, nor http on loopback")
-	}
-	return t.ask(question{Challenge: providers.Challenge{Type: providers.RedirectTo, Location: u.String()}}), nil
 }
 
 func (t *talk) askDecoupled() providers.Step {
@@ -137,52 +128,79 @@ func (t *talk) askDecoupled() providers.Step {
 	})
 }
 
-// picture makes a data URI of a small PNG, JPEG or GIF, and refuses everything else.
-func (t *talk) picture(ctx context.Context, c *challenge) (string, error) {
-	const doing = "read the challenge's picture"
-	var file []byte
-	if c.Image != "" {
-		encoded := c.Image
-		if i := strings.Index(encoded, ";base64,"); strings.HasPrefix(encoded, "data:") && i > 0 {
-			encoded = encoded[i+len(";base64,"):]
+// picture makes a data URI of a small PNG, JPEG or GIF: the first of the challenge's that is one.
+func (t *talk) picture(ctx context.Context, c *challenge) (picture string, err error) {
+	for _, image := range c.Images {
+		var file []byte
+		if file, err = decodePicture(image); err == nil {
+			picture, err = dataURI(file)
 		}
-		encoded = strings.Map(func(r rune) rune {
-			if r == '\n' || r == '\r' || r == ' ' {
-				return -1
-			}
-			return r
-		}, encoded)
-		if len(encoded) > base64.StdEncoding.EncodedLen(maxImage) {
-			return "", nonsense(doing, "it is too large")
-		}
-		var err error
-		if file, err = base64.StdEncoding.DecodeString(encoded); err != nil {
-			return "", nonsense(doing, "it is not base64")
-		}
-	} else {
-		u, err := t.bank.resolve(string(c.ImageLink))
-		if err != nil {
-			return "", nonsense(doing, err.Error())
-		}
-		r, err := t.send(ctx, call{doing: doing, method: http.MethodGet, url: u, accept: "image/png, image/jpeg, image/gif",
-			of: aboutAuthorisation, limit: maxImage})
-		if err != nil {
-			return "", err
-		}
-		defer r.body.Close()
-		if file, err = io.ReadAll(r.body); err != nil {
-			return "", unreadable(doing, err)
+		if err == nil {
+			return picture, nil
 		}
 	}
+	if c.ImageLink == "" {
+		return "", err
+	}
+	file, err := t.fetchPicture(ctx, string(c.ImageLink))
+	if err != nil {
+		return "", err
+	}
+	return dataURI(file)
+}
+
+const readPicture = "read the challenge's picture"
+
+// decodePicture reads base64, with line breaks or not, or a data URI.
+func decodePicture(encoded string) ([]byte, error) {
+	if i := strings.Index(encoded, ";base64,"); strings.HasPrefix(encoded, "data:") && i > 0 {
+		encoded = encoded[i+len(";base64,"):]
+	}
+	encoded = strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\r' || r == ' ' {
+			return -1
+		}
+		return r
+	}, encoded)
+	if len(encoded) > base64.StdEncoding.EncodedLen(maxImage) {
+		return nil, nonsense(readPicture, "it is too large")
+	}
+	file, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return nil, nonsense(readPicture, "it is not base64")
+	}
+	return file, nil
+}
+
+func (t *talk) fetchPicture(ctx context.Context, link string) ([]byte, error) {
+	u, err := t.bank.resolve(link)
+	if err != nil {
+		return nil, nonsense(readPicture, err.Error())
+	}
+	r, err := t.send(ctx, call{doing: readPicture, method: http.MethodGet, url: u, accept: "image/png, image/jpeg, image/gif",
+		of: aboutAuthorisation, limit: maxImage})
+	if err != nil {
+		return nil, err
+	}
+	defer r.body.Close()
+	file, err := io.ReadAll(r.body)
+	if err != nil {
+		return nil, unreadable(readPicture, err)
+	}
+	return file, nil
+}
+
+// dataURI wraps a picture by what it is, whatever the bank calls it.
+func dataURI(file []byte) (string, error) {
 	config, format, err := image.DecodeConfig(bytes.NewReader(file))
 	if err != nil || config.Width > maxImageSide || config.Height > maxImageSide {
-		return "", nonsense(doing, "it is no picture of a sensible size")
+		return "", nonsense(readPicture, "it is no picture of a sensible size")
 	}
 	return "data:image/" + format + ";base64," + base64Of(file), nil
 }
 
-// isFlicker recognises a code for optical chipTAN: hexadecimal, and its first byte counts the ones that follow
-// (HHD extension for unidirectional coupling, "LC").
+// isFlicker recognises a code for optical chipTAN: hexadecimal, and its first byte counts the ones
+// that follow (HHD extension for unidirectional coupling, "LC").
 func isFlicker(s string) bool {
 	if len(s) < 12 || len(s) > 512 || len(s)%2 != 0 {
 		return false
@@ -193,8 +211,8 @@ func isFlicker(s string) bool {
 
 var hhdVersionIn = regexp.MustCompile(`1\.[0-9]`)
 
-// hhdVersion takes the version from the method; else the code itself says: since 1.4 a control byte follows the start
-// code's length, whose highest bit announces it.
+// hhdVersion takes the version from the method; else the code itself says: since 1.4 a control byte
+// follows the start code's length, whose highest bit announces it.
 func hhdVersion(method, code string) string {
 	if v := hhdVersionIn.FindString(method); v != "" {
 		return v

@@ -159,16 +159,16 @@ func (t *talk) restartWished(ctx context.Context) (wished bool, err error) {
 func (t *talk) authorisedMeanwhile(ctx context.Context) bool {
 	before := t.dialog.Position
 	status, _, err := t.status(ctx)
-	if err == nil && (status == "finalised" || status == "exempted") {
+	if err == nil && status.succeeded() {
 		return true
 	}
 	t.dialog.Position = before
 	if t.dialog.ForReading {
 		return false
 	}
-	if status, _, err = t.consentStatus(ctx); err != nil || status != "valid" {
+	if consent, _, err := t.consentStatus(ctx); err != nil || consent != consentValid {
 		return false
 	}
-	t.dialog.Position.SCAStatus = "finalised"
+	t.dialog.Position.SCAStatus = scaFinalised
 	return true
 }

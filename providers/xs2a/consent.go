@@ -89,6 +89,7 @@ func (t *talk) consentRequest() consentRequest {
 func (t *talk) postConsent(ctx context.Context, requestID string) error {
 	header := t.identity()
 	t.addRedirects(header)
+	t.addPreference(header)
 	if t.conv.PSU.IPAddress == "" {
 		header["PSU-IP-Address"] = t.ownAddress()
 	}
@@ -121,13 +122,14 @@ func (t *talk) postConsent(ctx context.Context, requestID string) error {
 		t.lasting.Next = nil
 	}
 	t.lasting.forgetConsent()
-	t.lasting.ConsentID, t.lasting.ConsentStatus, t.lasting.Asked = string(a.ConsentID), string(a.ConsentStatus), asked
+	t.lasting.ConsentID, t.lasting.ConsentStatus, t.lasting.Asked = string(a.ConsentID), a.ConsentStatus, asked
 	t.lasting.Renewal = t.conv.Renew
-	t.dialog.Begun, t.dialog.Position, t.dialog.Start = true, position{}, a.Links.starting()
+	t.dialog.Begun, t.dialog.Position = true, position{}
 	t.arrive(&a, r)
-	if t.lasting.ConsentStatus == "valid" {
-		t.lasting.ConsentStatus = "received" // until it was read
-		t.dialog.Position.SCAStatus = "exempted"
+	t.dialog.Start = t.dialog.Position.Links.starting()
+	if t.lasting.ConsentStatus == consentValid {
+		t.lasting.ConsentStatus = consentReceived // until it was read
+		t.dialog.Position.SCAStatus = scaExempted
 	}
 	return nil
 }
@@ -141,23 +143,23 @@ func (t *talk) readConsent(ctx context.Context) error {
 		return err
 	}
 	l := &t.lasting
-	l.ConsentStatus, l.ValidUntil, l.FrequencyPerDay = string(a.ConsentStatus), a.validUntil(), a.frequency()
+	l.ConsentStatus, l.ValidUntil, l.FrequencyPerDay = a.ConsentStatus, a.validUntil(), a.frequency()
 	t.dirty = true
 	return nil
 }
 
 // consentStatus asks only for the status. That a consent is valid is believed when the consent itself was read.
-func (t *talk) consentStatus(ctx context.Context) (status string, header http.Header, err error) {
+func (t *talk) consentStatus(ctx context.Context) (status consentStatus, header http.Header, err error) {
 	var a answer
 	r, err := t.json(ctx, call{doing: "ask for the consent's status", method: http.MethodGet, of: aboutConsent,
 		url: t.bank.path("v1", "consents", url.PathEscape(t.lasting.ConsentID), "status")}, &a)
 	if err != nil {
 		return "", nil, err
 	}
-	if a.ConsentStatus != "" && string(a.ConsentStatus) != "valid" {
-		t.lasting.ConsentStatus, t.dirty = string(a.ConsentStatus), true
+	if a.ConsentStatus != "" && a.ConsentStatus != consentValid {
+		t.lasting.ConsentStatus, t.dirty = a.ConsentStatus, true
 	}
-	return string(a.ConsentStatus), r.header, nil
+	return a.ConsentStatus, r.header, nil
 }
 
 func (t *talk) deleteConsent(ctx context.Context) error {
@@ -203,7 +205,7 @@ func (t *talk) revokeOne(ctx context.Context) error {
 		}
 		err := t.deleteConsent(ctx)
 		r, refused := asRefusal(err)
-		switch stale = refused && tokenRefused(r) && t.lasting.Token != nil; {
+		switch stale = refused && r.token && t.lasting.Token != nil; {
 		case stale:
 		case err == nil, refused && r.consentOver():
 			t.lasting.forgetConsent()
@@ -211,7 +213,7 @@ func (t *talk) revokeOne(ctx context.Context) error {
 			return err
 		}
 	}
-	if t.oauthFlow() == integrated {
+	if t.tokenPerConsent() {
 		t.lasting.Token = nil
 	}
 	t.dirty = true

@@ -1,16 +1,20 @@
 package xs2a
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 
 	"kontoflow/providers"
 	"kontoflow/providers/internal/transport"
+	"kontoflow/providers/internal/wording"
 	"kontoflow/providers/lenient"
 )
 
@@ -30,8 +34,8 @@ type verdict struct {
 	code int
 }
 
-// byCode classifies the message codes of the Implementation Guidelines (1.3.11, "Message codes"). What depends on the call is
-// in judge.
+// byCode classifies the message codes of the Implementation Guidelines (1.3.11, "Message codes").
+// What depends on the call is in judge.
 var byCode = map[string]verdict{
 	"FORMAT_ERROR":              {providers.Rejected, providers.CodeBankCannot},
 	"PARAMETER_NOT_CONSISTENT":  {providers.Rejected, providers.CodeBankCannot},
@@ -47,7 +51,7 @@ var byCode = map[string]verdict{
 
 	"SCA_METHOD_UNKNOWN":   {providers.NeedsUser, providers.CodeTANNotActivated},
 	"SCA_INVALID":          {providers.WrongCredentials, providers.CodeTANInvalid},
-	refusedSecret:          {providers.WrongCredentials, providers.CodePINInvalid},
+	refusedSecret:          {providers.WrongCredentials, providers.CodeLoginInvalid}, // unless a secret was sent: bySecret
 	"CORPORATE_ID_INVALID": {providers.WrongCredentials, providers.CodeLoginInvalid},
 
 	"CONSENT_UNKNOWN":        {providers.NeedsAuthorization, providers.CodeNotAuthorized},
@@ -93,29 +97,28 @@ var byStatus = map[int]verdict{
 	http.StatusGatewayTimeout:      {providers.Transient, providers.CodeTemporary},
 }
 
-// byWords refines a refusal by what the bank says to the customer. The interface has no codes for these; banks
-// say them in the text of a message that means "no".
+// silent are the known codes that say that the customer is refused, and not why. Where a bank sends
+// one of them, or no code at all, its words decide; every other code decides by itself.
+var silent = map[string]bool{refusedSecret: true, "SERVICE_BLOCKED": true}
+
+// byWords refines a refusal by what the bank says to the customer. The interface has no codes for
+// these. The first rule that fits decides.
 var byWords = []struct {
-	words   []string
+	says    func(text string) bool
 	on      []providers.Kind
 	verdict verdict
 }{
-	{[]string{"pin-änderung", "pin-aenderung", "pin ändern", "neue pin", "pin change", "change your pin", "change pin", "passwort ändern", "password change", "password expired"},
-		[]providers.Kind{providers.NeedsUser, providers.WrongCredentials},
-		verdict{providers.NeedsUser, providers.CodePINChange}},
-	{[]string{"tan-verfahren ist gesperrt", "tan-verfahren gesperrt", "tan ist gesperrt", "tan method is blocked"},
-		[]providers.Kind{providers.NeedsUser, providers.WrongCredentials},
-		verdict{providers.NeedsUser, providers.CodeTANBlocked}},
-	{[]string{"gesperrt", "blocked", "locked"},
-		[]providers.Kind{providers.NeedsUser, providers.WrongCredentials},
-		verdict{providers.NeedsUser, providers.CodeAccessBlocked}},
-	{[]string{"wartung", "maintenance"},
-		[]providers.Kind{providers.Transient, providers.BankDown},
-		verdict{providers.BankDown, providers.CodeMaintenance}},
-	{[]string{"umstellung", "migration"},
-		[]providers.Kind{providers.Transient, providers.BankDown},
-		verdict{providers.BankDown, providers.CodeMigration}},
+	{wording.PINChange, refusals, verdict{providers.NeedsUser, providers.CodePINChange}},
+	{wording.TANBlocked, refusals, verdict{providers.NeedsUser, providers.CodeTANBlocked}},
+	{wording.Blocked, refusals, verdict{providers.NeedsUser, providers.CodeAccessBlocked}},
+	{wording.Maintenance, outages, verdict{providers.BankDown, providers.CodeMaintenance}},
+	{wording.Migration, outages, verdict{providers.BankDown, providers.CodeMigration}},
 }
+
+var (
+	refusals = []providers.Kind{providers.NeedsUser, providers.WrongCredentials}
+	outages  = []providers.Kind{providers.Transient, providers.BankDown}
+)
 
 // refusal is a classified refusal with what the adapter needs to go on from it.
 type refusal struct {
@@ -124,6 +127,7 @@ type refusal struct {
 	code   string // message code, "" none
 	links  links
 	said   string // the body, for what it says about the request; never logged
+	token  bool   // it may be about the age of the access token that the request carried
 }
 
 func (r *refusal) Error() string { return r.fault.Error() }
@@ -151,81 +155,124 @@ func (t *talk) refused(c *call, r *reply) error {
 	if isJSON(r.media, body) {
 		said = readComplaint(body)
 	}
-	code, words := said.code(), said.words()
-	v := judge(r.status, code, words, c.secret, c.of)
+	code, words := cmp.Or(said.code(), bearerError(r.header)), said.words()
+	v := judge(refused{status: r.status, code: code, words: words, secret: c.secret, of: c.of, asked: t.dialog.Ask != nil})
 	wait := transport.RetryAfter(r.header, t.options.Now())
 	if r.status == http.StatusServiceUnavailable && wait >= transport.Outage {
 		v = verdict{providers.BankDown, providers.CodeMaintenance}
 	}
+	no := &refusal{status: r.status, code: code, links: said.Links, said: lenient.Text(string(body), maxSaid), token: v.kind == providers.NeedsAuthorization &&
+		(strings.HasPrefix(code, "TOKEN_") || code == "INVALID_TOKEN" || r.status == http.StatusUnauthorized && code == "" && t.tokenMayBeStale())}
 	what := fmt.Errorf("%s: the bank answered %d %s", c.doing, r.status, code)
-	if r.status/100 == 3 {
+	switch {
+	case r.status/100 == 3:
 		what = fmt.Errorf("%s: the bank answered with a redirect (%d), which is not followed", c.doing, r.status)
+	case v == wrongAddress && no.consentOver():
+		what = fmt.Errorf("%s: the bank knows no such address (%d %s): a link was misread, or the catalog's URL is wrong", c.doing, r.status, code)
 	}
-	return &refusal{
-		fault:  &providers.Error{Kind: v.kind, Code: v.code, Message: words, RetryAfter: wait, Err: what},
-		status: r.status, code: code, links: said.Links, said: lenient.Text(string(body), maxSaid),
-	}
+	no.fault = &providers.Error{Kind: v.kind, Code: v.code, Message: words, RetryAfter: wait, Err: what}
+	return no
 }
 
 // maxSaid bounds what is kept of the body of a refusal, in bytes.
 const maxSaid = 16 << 10
 
-// judge classifies a refusal: by its code, else by its status, in the light of what was sent and what it was about.
-func judge(status int, code, words string, secret step, of subject) verdict {
-	v, known := byCode[code]
-	if !known && status == http.StatusUnauthorized && secret != "" {
-		code, v, known = refusedSecret, byCode[refusedSecret], true
+// bearerError is the code that the WWW-Authenticate header gives (RFC 6750, section 3); "" none.
+func bearerError(h http.Header) string {
+	if found := bearerErrorIn.FindStringSubmatch(h.Get("WWW-Authenticate")); found != nil {
+		return errorCode(strings.ToUpper(found[1]))
+	}
+	return ""
+}
+
+var bearerErrorIn = regexp.MustCompile(`(?i)^Bearer\s.*\berror="([a-z_]{1,40})"`)
+
+// refused is what there is to classify a refusal by.
+type refused struct {
+	status int
+	code   string  // the bank's; "" none
+	words  string  // the bank's, to the customer
+	secret step    // the step whose secret was sent; "" none
+	of     subject // what the call was about
+	asked  bool    // the customer was asked something in this authorisation, and took some time
+}
+
+// wrongAddress is the verdict on a 404 to something that nobody took time for: we asked the wrong
+// address.
+var wrongAddress = verdict{providers.Rejected, providers.CodeInternal}
+
+// bySecret says which of the customer's secrets was refused.
+var bySecret = map[step]int{
+	sendPassword:  providers.CodePINInvalid,
+	passwordToken: providers.CodePINInvalid,
+	sendTAN:       providers.CodeTANInvalid,
+	confirm:       providers.CodeOTPInvalid,
+}
+
+// judge classifies a refusal: by its code, else by its status, in the light of what was sent and
+// what it was about. Words come last (byWords).
+func judge(r refused) verdict {
+	v, known := byCode[r.code]
+	if !known && r.status == http.StatusUnauthorized && r.secret != "" {
+		r.code, v, known = refusedSecret, byCode[refusedSecret], true
 	}
 	if !known {
-		if v, known = byStatus[status]; !known {
-			v = verdict{providers.Rejected, providers.CodeBankCannot}
-			if status >= 500 {
-				v = verdict{providers.Transient, providers.CodeTemporary}
-			}
-		}
+		v = judgeStatus(r.status)
 	}
-	if code == refusedSecret {
-		switch secret {
-		case sendPassword:
-			v.code = providers.CodePINInvalid
-		case sendTAN:
-			v.code = providers.CodeTANInvalid
-		case confirm:
-			v.code = providers.CodeOTPInvalid
-		default:
-			v.code = providers.CodeLoginInvalid // nothing but the login was sent
+	if r.code == refusedSecret || r.code == "SCA_INVALID" {
+		if code, sent := bySecret[r.secret]; sent {
+			v.code = code
 		}
 	}
 	if v.kind == providers.Gone {
-		switch of {
-		case aboutConsent:
-			v = verdict{providers.NeedsAuthorization, providers.CodeNotAuthorized}
-		case aboutAuthorisation:
-			v = verdict{providers.NeedsUser, providers.CodeExpired}
-		case aboutAccount:
-		default:
-			v = verdict{providers.Rejected, providers.CodeBankCannot}
-		}
+		v = r.gone(v)
 	}
-	lower := strings.ToLower(words)
-	for _, rule := range byWords {
-		for _, w := range rule.words {
-			if strings.Contains(lower, w) {
-				for _, kind := range rule.on {
-					if v.kind == kind {
-						return rule.verdict
-					}
-				}
+	if !known || silent[r.code] {
+		for _, rule := range byWords {
+			if slices.Contains(rule.on, v.kind) && rule.says(r.words) {
+				return rule.verdict
 			}
 		}
 	}
 	return v
 }
 
+// judgeStatus classifies an error without a known code.
+func judgeStatus(status int) verdict {
+	if v, known := byStatus[status]; known {
+		return v
+	}
+	if status >= 500 {
+		return verdict{providers.Transient, providers.CodeTemporary}
+	}
+	return verdict{providers.Rejected, providers.CodeBankCannot}
+}
+
+// gone says what it means that something is not there, or not any more. An authorisation that the
+// customer took time for has expired. Before that, and for the PIN, which goes out at once, the
+// address was wrong: that is our mistake.
+func (r *refused) gone(v verdict) verdict {
+	switch r.of {
+	case aboutConsent:
+		return verdict{providers.NeedsAuthorization, providers.CodeNotAuthorized}
+	case aboutAuthorisation:
+		switch {
+		case r.asked && r.secret != sendPassword:
+			return verdict{providers.NeedsUser, providers.CodeExpired}
+		case r.code != "RESOURCE_EXPIRED":
+			return wrongAddress
+		}
+	case aboutAccount:
+		return v
+	}
+	return verdict{providers.Rejected, providers.CodeBankCannot}
+}
+
 // refusedSecret is the code for whatever secret was sent.
 const refusedSecret = "PSU_CREDENTIALS_INVALID"
 
-// unreadable classifies an answer that makes no sense. One that breaks off may be whole the next time.
+// unreadable classifies an answer that makes no sense. One that breaks off may be whole the next
+// time.
 func unreadable(doing string, err error) error {
 	var network net.Error
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
@@ -251,7 +298,8 @@ func needsUser(code int, what string) error {
 	return &providers.Error{Kind: providers.NeedsUser, Code: code, Err: errors.New(what)}
 }
 
-// needsAuthorization ends a read that the bank answers only after (more) strong customer authentication.
+// needsAuthorization ends a read that the bank answers only after (more) strong customer
+// authentication.
 func needsAuthorization(what error) error {
 	return &providers.Error{Kind: providers.NeedsAuthorization, Code: providers.CodeNotAuthorized, Err: what}
 }

@@ -54,8 +54,9 @@ func TestRefusals(t *testing.T) {
 		{create, 599, "", "", providers.Transient, providers.CodeTemporary},
 
 		{start, 400, "SCA_METHOD_UNKNOWN", "", providers.NeedsUser, providers.CodeTANNotActivated},
-		{start, 404, "RESOURCE_UNKNOWN", "", providers.NeedsUser, providers.CodeExpired},
-		{start, 403, "RESOURCE_EXPIRED", "", providers.NeedsUser, providers.CodeExpired},
+		{start, 404, "RESOURCE_UNKNOWN", "", providers.Rejected, providers.CodeInternal},
+		{start, 404, "", "", providers.Rejected, providers.CodeInternal},
+		{start, 403, "RESOURCE_EXPIRED", "", providers.Rejected, providers.CodeBankCannot},
 		{start, 401, "PSU_CREDENTIALS_INVALID", "Ihr TAN-Verfahren ist gesperrt.", providers.NeedsUser, providers.CodeTANBlocked},
 		{start, 401, "PSU_CREDENTIALS_INVALID", "", providers.WrongCredentials, providers.CodeLoginInvalid},
 

@@ -147,7 +147,7 @@ const (
 
 // objection finds out what the bank objects to: by the code, else by what it says, else by what was asked for.
 func (b *beginning) objection(r *refusal) objection {
-	if !b.conv.Interactive && r.status == http.StatusUnauthorized && !tokenRefused(r) && r.code != "CONSENT_EXPIRED" {
+	if !b.conv.Interactive && r.status == http.StatusUnauthorized && !r.token && r.code != "CONSENT_EXPIRED" {
 		// The bank wants the customer for more: without them, it is asked for what it has to show without.
 		if b.brief() {
 			return toNothing

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -18,8 +19,10 @@ import (
 
 // Flows of Connection.OAuth.
 const (
-	integrated = "INTEGRATED"
-	preStep    = "PRE_STEP"
+	integrated        = "INTEGRATED"         // the customer's token comes with the consent
+	clientCredentials = "CLIENT_CREDENTIALS" // … and a token of our own is wanted for what comes before
+	preStep           = "PRE_STEP"           // the customer's token comes before everything, from the bank's pages
+	passwordFlow      = "PASSWORD_TOKEN"     // … for login and PIN
 )
 
 func (t *talk) oauthFlow() string {
@@ -29,8 +32,31 @@ func (t *talk) oauthFlow() string {
 	return t.conv.Connection.OAuth.Flow
 }
 
-// askOAuth sends the customer to the bank's authorization server. link is the bank's scaOAuth link, "" where there
-// is none; first says that the token comes before the consent.
+// tokenPerConsent reports whether tokens come with consents, and end with them.
+func (t *talk) tokenPerConsent() bool {
+	flow := t.oauthFlow()
+	return flow == integrated || flow == clientCredentials
+}
+
+// tokenOfAccess reports whether a token comes before everything, and is good for all consents.
+func (t *talk) tokenOfAccess() bool {
+	flow := t.oauthFlow()
+	return flow == preStep || flow == passwordFlow
+}
+
+// getToken gets the token that comes before everything.
+func (t *talk) getToken(ctx context.Context) (providers.Step, error) {
+	if t.oauthFlow() == passwordFlow {
+		if t.conv.Credentials[providers.CredentialPIN] == "" {
+			return providers.Step{}, noPassword()
+		}
+		return t.announce(passwordToken), nil
+	}
+	return t.askOAuth(ctx, "", true)
+}
+
+// askOAuth sends the customer to the bank's authorization server. link is the bank's scaOAuth link,
+// "" where there is none; first says that the token comes before the consent.
 func (t *talk) askOAuth(ctx context.Context, link string, first bool) (providers.Step, error) {
 	registration, redirect := t.conv.Connection.OAuth, t.conv.Redirect
 	if registration == nil {
@@ -65,41 +91,71 @@ func (t *talk) askOAuth(ctx context.Context, link string, first bool) (providers
 // authorizationServer are the addresses of a bank's authorization server.
 type authorizationServer struct{ authorize, token string }
 
-// authorizationServer takes the addresses from the catalog, or reads the server's metadata (RFC 8414). Requests go to
-// hosts that the catalog names and to no other; the page for the customer's browser may be anywhere with https.
+// authorizationServer takes the addresses from the catalog, or reads the server's metadata (RFC
+// 8414). Requests go to hosts that the catalog names and to no other; the page for the customer's
+// browser may be anywhere with https.
 func (t *talk) authorizationServer(ctx context.Context, link string) (s authorizationServer, err error) {
-	const doing = "read the authorization server's metadata"
 	registration := t.conv.Connection.OAuth
 	s = authorizationServer{registration.AuthorizationURL, registration.TokenURL}
 	if s.authorize == "" || s.token == "" {
-		var metadata *url.URL
-		if link != "" {
-			if metadata, err = t.bank.base.Parse(link); err != nil || !t.bank.known(metadata) {
-				metadata = nil
-			}
+		said, err := t.metadata(ctx, link)
+		if err != nil {
+			return s, err
 		}
-		if metadata == nil {
-			if metadata, err = url.Parse(registration.MetadataURL); err != nil || !t.bank.known(metadata) {
-				return s, nonsense(doing, "its address is not one of the catalog's hosts")
-			}
-		}
+		s = authorizationServer{cmp.Or(s.authorize, said.authorize), cmp.Or(s.token, said.token)}
+	}
+	s.token, err = t.catalogs(s.token)
+	return s, err
+}
+
+// tokenEndpoint is the address of the token endpoint where there is no link of the bank yet.
+func (t *talk) tokenEndpoint(ctx context.Context) (string, error) {
+	if address := t.conv.Connection.OAuth.TokenURL; address != "" {
+		return t.catalogs(address)
+	}
+	said, err := t.metadata(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	return t.catalogs(said.token)
+}
+
+// catalogs is a token endpoint, if it is on one of the catalog's hosts.
+func (t *talk) catalogs(endpoint string) (string, error) {
+	at := t.bank.elsewhere(endpoint)
+	if len(at) == 0 {
+		return "", nonsense(readMetadata, "the token endpoint is not on one of the catalog's hosts")
+	}
+	return at[0].String(), nil
+}
+
+const readMetadata = "read the authorization server's metadata"
+
+// metadata reads it from the bank's link, else from where the catalog says. An address that has
+// none is passed over.
+func (t *talk) metadata(ctx context.Context, link string) (s authorizationServer, err error) {
+	err = nonsense(readMetadata, "its address is not one of the catalog's hosts")
+	for _, u := range append(t.bank.elsewhere(link), t.bank.elsewhere(t.conv.Connection.OAuth.MetadataURL)...) {
 		var said struct {
 			Authorize text `json:"authorization_endpoint"`
 			Token     text `json:"token_endpoint"`
 		}
-		if _, err := t.json(ctx, call{doing: doing, method: http.MethodGet, url: metadata}, &said); err != nil {
+		_, err = t.json(ctx, call{doing: readMetadata, method: http.MethodGet, url: u, anonymous: true}, &said)
+		switch {
+		case err == nil && said.Token != "":
+			return authorizationServer{string(said.Authorize), string(said.Token)}, nil
+		case err == nil:
+			err = nonsense(readMetadata, "it names no token endpoint")
+		case passing(err):
 			return s, err
 		}
-		s = authorizationServer{cmp.Or(s.authorize, string(said.Authorize)), cmp.Or(s.token, string(said.Token))}
 	}
-	if token, err := t.bank.base.Parse(s.token); err != nil || !t.bank.known(token) {
-		return s, nonsense(doing, "the token endpoint is not on one of the catalog's hosts")
-	}
-	return s, nil
+	return s, err
 }
 
-// exchangeCode turns the code into tokens. repeated says that it may have been spent already: then the tokens are
-// lost, and with them the consent that they were for; the customer has to be sent again.
+// exchangeCode turns the code into tokens. repeated says that it may have been spent already: then
+// the tokens are lost, and with them the consent that they were for; the customer has to be sent
+// again.
 func (t *talk) exchangeCode(ctx context.Context, code string, repeated bool) error {
 	g := t.dialog.OAuth
 	if g == nil {
@@ -128,14 +184,47 @@ func (t *talk) exchangeCode(ctx context.Context, code string, repeated bool) err
 	if g.PreStep {
 		t.dialog.Position = position{}
 	} else {
-		t.dialog.Position.SCAStatus = "finalised"
+		t.dialog.Position.SCAStatus = scaFinalised
 	}
 	return nil
 }
 
-// refreshToken renews the access token. A refresh token that the bank calls over (RFC 6749, section 5.2: invalid_grant) is
-// dropped, and the authorization starts anew. Every other refusal passes, or is about us: the token stays. Some banks have
-// other words for a token that is over (400): with the customer there, he is asked.
+// renew refreshes an access token that has expired; the refresh token may be good for one use. A
+// token that cannot be refreshed is dropped.
+func (t *talk) renew(ctx context.Context) (providers.Step, error) {
+	l, d := &t.lasting, &t.dialog
+	if d.About != nil && d.About.Step == refreshToken {
+		t.dirty = true
+		if err := t.refreshToken(ctx); err != nil {
+			return providers.Step{}, err
+		}
+		d.About = nil
+	}
+	if l.Token == nil || d.About != nil || !d.RefreshToken && !l.Token.expired(t.options.Now()) {
+		return providers.Step{}, nil
+	}
+	if l.Token.Refresh != "" {
+		return t.announce(refreshToken), nil
+	}
+	var err error
+	if !t.tokenOfAccess() {
+		err = t.leaveConsent() // its token came with it, and so does the next one
+	}
+	l.Token, d.RefreshToken, t.dirty = nil, false, true
+	return providers.Step{}, err
+}
+
+// tokenMayBeStale reports whether a bank that says nothing but 401 may mean the customer's access
+// token: it is not fresh, and can be had anew without losing the consent.
+func (t *talk) tokenMayBeStale() bool {
+	token := t.lasting.Token
+	return token != nil && (token.Refresh != "" || t.tokenOfAccess()) && t.options.Now().Sub(token.Got) > time.Minute
+}
+
+// refreshToken renews the access token. A refresh token that the bank calls over (RFC 6749, section
+// 5.2: invalid_grant) is dropped, and the authorization starts anew. Every other refusal passes, or
+// is about us: the token stays. Some banks have other words for a token that is over (400): with
+// the customer there, he is asked.
 func (t *talk) refreshToken(ctx context.Context) error {
 	old := t.lasting.Token
 	if old == nil {
@@ -162,9 +251,10 @@ func (t *talk) refreshToken(ctx context.Context) error {
 }
 
 func (t *talk) keep(got *oauth2.Token, address string) {
-	t.lasting.Token = &token{Access: got.AccessToken, Refresh: got.RefreshToken, Expiry: got.Expiry, URL: address}
+	now := t.options.Now()
+	t.lasting.Token = &token{Access: got.AccessToken, Refresh: got.RefreshToken, Got: now, Expiry: got.Expiry, URL: address}
 	if got.ExpiresIn > 0 {
-		t.lasting.Token.Expiry = t.options.Now().Add(min(secondsOf(got.ExpiresIn), maxTokenLife))
+		t.lasting.Token.Expiry = now.Add(min(secondsOf(got.ExpiresIn), maxTokenLife))
 	}
 	t.dirty = true
 }
@@ -204,7 +294,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// oauthError classifies what the oauth2 package returns; its own error holds the answer's body, and is dropped.
+// oauthError classifies what the oauth2 package returns; its own error holds the answer's body, and
+// is dropped.
 func (t *talk) oauthError(doing string, err error) error {
 	var said *oauth2.RetrieveError
 	if !errors.As(err, &said) || said.Response == nil {
@@ -222,7 +313,7 @@ func (t *talk) oauthError(doing string, err error) error {
 	case !known && (status == http.StatusUnauthorized || status == http.StatusForbidden):
 		v = verdict{providers.Rejected, providers.CodeInternal} // it is us who are not let in, not the customer
 	default:
-		v = judge(status, code, "", "", aboutNothing)
+		v = judge(refused{status: status, code: code})
 	}
 	return &refusal{status: status, code: code, fault: &providers.Error{Kind: v.kind, Code: v.code,
 		Message: lenient.PlainText(said.ErrorDescription, maxText), RetryAfter: transport.RetryAfter(said.Response.Header, t.options.Now()),

@@ -11,8 +11,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// encrypt seals the password for the bank: JWE (RFC 7516) with RSA-OAEP-256 and A256GCM for the certificate that the
-// bank publishes.
+// encrypt seals the password for the bank: JWE (RFC 7516) with RSA-OAEP-256 and A256GCM for the
+// certificate that the bank publishes.
 func (t *talk) encrypt(ctx context.Context, password string) (string, error) {
 	const doing = "encrypt the password"
 	u, err := t.bank.resolve(t.dialect.encryptPassword)

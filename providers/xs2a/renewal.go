@@ -42,7 +42,7 @@ func (t *talk) turnTo(former lasting) {
 	if former.Next != nil {
 		next, former.Next = *former.Next, nil
 	}
-	if t.oauthFlow() != integrated {
+	if !t.tokenPerConsent() {
 		next.Token = former.Token
 	}
 	next.SCA = former.SCA
@@ -56,10 +56,10 @@ func (t *talk) atRest() lasting {
 	}
 	former, next := *t.former, t.lasting
 	former.SCA, next.SCA = next.SCA, memory{}
-	if t.oauthFlow() != integrated {
+	if !t.tokenPerConsent() {
 		former.Token, next.Token = next.Token, next.Token.withoutRefresh()
 	}
-	if next.ConsentID != "" || t.oauthFlow() == integrated && next.Token != nil {
+	if next.ConsentID != "" || t.tokenPerConsent() && next.Token != nil {
 		former.Next = &next
 	}
 	return former
@@ -87,13 +87,13 @@ func (t *talk) settleNext(ctx context.Context) error {
 	t.turnTo(t.lasting)
 	t.dirty = true
 	var err error
-	if own := t.lasting.Token; t.oauthFlow() == integrated && own != nil && own.Refresh != "" && own.expired(t.options.Now()) {
+	if own := t.lasting.Token; t.tokenPerConsent() && own != nil && own.Refresh != "" && own.expired(t.options.Now()) {
 		forFormer := t.dialog.RefreshToken
 		err = t.refreshToken(ctx)
 		t.dialog.RefreshToken = forFormer
 	}
 	// Nothing could be read under one whose token went to nobody.
-	useless := t.lasting.ConsentID == "" || t.oauthFlow() == integrated && t.lasting.Token == nil && t.former.Token != nil
+	useless := t.lasting.ConsentID == "" || t.tokenPerConsent() && t.lasting.Token == nil && t.former.Token != nil
 	if !useless && err == nil {
 		err = t.readConsent(ctx)
 	}
@@ -109,7 +109,7 @@ func (t *talk) settleNext(ctx context.Context) error {
 		return err
 	case refused && r.consentOver():
 		t.lasting.Next = nil
-	case useless, err == nil && next.ConsentStatus != "partiallyAuthorised" && next.ConsentStatus != "", refused && tokenRefused(r) && t.oauthFlow() == integrated:
+	case useless, err == nil && next.ConsentStatus != consentPartly && next.ConsentStatus != "", refused && r.token && t.tokenPerConsent():
 		t.lasting.Next = nil
 		return t.leave(*next)
 	}

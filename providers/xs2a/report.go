@@ -321,7 +321,7 @@ func (r *reportReader) links(d *jx.Decoder) error {
 func readLink(d *jx.Decoder, href *string) error {
 	switch d.Next() {
 	case jx.String:
-		return keep(d, href, maxMessage)
+		return keep(d, href, maxLink+1) // so that one that is too long is known as that
 	case jx.Array:
 		return each(d, func(d *jx.Decoder) error {
 			if *href != "" || d.Next() == jx.Array {
@@ -332,7 +332,7 @@ func readLink(d *jx.Decoder, href *string) error {
 	}
 	return object(d, func(d *jx.Decoder, key []byte) error {
 		if string(key) == "href" {
-			return keep(d, href, maxMessage)
+			return keep(d, href, maxLink+1) // so that one that is too long is known as that
 		}
 		return d.Skip()
 	})

@@ -13,7 +13,7 @@ import (
 // lasting lives with the access: what the next synchronization needs so that nobody has to be asked again.
 type lasting struct {
 	ConsentID       string            `json:"consent_id,omitempty"`
-	ConsentStatus   string            `json:"consent_status,omitempty"` // as the bank last said
+	ConsentStatus   consentStatus     `json:"consent_status,omitempty"` // as the bank last said
 	ValidUntil      plain.Date        `json:"valid_until,omitempty"`    // inclusive
 	FrequencyPerDay int               `json:"frequency_per_day,omitempty"`
 	Asked           providers.Consent `json:"asked,omitzero"`    // what the consent was asked for
@@ -35,6 +35,7 @@ type lasting struct {
 type token struct {
 	Access  string    `json:"access"`
 	Refresh string    `json:"refresh,omitempty"`
+	Got     time.Time `json:"got,omitzero"`
 	Expiry  time.Time `json:"expiry,omitzero"`
 	URL     string    `json:"url,omitempty"` // token endpoint, for the refresh
 }
@@ -90,6 +91,7 @@ type step string
 
 const (
 	createConsent step = "CREATE_CONSENT"
+	passwordToken step = "PASSWORD_TOKEN" // login and PIN for a token, before the consent
 	sendPassword  step = "SEND_PASSWORD"
 	sendTAN       step = "SEND_TAN"
 	confirm       step = "CONFIRM" // confirmation code after a redirect
@@ -101,13 +103,24 @@ const (
 type position struct {
 	Links         links      `json:"links,omitempty"`
 	Authorisation string     `json:"authorisation,omitempty"` // href of the authorisation resource
-	Approach      string     `json:"approach,omitempty"`      // EMBEDDED | REDIRECT | DECOUPLED, where the bank said so
-	SCAStatus     string     `json:"sca_status,omitempty"`
+	Approach      approach   `json:"approach,omitempty"`      // where the bank said so
+	SCAStatus     scaStatus  `json:"sca_status,omitempty"`
 	Methods       methods    `json:"methods,omitempty"`
+	NoMethods     bool       `json:"no_methods,omitempty"` // the bank lists methods, and there are none
 	Chosen        *method    `json:"chosen,omitempty"`
 	Challenge     *challenge `json:"challenge,omitempty"`
-	Message       string     `json:"message,omitempty"` // psuMessage
+	Message       string     `json:"message,omitempty"`        // psuMessage
+	PasswordTaken bool       `json:"password_taken,omitempty"` // it was sent in this authorisation, and not refused
 }
+
+// approach is the bank's way of strong customer authentication, as the header ASPSP-SCA-Approach says.
+type approach string
+
+const (
+	embedded   approach = "EMBEDDED"
+	redirected approach = "REDIRECT"
+	decoupled  approach = "DECOUPLED"
+)
 
 // A question is the open challenge as the caller got it, and what an answer to it needs.
 type question struct {
@@ -153,16 +166,12 @@ func (d *dialog) idle() bool {
 
 // consented reports whether the stored consent is valid as far as we know, and covers what is wanted.
 func (l *lasting) consented(today plain.Date, wanted providers.Consent) bool {
-	return l.live(today) && l.ConsentStatus == "valid" && covers(l.Asked, wanted)
+	return l.live(today) && l.ConsentStatus == consentValid && covers(l.Asked, wanted)
 }
 
 // live reports whether there is a consent that is not over, as far as we know.
 func (l *lasting) live(today plain.Date) bool {
-	switch l.ConsentStatus {
-	case "rejected", "revokedByPsu", "expired", "terminatedByTpp":
-		return false
-	}
-	return l.ConsentID != "" && (l.ValidUntil.IsZero() || l.ValidUntil >= today)
+	return l.ConsentID != "" && !l.ConsentStatus.over() && (l.ValidUntil.IsZero() || l.ValidUntil >= today)
 }
 
 // covers reports whether a consent asked for as a allows everything that b wants.
@@ -189,7 +198,7 @@ func covers(a, b providers.Consent) bool {
 // leaveConsent forgets the consent, and has it revoked where it may be valid at the bank, or become so.
 func (t *talk) leaveConsent() error {
 	leaves := t.lasting
-	if t.oauthFlow() == integrated {
+	if t.tokenPerConsent() {
 		t.lasting.Token = nil
 	}
 	t.lasting.forgetConsent()
@@ -205,7 +214,7 @@ func (t *talk) leave(leaves lasting) error {
 		return nil
 	}
 	leaves.Next, leaves.SCA = nil, memory{}
-	if t.oauthFlow() != integrated {
+	if !t.tokenPerConsent() {
 		leaves.Token = t.lasting.Token.withoutRefresh()
 	}
 	left, err := json.Marshal(&leaves)
@@ -224,7 +233,7 @@ func (l *lasting) forgetConsent() {
 }
 
 func (l *lasting) granted() *providers.Grant {
-	if l.ConsentID == "" || l.ConsentStatus != "valid" {
+	if l.ConsentID == "" || l.ConsentStatus != consentValid {
 		return nil
 	}
 	g := &providers.Grant{FrequencyPerDay: l.FrequencyPerDay}

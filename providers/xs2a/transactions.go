@@ -254,7 +254,7 @@ func (t *talk) complained(said *complaint) error {
 		}
 	}
 	words := said.words()
-	v = judge(status, code, words, "", aboutAccount)
+	v = judge(refused{status: status, code: code, words: words, of: aboutAccount})
 	return &refusal{
 		fault: &providers.Error{Kind: v.kind, Code: v.code, Message: words,
 			Err: errors.New(readTransactions + ": the bank answered 200 " + code)},
