@@ -2,7 +2,9 @@ package e2e_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -38,6 +40,12 @@ var banksAsTheyAre = []bankAsItIs{
 	{bank: "demo", login: "returns"},
 	{bank: "statements", login: "returns", booked: true},
 	{bank: "fints", login: "returns", unnamed: true, logins: 2},
+	{bank: "fints/onestep", unnamed: true, logins: 2},
+	{bank: "fints/no-anonymous", unnamed: true, logins: 2},
+	{bank: "fints/nomedium", login: "devices", unnamed: true, logins: 3}, // and one to ask for the TAN media
+	{bank: "fints/eachlogin", login: "decoupled", unnamed: true, logins: 2},
+	{bank: "fints/renewed-bpd", unnamed: true, logins: 2},
+	{bank: "fints/few-polls", login: "decoupled", unnamed: true, logins: 2},
 }
 
 // TestBanksAsTheyAre goes through the banks of the sandbox that are odd, with the public API alone: the first
@@ -78,7 +86,7 @@ func TestBanksAsTheyAre(t *testing.T) {
 	}
 }
 
-func (row *bankAsItIs) overFinTS() bool { return row.bank == "fints" }
+func (row *bankAsItIs) overFinTS() bool { return strings.HasPrefix(row.bank, "fints") }
 
 // shownBy is the part of the customer's ledger that a bank shows, as requireSame wants it.
 func (c *customer) shownBy(row bankAsItIs, login string) map[string][]string {
@@ -95,4 +103,30 @@ func (c *customer) shownBy(row bankAsItIs, login string) map[string][]string {
 		})
 	}
 	return all
+}
+
+// TestParametersRenewedOvernight: a bank that replaces its parameters and methods every night, and does not say so, is
+// read again the next day. Without the customer nothing is sent that needs them.
+func TestParametersRenewedOvernight(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	c := s.newCustomer()
+	const login = "demo+overnight"
+	access := c.access("fints/renewed-bpd", login)
+	count := func() [2]int { n := s.bank.Counters(); return [2]int{n.Logins[login], n.Challenges[login]} }
+	require.Equal(t, "COMPLETED", c.sync(access)["status"])
+	for range 3 {
+		before := count()
+		s.bank.Advance(24 * time.Hour)
+		y := c.sync(access)
+		require.Equal(t, "COMPLETED", y["status"], "%v", y)
+		after := count()
+		require.Equal(t, 3, after[0]-before[0], "refused, for the methods, for reading")
+		require.Zero(t, after[1]-before[1], "the customer system is known")
+		stored := c.stored(false)
+		for account, lines := range c.atBank(login, false) {
+			require.Subset(t, stored[account], lines)
+		}
+	}
+	require.Zero(t, s.bank.Counters().WrongPINs[login])
 }

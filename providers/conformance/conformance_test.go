@@ -29,6 +29,10 @@ var adapters = []conformance.Adapter{
 		New: func(now func() time.Time, wait time.Duration) providers.Provider {
 			return fints.New(fints.Options{Now: now, AnswerTimeout: wait, WholeTimeout: wait})
 		},
+		Others: map[string]string{
+			"fints/onestep": "demo", "fints/no-anonymous": "demo", "fints/nomedium": "devices", "fints/eachlogin": "decoupled", "fints/renewed-bpd": "demo",
+			"fints/few-polls": "decoupled",
+		},
 		Without: []string{"redirect", "oauth", "consent"},
 		Blind:   true, Sessions: true,
 	},
