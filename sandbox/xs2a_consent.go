@@ -146,9 +146,21 @@ func (f *face) createConsent(c *call) error {
 
 	self := c.link("/v1/consents/", k.id)
 	answer := consentAnswer{ID: k.id, Links: links{"self": self, "status": {self.Href + "/status"}}}
-	switch start := self.Href + "/authorisations"; {
+	f.offerAuthorisation(c, k, &answer, self.Href+"/authorisations")
+	answer.Status = k.status
+	c.w.Header().Set("Location", f.base(c.r)+"/v1/consents/"+k.id)
+	if !f.dialect.brokenStatus {
+		c.w.Header().Set("ASPSP-SCA-Approach", string(approach.header()))
+	}
+	return c.answer(http.StatusCreated, answer)
+}
+
+// offerAuthorisation says how the consent is authorised: the links of its answer. start is where an authorisation starts.
+func (f *face) offerAuthorisation(c *call, k *consent, answer *consentAnswer, start string) {
+	approach := f.approachOf(c.customer, k)
+	switch {
 	case f.dialect.tokenFirst():
-		f.offerAfterPreStep(c, &answer, start)
+		f.offerAfterPreStep(c, answer, start)
 	case f.dialect.noAuthorisations, (approach == redirect || approach == oauth) && !k.explicit:
 		a := f.begin(c, k, k.redirectTo, k.nokTo)
 		view := f.view(c, a)
@@ -168,12 +180,6 @@ func (f *face) createConsent(c *call) error {
 	default:
 		answer.Links["startAuthorisation"] = href{start}
 	}
-	answer.Status = k.status
-	c.w.Header().Set("Location", f.base(c.r)+"/v1/consents/"+k.id)
-	if !f.dialect.brokenStatus {
-		c.w.Header().Set("ASPSP-SCA-Approach", string(approach.header()))
-	}
-	return c.answer(http.StatusCreated, answer)
 }
 
 // offerAfterPreStep lets the consent itself say what is missing, for the token has told who the customer is:

@@ -149,10 +149,12 @@ func goOn(t *testing.T, p providers.Provider, conv *providers.Conversation, answ
 	return providers.Step{}, nil
 }
 
+func newAdapter() providers.Provider { return xs2a.New(xs2a.Options{}) }
+
 // begin is the conversation up to the first question, or its end.
 func (b *fieldBank) begin() (*providers.Conversation, providers.Step, error) {
 	conv := b.conversation()
-	step, err := goOn(b.t, xs2a.New(xs2a.Options{}), conv, nil)
+	step, err := goOn(b.t, newAdapter(), conv, nil)
 	return conv, step, err
 }
 

@@ -86,34 +86,43 @@ func (t *talk) succeed() error {
 func (t *talk) settleNext(ctx context.Context) error {
 	t.turnTo(t.lasting)
 	t.dirty = true
-	var err error
-	if own := t.lasting.Token; t.tokenPerConsent() && own != nil && own.Refresh != "" && own.expired(t.options.Now()) {
-		forFormer := t.dialog.RefreshToken
-		err = t.refreshToken(ctx)
-		t.dialog.RefreshToken = forFormer
-	}
-	// Nothing could be read under one whose token went to nobody.
-	useless := t.lasting.ConsentID == "" || t.tokenPerConsent() && t.lasting.Token == nil && t.former.Token != nil
-	if !useless && err == nil {
-		err = t.readConsent(ctx)
-	}
+	useless, err := t.askAboutNext(ctx)
 	if !useless && err == nil && t.lasting.consented(t.today(), t.conv.Consent) {
 		return t.succeed()
 	}
 	t.turnBack()
 	next := t.lasting.Next
+	if next == nil {
+		return nil
+	}
+	if err != nil && passing(err) && (t.renews() || !t.lasting.consented(t.today(), t.conv.Consent)) {
+		return err
+	}
 	r, refused := asRefusal(err)
 	switch {
-	case next == nil:
-	case err != nil && passing(err) && (t.renews() || !t.lasting.consented(t.today(), t.conv.Consent)):
-		return err
 	case refused && r.consentOver():
 		t.lasting.Next = nil
-	case useless, err == nil && next.ConsentStatus != consentPartly && next.ConsentStatus != "", refused && r.token && t.tokenPerConsent():
+	case useless, err == nil && next.ConsentStatus != consentPartly && next.ConsentStatus != "",
+		refused && r.token && t.tokenPerConsent():
 		t.lasting.Next = nil
 		return t.leave(*next)
 	}
 	return nil
+}
+
+// askAboutNext reads the consent that is to follow, with a fresh token. One is useless whose token
+// went to nobody: nothing could be read under it.
+func (t *talk) askAboutNext(ctx context.Context) (useless bool, err error) {
+	if own := t.lasting.Token; t.tokenPerConsent() && own != nil && own.Refresh != "" && own.expired(t.options.Now()) {
+		forFormer := t.dialog.RefreshToken
+		err = t.refreshToken(ctx)
+		t.dialog.RefreshToken = forFormer
+	}
+	useless = t.lasting.ConsentID == "" || t.tokenPerConsent() && t.lasting.Token == nil && t.former.Token != nil
+	if !useless && err == nil {
+		err = t.readConsent(ctx)
+	}
+	return useless, err
 }
 
 // passing reports whether the bank may answer the next time.
