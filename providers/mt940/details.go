@@ -159,8 +159,8 @@ func (d *details) fill(s *statement, e *providers.Entry) {
 	put(e, "text_key_extension", d.extension)
 	d.fillParty(s, &e.Counterparty)
 	text := d.remittance(s)
-	if e.OriginalCurrency == "" && strings.Contains(text, "/OCMT/") {
-		s.original(e, "86", text)
+	if e.OriginalCurrency == "" && strings.IndexByte(text, '/') >= 0 {
+		s.original(e, "86", strings.Join(d.purpose, "")+d.before)
 	}
 	var buf [8]remittance.Tag
 	purpose, tags := remittance.Split(text, buf[:0])

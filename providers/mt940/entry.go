@@ -1,6 +1,7 @@
 package mt940
 
 import (
+	"slices"
 	"strings"
 
 	"kontoflow/plain"
@@ -21,12 +22,12 @@ const (
 
 // parts are the parts of a field 61.
 type parts struct {
-	stage              stage
-	value, booking     string // digits of the days as written
-	isDayOdd           bool   // there is something else in their place
-	mark               mark
-	currency           string // three letters, where the bank writes them
-	amount, key, after string // after the key: the references
+	stage          stage
+	value, booking string // digits of the days as written
+	isDayOdd       bool   // there is something else in their place
+	mark           mark
+	currency       string // three letters, where the bank writes them
+	amount, after  string // after the booking key: the references
 }
 
 // entry reads a field 61: value date, booking day, mark, amount, kind, references.
@@ -193,10 +194,14 @@ func partsOf(v string) (p parts) {
 	p.stage = noKey
 	switch v = strings.TrimLeft(v, " "); {
 	case strings.HasPrefix(v, "NONREF") && (len(v) == 6 || v[6] == '/' || v[6] == ' '): // there is no key
-	case isKey(v):
-		p.key, v = v[:4], v[4:]
-	case len(v) >= 3 && isDigit(v[0]) && isDigit(v[1]) && isDigit(v[2]): // N was left out
-		p.key, v = v[:3], v[3:]
+	case isKey(v), len(v) >= 4 && (v[0] == 'n' || v[0] == 'f') && isWord(v[1:4]):
+		v = v[4:]
+	case len(v) >= 3 && slices.Contains(keys[:], v[:3]): // N was left out
+		v = v[3:]
+	case p.cutKey():
+	case v != "" && isWord(v[:1]) && (len(v) > 3 || strings.IndexByte("NSF", v[0]) < 0): // no key begins like that
+		p.amount += v
+		return p
 	default:
 		p.after = v
 		return p
@@ -207,6 +212,30 @@ func partsOf(v string) (p parts) {
 		p.stage = whole
 	}
 	return p
+}
+
+// keys are the booking keys behind N that are letters ("Messages – Finanzdatenformate", section B.8).
+var keys = [...]string{"BOE", "BRF", "CHG", "CHK", "CLR", "CMI", "CMN", "CMS", "CMT", "CMZ", "COL", "COM", "DCR", "DDT", "DIV", "ECK", "EQA", "FEX", "INT",
+	"LBX", "LDP", "MSC", "RTI", "SEC", "STO", "TCK", "TRF", "VDA"}
+
+// cutKey takes a key of three digits off an amount, where N was left out between them.
+func (p *parts) cutKey() bool {
+	const decimals, key = 2, 3
+	end := len(p.amount) - key
+	if end <= 0 || strings.IndexByte(p.amount, ',') != end-decimals-1 {
+		return false
+	}
+	p.amount = p.amount[:end]
+	return true
+}
+
+func isWord(s string) bool {
+	for i := range len(s) {
+		if c := s[i] | 0x20; !isDigit(s[i]) && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return true
 }
 
 // takeDays takes value date and booking day off: YYMMDD and MMDD. Blanks may stand between them.

@@ -182,9 +182,18 @@ func exactEntry(s string) bool {
 	return isKey(s[i:])
 }
 
-// isKey: N, S or F, and three letters or digits.
+// isKey: N or F and three letters or digits, or S and the number of a SWIFT message.
 func isKey(s string) bool {
-	return len(s) >= 4 && (s[0] == 'N' || s[0] == 'S' || s[0] == 'F') && isCapitalOrDigit(s[1]) && isCapitalOrDigit(s[2]) && isCapitalOrDigit(s[3])
+	if len(s) < 4 {
+		return false
+	}
+	switch s[0] {
+	case 'N', 'F':
+		return isCapitalOrDigit(s[1]) && isCapitalOrDigit(s[2]) && isCapitalOrDigit(s[3])
+	case 'S':
+		return isDigit(s[1]) && isDigit(s[2]) && isDigit(s[3])
+	}
+	return false
 }
 
 func isCapitalOrDigit(c byte) bool { return isCapital(c) || isDigit(c) }

@@ -116,7 +116,7 @@ func (r *reader) value(f *field) {
 			if r.endsField(line, next) {
 				break
 			}
-			if tag, _ := r.tagAt(r.at, line); tag != "" {
+			if tag, _ := r.tagAt(r.at, line); tag != "" && !(tag == "61" && f.tag == "61" && r.goesOn(start, line)) {
 				break
 			}
 		}
@@ -138,6 +138,15 @@ func (r *reader) value(f *field) {
 		r.at = next
 	}
 	f.value = r.file[start:end]
+}
+
+// goesOn reports whether a line that looks like an entry without its tag is the rest of a field 61 that began at a place.
+func (r *reader) goesOn(start int, line string) bool {
+	if tag, _ := tagOf(line); tag != "" {
+		return false
+	}
+	head, _ := headOf(r.file[start:r.at])
+	return partsOf(head).stage == noMark
 }
 
 // endsField reports whether a line, which is no tag, ends the field: it begins or ends a message, or it is a dash that is no
