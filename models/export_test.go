@@ -1,9 +1,33 @@
 package models
 
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"gorm.io/gorm"
+
+	"kontoflow/plain"
+	"kontoflow/providers"
+)
+
 // SealedColumns are those that Store.Reseal knows, as table.column.
 func SealedColumns() (all []string) {
 	for _, c := range sealedColumns {
 		all = append(all, c.table+"."+c.column)
 	}
 	return all
+}
+
+// LoadedFor is how many stored rows a reading since a day loads that has brought these entries; -1 after an error.
+func LoadedFor(ctx context.Context, s *Store, account uuid.UUID, from plain.Date, entries []providers.Entry) (rows int) {
+	err := s.transactCopy(ctx, func(_ *gorm.DB, c *pgx.Conn) error {
+		stored, err := storedIn(ctx, c, account, spansOf(from, normalize(entries)))
+		rows = len(stored)
+		return err
+	})
+	if err != nil {
+		return -1
+	}
+	return rows
 }

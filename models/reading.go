@@ -177,7 +177,14 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 			sent[i] = &entries[i]
 		}
 		window := r.window(covered(asCovered, r.Withheld), pendingCovered, w)
-		stored, err := storedSince(ctx, c, r.Account.ID, window.From.AddDays(-reconcile.Reach))
+		from := window.From
+		switch {
+		case window.NoBooked:
+			from = r.Since()
+		case from.IsZero(): // as far back as the bank gave
+			from = earliest
+		}
+		stored, err := storedIn(ctx, c, r.Account.ID, spansOf(from, facts))
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package models
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -195,15 +196,64 @@ func (t *Transaction) entry() *providers.Entry {
 	return e
 }
 
-// storedSince loads what reconciliation holds against a reading that begins at from: rows of that day and later, and
-// the pending ones. A zero from means all.
-func storedSince(ctx context.Context, c *pgx.Conn, account uuid.UUID, from plain.Date) ([]reconcile.Stored, error) {
-	rows, err := c.Query(ctx, `SELECT id, facts, missed_by, removed_at IS NOT NULL, (created_at AT TIME ZONE 'UTC')::date
-		FROM transactions WHERE account_id = $1 AND day >= $2
-		UNION
+// A span is a closed range of days.
+type span struct{ first, last plain.Date }
+
+const (
+	earliest = plain.Date(-1 << 30) // before every day
+	latest   = plain.Date(1 << 30)  // after every day
+	// maxSpans is how many ranges of days are looked up. Entries that are spread over more days than that have one range.
+	maxSpans = 1000
+)
+
+// spansOf are the days on which stored rows may be what a reading has brought: from its first day on, and around older
+// entries, which banks send that do not heed the days they are asked for. So what is loaded depends on what was sent, not
+// on how much history there is. A zero from: only around the entries.
+func spansOf(from plain.Date, facts []reconcile.Facts) (spans []span) {
+	begin := latest
+	if !from.IsZero() {
+		begin = max(earliest, from-reconcile.Reach)
+		spans = append(spans, span{begin, latest})
+	}
+	for i := range facts {
+		f := &facts[i]
+		if date := f.Date(); date == 0 || date >= begin {
+			continue
+		}
+		for _, d := range [...]plain.Date{f.Booked, f.Valued} {
+			if d != 0 {
+				spans = append(spans, span{d - reconcile.Reach, d + reconcile.Reach})
+			}
+		}
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.first, b.first) })
+	merged := spans[:0]
+	for _, s := range spans {
+		if n := len(merged); n > 0 && s.first <= merged[n-1].last+1 {
+			merged[n-1].last = max(merged[n-1].last, s.last)
+		} else {
+			merged = append(merged, s)
+		}
+	}
+	if len(merged) > maxSpans {
+		return []span{{merged[0].first, merged[len(merged)-1].last}}
+	}
+	return merged
+}
+
+// storedIn loads what reconciliation holds against a reading: the rows of some days, and the pending ones.
+func storedIn(ctx context.Context, c *pgx.Conn, account uuid.UUID, spans []span) ([]reconcile.Stored, error) {
+	firsts, lasts := make([]pgtype.Date, len(spans)), make([]pgtype.Date, len(spans))
+	for i, s := range spans {
+		firsts[i], lasts[i] = sqlBound(s.first), sqlBound(s.last)
+	}
+	rows, err := c.Query(ctx, `WITH span AS (SELECT * FROM unnest($2::date[], $3::date[]) AS s (first, last))
+		SELECT id, facts, missed_by, removed_at IS NOT NULL, (created_at AT TIME ZONE 'UTC')::date
+		FROM span CROSS JOIN LATERAL (SELECT * FROM transactions WHERE account_id = $1 AND day BETWEEN span.first AND span.last) t
+		UNION ALL
 		SELECT id, facts, missed_by, false, (created_at AT TIME ZONE 'UTC')::date
-		FROM transactions WHERE account_id = $1 AND NOT booked AND removed_at IS NULL`,
-		account, pgtype.Date{Time: from.Time(), Valid: true, InfinityModifier: infinitelyEarly(from)})
+		FROM transactions WHERE account_id = $1 AND NOT booked AND removed_at IS NULL
+		AND NOT EXISTS (SELECT FROM span WHERE day BETWEEN span.first AND span.last)`, account, firsts, lasts)
 	if err != nil {
 		return nil, fmt.Errorf("read the stored transactions: %w", err)
 	}
@@ -256,11 +306,15 @@ func storedLast(ctx context.Context, c *pgx.Conn, account uuid.UUID, n int) ([]r
 	return facts, nil
 }
 
-func infinitelyEarly(from plain.Date) pgtype.InfinityModifier {
-	if from.IsZero() {
-		return pgtype.NegativeInfinity
+// sqlBound is the end of a span as the database has it: infinite where it is beyond all days.
+func sqlBound(d plain.Date) pgtype.Date {
+	switch d {
+	case earliest:
+		return pgtype.Date{Valid: true, InfinityModifier: pgtype.NegativeInfinity}
+	case latest:
+		return pgtype.Date{Valid: true, InfinityModifier: pgtype.Infinity}
 	}
-	return pgtype.Finite
+	return pgtype.Date{Time: d.Time(), Valid: true}
 }
 
 // freshen gives stored rows whose facts an older normaliser made those of today's.

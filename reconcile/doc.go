@@ -13,7 +13,8 @@
 //	                 b. pending rows: sign, foreign amount, tolerance for cards
 //	                 c. as a, whatever the text
 //	4 entries left   are new
-//	5 rows left      booked, both dates inside a complete window and before today: flagged as missing, and removed when a
+//	5 sums           rows left that new entries of the same day add up to, or the other way round: removed (sums.go)
+//	6 rows left      booked, both dates inside a complete window and before today: flagged as missing, and removed when a
 //	                 later run misses them again. Pending, and the pending set complete: removed. All others stay
 //
 // A row that the user deleted, or that was removed, takes part: it meets its entry again instead of letting it in anew.

@@ -71,7 +71,7 @@ func (w Window) LastComplete() plain.Date {
 type Plan struct {
 	Sent    []Outcome // one per sent entry, in their order
 	Missing []int     // indexes into stored: flag as missed by this run
-	Removed []int     // indexes into stored: the bank has withdrawn them
+	Removed []int     // indexes into stored: the bank has withdrawn them, or sends them as other entries
 	// Doubtful counts rows that were missing and left alone, because more than half of the window was gone: banks
 	// answer with too little far oftener than they withdraw half a month.
 	Doubtful int
@@ -349,10 +349,13 @@ func (m *matcher) plan() Plan {
 	}
 
 	var booked int // live booked rows that the bank had to send
+	replaced := m.replaced()
 	for s := range m.stored {
 		row := &m.stored[s]
 		switch {
 		case row.State != Live:
+		case replaced[int32(s)]:
+			p.Removed = append(p.Removed, s)
 		case row.Facts.Pending:
 			if m.sentFor[s] < 0 && m.reach.pending {
 				p.Removed = append(p.Removed, s)
