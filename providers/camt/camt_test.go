@@ -61,6 +61,47 @@ func TestVersionsReadTheSame(t *testing.T) {
 	}
 }
 
+// What stands at the entry is the entry's: its parts do not have it as well.
+func TestPartsOfABatch(t *testing.T) {
+	t.Parallel()
+	const abroad = `<AmtDtls><InstdAmt><Amt Ccy="USD">33</Amt></InstdAmt></AmtDtls><Chrgs><Rcrd><Amt Ccy="EUR">2</Amt></Rcrd></Chrgs>`
+	read := func(total string) []providers.Entry {
+		report, err := camt.Read(strings.NewReader(message(`<Ntry><AcctSvcrRef>B</AcctSvcrRef><Amt Ccy="EUR">`+total+`</Amt><CdtDbtInd>DBIT</CdtDbtInd>`+abroad+
+			`<NtryDtls>`+detail("10", "A")+`</NtryDtls><NtryDtls>`+detail("20", "B")+`</NtryDtls></Ntry>`)), "EUR")
+		require.NoError(t, err)
+		return report.Entries
+	}
+	parts := read("30")
+	require.Len(t, parts, 2)
+	for _, part := range parts {
+		require.Empty(t, part.OriginalCurrency)
+		require.Equal(t, map[string]string{"batch": "B"}, part.AdditionalInfo)
+	}
+	whole := read("32")
+	require.Len(t, whole, 1)
+	require.Equal(t, "-33 USD", whole[0].OriginalAmount.String()+" "+whole[0].OriginalCurrency)
+	require.Equal(t, map[string]string{"charges": "2", "charges_currency": "EUR"}, whole[0].AdditionalInfo)
+}
+
+// A long text is cut between two characters, whatever they are.
+func TestLongTexts(t *testing.T) {
+	t.Parallel()
+	for _, character := range []string{"x", "ü", "ж", "漢", "🙂", "&amp;", "\xfc"} {
+		for shift := range 4 {
+			text := strings.Repeat("a", shift) + strings.Repeat(character, 30_000)
+			report, err := camt.Read(strings.NewReader(message(`<Ntry><Amt Ccy="EUR">1</Amt><CdtDbtInd>CRDT</CdtDbtInd><AddtlNtryInf>`+text+`</AddtlNtryInf></Ntry>`)), "EUR")
+			require.NoError(t, err)
+			one := map[string]string{"&amp;": "&", "\xfc": "ü"}[character]
+			if one == "" {
+				one = character
+			}
+			got := report.Entries[0].BookingText
+			require.Greater(t, len(got), 700)
+			require.Empty(t, strings.Trim(strings.TrimLeft(got, "a"), one), "%q", character)
+		}
+	}
+}
+
 // Each message in each version has its spelling of the same things.
 func TestEveryVersion(t *testing.T) {
 	t.Parallel()

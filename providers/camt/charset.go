@@ -50,7 +50,7 @@ type charset struct {
 	declared encoding.Encoding // any other character set; nil: none
 }
 
-var unicodeOrNot = charset{bytes: charmap.Windows1252}
+var undeclared = charset{bytes: charmap.Windows1252}
 
 // declaredCharset knows a character set by the name in an XML declaration.
 func declaredCharset(name string) (charset, error) {
@@ -65,7 +65,7 @@ func declaredCharset(name string) (charset, error) {
 	}, name)
 	switch plain {
 	case "", "utf8", "usascii", "ascii", "utf16", "utf16le", "utf16be", "unicode", "ucs2", "iso10646ucs2": // UTF-16 is UTF-8 by now, if it ever was UTF-16
-		return unicodeOrNot, nil
+		return undeclared, nil
 	case "iso88591", "latin1", "windows1252", "cp1252", "ansi":
 		return charset{bytes: charmap.Windows1252, single: true}, nil
 	case "iso885915", "latin9":
@@ -197,9 +197,11 @@ func appendResolved(to, text []byte, literal bool) []byte {
 	return to
 }
 
+const maxReference = 12 // bytes, with "&" and ";"
+
 // reference resolves what begins with "&"; where that is no reference, it is "&" and nothing more.
 func reference(text []byte) (r rune, size int) {
-	end := bytes.IndexByte(text[:min(len(text), 12)], ';')
+	end := bytes.IndexByte(text[:min(len(text), maxReference)], ';')
 	if end < 2 {
 		return '&', 1
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/shopspring/decimal"
 
@@ -41,6 +42,7 @@ type open struct {
 	element *element // nil: nothing in it is of interest
 	name    int      // where its name begins in names
 	text    int      // where its text begins in texts
+	full    bool     // no more of its text is looked at
 }
 
 // statement is what a Rpt, Stmt or Ntfctn says about all of its entries.
@@ -48,13 +50,12 @@ type statement struct {
 	holder   holder
 	currency string
 	created  day
-	until    day
 	newest   plain.Date // of its balances
 	first    int        // its first entry in the report
 }
 
 func newDecoder(input io.Reader, currency string) *decoder {
-	return &decoder{lexer: newLexer(input), charset: unicodeOrNot, currency: currency}
+	return &decoder{lexer: newLexer(input), charset: undeclared, currency: currency}
 }
 
 // run reads all of the input.
@@ -107,7 +108,10 @@ func (d *decoder) begin() error {
 	}
 	if e != nil && e.attribute != "" {
 		if value, found := attribute(d.lexer.attributes, e.attribute); found {
-			e.value(d, string(d.charset.appendText(nil, value[:min(len(value), maxText)], false)))
+			if bytes.IndexByte(value, '&') >= 0 {
+				value = d.charset.appendText(nil, cut(value, maxText), false)
+			}
+			e.value(d, value)
 		}
 	}
 	if closed {
@@ -138,15 +142,29 @@ func (d *decoder) end(name []byte) error {
 
 func (d *decoder) characters() {
 	n := len(d.path) - 1
-	if n < 0 || d.path[n].element == nil || d.path[n].element.text == nil {
+	if n < 0 || d.path[n].element == nil || d.path[n].element.text == nil || d.path[n].full {
 		return
 	}
-	room := maxText - (len(d.texts) - d.path[n].text)
-	if room <= 0 {
-		return
+	o := &d.path[n]
+	text := cut(d.lexer.text, maxText-(len(d.texts)-o.text))
+	o.full = len(text) < len(d.lexer.text)
+	d.texts = d.charset.appendText(d.texts, text, d.lexer.literal)
+}
+
+// cut is the beginning of a text, at most so many bytes, without a part of a character or of a reference at its end.
+func cut(text []byte, limit int) []byte {
+	limit = max(limit, 0)
+	if len(text) <= limit {
+		return text
 	}
-	piece := d.lexer.text
-	d.texts = d.charset.appendText(d.texts, piece[:min(len(piece), room)], d.lexer.literal)
+	for limit > 0 && !utf8.RuneStart(text[limit]) {
+		limit--
+	}
+	text = text[:limit]
+	if i := bytes.LastIndexByte(text, '&'); i >= 0 && len(text)-i < maxReference && bytes.IndexByte(text[i:], ';') < 0 {
+		text = text[:i]
+	}
+	return text
 }
 
 // room reports whether there is room for so many bytes beside the report.
@@ -192,7 +210,7 @@ func (d *decoder) date(entries []providers.Entry) {
 		if e.Pending || !e.BookingDate.IsZero() {
 			continue
 		}
-		e.BookingDate = cmp.Or(e.ValueDate, d.statement.until.date, d.statement.created.date, d.created.date, d.statement.newest)
+		e.BookingDate = cmp.Or(e.ValueDate, d.statement.created.date, d.created.date, d.statement.newest)
 		if e.BookingDate.IsZero() {
 			e.BookingDate = plain.On(time.Now())
 		}
@@ -211,13 +229,13 @@ type amount struct {
 
 func (a *amount) begin() { *a = amount{given: true} }
 
-func (a *amount) readCurrency(s string) {
-	if s == "EUR" { // no need to make another one
+func (a *amount) readCurrency(s []byte) {
+	if string(s) == "EUR" { // nearly always, and no need to make another one
 		a.currency = "EUR"
 		return
 	}
-	a.currency = lenient.Currency(s)
-	a.badCurrency = a.currency == "" && strings.TrimSpace(s) != ""
+	a.currency = lenient.Currency(string(s))
+	a.badCurrency = a.currency == "" && len(bytes.TrimSpace(s)) > 0
 }
 
 func (a *amount) read(s []byte) {

@@ -72,6 +72,9 @@ type details struct {
 	returnText   []string
 }
 
+// noDetails are the details of an entry that has none. Nobody writes to them.
+var noDetails = &details{}
+
 // amounts is an AmtDtls.
 type amounts struct {
 	instructed, transaction, original amount
@@ -187,11 +190,13 @@ func (d *decoder) endEntry() error {
 	if parts, ok := d.parts(whole); ok {
 		d.report.Entries = append(d.report.Entries, parts...)
 	} else {
-		one := &details{}
+		one := noDetails
 		if e.count == 1 { // the first of several says nothing about their sum
 			one = &e.details[0]
 		}
 		d.describe(&whole, one)
+		d.original(&whole, &e.amounts, d.returned(one))
+		d.charge(&whole, &e.charges)
 		d.report.Entries = append(d.report.Entries, whole)
 	}
 	for i := range d.report.Entries[before:] {
@@ -263,15 +268,14 @@ func (d *decoder) whole() (providers.Entry, error) {
 
 // pending judges the status. A bank's own word for it means what the booking date says.
 func (d *decoder) pending() bool {
-	switch e := &d.entry; strings.ToUpper(e.status.text) {
+	switch strings.ToUpper(d.entry.status.text) {
 	case "BOOK", "":
 		return false
 	case "PDNG", "FUTR", "INFO":
 		return true
-	default:
-		d.unreadable("status")
-		return e.booking.date.IsZero()
 	}
+	d.unreadable("status")
+	return d.entry.booking.date.IsZero()
 }
 
 // parts are the transactions of a batch as entries; ok is false where the batch cannot be taken apart.
@@ -338,18 +342,22 @@ func (d *decoder) describe(e *providers.Entry, t *details) {
 		t.code.describe(e)
 	}
 	e.CreditorID = t.creditor.creditorID
-	reversed := d.entry.reversal.set || t.reversal.set
-	returned := reversed || t.returnReason.text != "" || len(t.returnText) > 0 || t.code.returned() || d.entry.code.returned()
+	returned := d.returned(t)
 	d.party(e, t, returned)
 	put(e, "check_id", t.cheque)
-	if reversed {
+	if d.entry.reversal.set || t.reversal.set {
 		put(e, "reversal", "true")
 	}
 	put(e, "return_reason", t.returnReason.text)
 	put(e, "return_reason_text", lenient.Text(strings.Join(t.returnText, " "), 1024))
 	d.remit(e, t)
-	d.original(e, t, returned)
-	d.charges(e, t)
+	d.original(e, &t.amounts, returned)
+	d.charge(e, &t.charges)
+}
+
+// returned reports whether a transaction undoes another one.
+func (d *decoder) returned(t *details) bool {
+	return d.entry.reversal.set || t.reversal.set || t.returnReason.text != "" || len(t.returnText) > 0 || t.code.returned() || d.entry.code.returned()
 }
 
 // remit puts in what the customer reads: the text, what stands in structured fields beside it, and where there is no
@@ -392,50 +400,43 @@ func (d *decoder) remit(e *providers.Entry, t *details) {
 
 // original puts in the amount in a foreign currency. What comes back is less or more than what went, because of charges:
 // there it is the amount that went.
-func (d *decoder) original(e *providers.Entry, t *details, returned bool) {
-	for _, all := range [...]*amounts{&t.amounts, &d.entry.amounts} {
-		for _, a := range [...]*amount{&all.original, &all.instructed} {
-			if !a.given {
-				continue
-			}
-			if !a.ok || a.badCurrency {
-				d.unreadable("original amount")
-				continue
-			}
-			currency := cmp.Or(a.currency, e.Currency)
-			if a.value.IsZero() || currency == e.Currency && !returned {
-				continue
-			}
-			value := lenient.WithoutNoise(a.value, currency).Abs()
-			if e.Amount.IsNegative() {
-				value = value.Neg()
-			}
-			e.OriginalAmount, e.OriginalCurrency = value, currency
-			if currency != e.Currency {
-				put(e, "exchange_rate", lenient.Text(cmp.Or(all.transactionRate, all.instructedRate, all.counterRate), 32))
-			}
-			return
+func (d *decoder) original(e *providers.Entry, all *amounts, returned bool) {
+	for _, a := range [...]*amount{&all.original, &all.instructed} {
+		if !a.given || e.OriginalCurrency != "" {
+			continue
+		}
+		if !a.ok || a.badCurrency {
+			d.unreadable("original amount")
+			continue
+		}
+		currency := cmp.Or(a.currency, e.Currency)
+		if a.value.IsZero() || currency == e.Currency && !returned {
+			continue
+		}
+		value := lenient.WithoutNoise(a.value, currency).Abs()
+		if e.Amount.IsNegative() {
+			value = value.Neg()
+		}
+		e.OriginalAmount, e.OriginalCurrency = value, currency
+		if currency != e.Currency {
+			put(e, "exchange_rate", cmp.Or(all.transactionRate, all.instructedRate, all.counterRate))
 		}
 	}
 }
 
-func (d *decoder) charges(e *providers.Entry, t *details) {
-	for _, c := range [...]*charges{&t.charges, &d.entry.charges} {
-		value, currency := c.sum, c.in
-		if c.total.given {
-			value, currency = c.total.value.Abs(), c.total.currency
-		}
-		if c.total.given && (!c.total.ok || c.total.badCurrency) || !c.total.given && c.bad {
-			d.unreadable("charges")
-			continue
-		}
-		if value.IsZero() {
-			continue
-		}
+// charge puts in what the bank took for it.
+func (d *decoder) charge(e *providers.Entry, c *charges) {
+	value, currency, ok := c.sum, c.in, !c.bad
+	if c.total.given {
+		value, currency, ok = c.total.value.Abs(), c.total.currency, c.total.ok && !c.total.badCurrency
+	}
+	switch {
+	case !ok:
+		d.unreadable("charges")
+	case !value.IsZero() && e.AdditionalInfo["charges"] == "":
 		currency = cmp.Or(currency, e.Currency)
 		put(e, "charges", lenient.WithoutNoise(value, currency).String())
 		put(e, "charges_currency", currency)
-		return
 	}
 }
 

@@ -54,7 +54,7 @@ func (s *side) readIBAN(b []byte) {
 
 func (s *side) readNumber(b []byte) {
 	text := lenient.Text(string(b), 64)
-	if iban, ok := lenient.IBAN(text); ok && s.iban == "" && iban[0] >= 'A' {
+	if iban, ok := lenient.IBAN(text); ok && s.iban == "" {
 		s.iban = iban
 		return
 	}
@@ -128,10 +128,10 @@ func (d *decoder) party(e *providers.Entry, t *details, returned bool) {
 		BankName:      other.bankName,
 		AccountNumber: other.number,
 	}
-	if other.iban != "" {
+	if other.iban != "" || isPlaceholder(other.number) {
 		e.Counterparty.AccountNumber = ""
 	}
-	if other.ultimate != e.Counterparty.Name {
+	if other.ultimate != e.Counterparty.Name && !isPlaceholder(other.ultimate) {
 		put(e, "ultimate_party", other.ultimate)
 	}
 }

@@ -12,7 +12,7 @@ type element struct {
 	transparent bool                   // what is not known in it is looked for in anywhere, else nothing in that is of interest
 	begin       func(*decoder)         // after the start tag
 	attribute   string                 // of interest
-	value       func(*decoder, string) // takes the attribute
+	value       func(*decoder, []byte) // takes the attribute
 	text        func(*decoder, []byte) // takes the element's own text, without the blanks around it, at the end tag
 	end         func(*decoder) error   // after the end tag
 }
@@ -80,7 +80,7 @@ func (e *element) days(path string, field func(*decoder) *day) {
 func (e *element) amounts(path string, field func(*decoder) *amount) {
 	at := e.at(path)
 	at.begin = func(d *decoder) { field(d).begin() }
-	at.attribute, at.value = "Ccy", func(d *decoder, value string) { field(d).readCurrency(value) }
+	at.attribute, at.value = "Ccy", func(d *decoder, value []byte) { field(d).readCurrency(value) }
 	at.text = func(d *decoder, text []byte) { field(d).read(text) }
 }
 
@@ -103,8 +103,6 @@ func tree() *element {
 		statement := root.at(name)
 		statement.transparent, statement.begin, statement.end = true, (*decoder).beginStatement, (*decoder).endStatement
 		statement.reads("CreDtTm", func(d *decoder, text []byte) { d.statement.created.read(text) })
-		statement.days("FrToDt/ToDt", func(d *decoder) *day { return &d.statement.until })
-		statement.reads("FrToDt/ToDtTm", func(d *decoder, text []byte) { d.statement.until.read(text) })
 		statement.reads("Acct/Id/IBAN", func(d *decoder, text []byte) { d.statement.holder.account.readIBAN(text) })
 		statement.reads("Acct/Id/Othr/Id", func(d *decoder, text []byte) { d.statement.holder.account.readNumber(text) })
 		statement.reads("Acct/Ccy", func(d *decoder, text []byte) { d.statement.currency = lenient.Currency(string(text)) })
