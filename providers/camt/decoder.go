@@ -131,7 +131,11 @@ func (d *decoder) end(name []byte) error {
 		return nil
 	}
 	if o.element.text != nil {
-		o.element.text(d, bytes.TrimSpace(d.texts[o.text:]))
+		text := d.texts[o.text:]
+		if !o.element.isLine {
+			text = bytes.TrimSpace(text)
+		}
+		o.element.text(d, text)
 	}
 	d.texts = d.texts[:o.text]
 	if o.element.end != nil {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"kontoflow/providers/lenient"
+	"kontoflow/providers/remittance"
 )
 
 // An element is one of those that are of interest, by its path. All functions may be nil.
@@ -14,6 +15,7 @@ type element struct {
 	attribute   string                 // of interest
 	value       func(*decoder, []byte) // takes the attribute
 	text        func(*decoder, []byte) // takes the element's own text, without the blanks around it, at the end tag
+	isLine      bool                   // the text is a line of several: the blanks around it stay
 	end         func(*decoder) error   // after the end tag
 }
 
@@ -53,11 +55,12 @@ func (e *element) holds(path string, limit int, field func(*decoder) *string) {
 	e.reads(path, func(d *decoder, text []byte) { *field(d) = lenient.Text(string(text), limit) })
 }
 
-// lists lets the elements of a path fill a list.
+// lists lets the elements of a path fill a list of lines.
 func (e *element) lists(path string, limit int, field func(*decoder) *[]string) {
+	e.at(path).isLine = true
 	e.reads(path, func(d *decoder, text []byte) {
-		if line := lenient.Text(string(text), limit); line != "" && len(*field(d)) < maxLines {
-			*field(d) = append(*field(d), line)
+		if len(*field(d)) < maxLines {
+			*field(d) = remittance.Append(*field(d), lenient.Line(string(text), limit))
 		}
 	})
 }

@@ -28,10 +28,17 @@ func Text(s string, max int) string {
 	return Cut(strings.TrimSpace(printable(s)), max)
 }
 
-// Line is Text, and keeps the blanks at both ends: they tell where a text was cut that fills several lines.
+// Line is Text, and keeps the blanks at both ends: they tell where a text was cut that fills several lines. Blanks beside the
+// end of a line are indentation, and go.
 func Line(s string, max int) string {
 	if !isPlain(s) {
-		s = printable(strings.TrimRight(s, "\r\n"))
+		if rest := strings.TrimLeftFunc(s, unicode.IsSpace); strings.ContainsAny(s[:len(s)-len(rest)], "\r\n") {
+			s = rest
+		}
+		if rest := strings.TrimRightFunc(s, unicode.IsSpace); strings.ContainsAny(s[len(rest):], "\r\n") {
+			s = rest
+		}
+		s = printable(s)
 	}
 	return Cut(s, max)
 }

@@ -126,7 +126,8 @@ func TestFormatCharactersAreLeftOut(t *testing.T) {
 	require.Equal(t, "1.00 EUR", lenient.PlainText("1.00&#x202e; EUR", 100), "written as an entity")
 	require.Equal(t, "a b", lenient.Text("a\u2028b", 100), "a line's end")
 	require.Equal(t, "Łódź Привет 中文", lenient.Text("Łódź Привет 中文", 100), "letters stay")
-	require.Equal(t, " a b ", lenient.Line(" a\tb \r\n", 100), "blanks at the ends of a line stay")
+	require.Equal(t, " a b ", lenient.Line(" a\tb ", 100), "blanks at the ends of a line stay")
+	require.Equal(t, "a b", lenient.Line("\n\t a b \r\n ", 100), "indentation goes")
 }
 
 func FuzzText(f *testing.F) {

@@ -26,6 +26,21 @@ func Join(lines []string) string {
 	return join(lines, full, false)
 }
 
+// Append adds a line to those of a remittance, without the blanks around it. Those stay that say how a text was cut: at the end
+// of a line that is as wide as lines are, and at the beginning of the next one.
+func Append(lines []string, line string) []string {
+	if !isFixed(utf8.RuneCountInString(line)) {
+		line = strings.TrimRightFunc(line, unicode.IsSpace)
+	}
+	if len(lines) == 0 || !isFixed(utf8.RuneCountInString(lines[len(lines)-1])) {
+		line = strings.TrimLeftFunc(line, unicode.IsSpace)
+	}
+	if strings.TrimSpace(line) == "" {
+		return lines
+	}
+	return append(lines, line)
+}
+
 // JoinSubfields is Join for subfields of MT940's field 86. Their width is known, but some banks write wider ones.
 func JoinSubfields(lines []string) string {
 	lines = flat(lines)

@@ -10,6 +10,7 @@ import (
 	"kontoflow/plain"
 	"kontoflow/providers"
 	"kontoflow/providers/lenient"
+	"kontoflow/providers/remittance"
 )
 
 // rawEntry collects the fields of one transaction, whichever of the two kinds.
@@ -221,13 +222,12 @@ func (e *rawEntry) lines(d *jx.Decoder, key []byte) error {
 }
 
 func (e *rawEntry) line(s string, ok bool, key []byte) {
-	s = lenient.Text(s, maxText)
-	switch {
-	case !ok || s != "" && len(e.remittanceLines) >= maxLines:
+	s = lenient.Line(s, maxText)
+	if !ok || strings.TrimSpace(s) != "" && len(e.remittanceLines) >= maxLines {
 		e.lose(string(key))
-	case s != "":
-		e.remittanceLines = append(e.remittanceLines, s)
+		return
 	}
+	e.remittanceLines = remittance.Append(e.remittanceLines, s)
 }
 
 // structuredText reads a structured remittance, which is a text or an object with a reference.

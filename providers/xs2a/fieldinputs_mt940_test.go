@@ -280,6 +280,7 @@ var camtRemittances = []fieldRow{
 	{kind: "no tags", name: "labels joined by a word", input: camtLines("Einzug mit Mandatsref.: M-7 und Gläubiger-ID: DE98ZZZ09999999999 vereinbart"), entries: []fieldEntry{{text: "Einzug mit Mandatsref.: M-7 und Gläubiger-ID: DE98ZZZ09999999999 vereinbart", mandate: "-", creditor: "-"}}},
 	{kind: "short lines", name: "54 wide", input: camtLines("Vertrag 4711 Wasser und Abwasser 2026 Abschlag Nr. 3 F", "ebruar und Maerz"), entries: []fieldEntry{{text: "Vertrag 4711 Wasser und Abwasser 2026 Abschlag Nr. 3 Februar und Maerz"}}},
 	{kind: "short lines", name: "54 wide, the next word begins with a line", input: camtLines("Vertrag 4711 Wasser und Abwasser 2026 Abschlag Nr. 33", "Februar"), entries: []fieldEntry{{text: "Vertrag 4711 Wasser und Abwasser 2026 Abschlag Nr. 33 Februar"}}},
+	{kind: "short lines", name: "54 wide, with the blank in the next line", input: camtLines("Vertrag 4711 Wasser und Abwasser 2026 Abschlag Nr. 333", " Februar"), entries: []fieldEntry{{text: "Vertrag 4711 Wasser und Abwasser 2026 Abschlag Nr. 333 Februar"}}},
 	{kind: "short lines", name: "140 wide", input: camtLines(strings.Repeat("Miete ", 23)+"Ap", "ril"), entries: []fieldEntry{{text: strings.Repeat("Miete ", 23) + "April"}}},
 	{kind: "direction", name: "of a text", input: camtLines("Miete \u202elirpA\u202c"), entries: []fieldEntry{{text: "Miete lirpA"}}},
 }
@@ -300,6 +301,8 @@ var jsonRemittances = []fieldRow{
 	{kind: "tags", name: "with a plus", input: jsonText("EREF+E-9 MREF+M 7 SVWZ+Miete: April"), entries: []fieldEntry{{endToEnd: "E-9", mandate: "M 7", text: "Miete: April"}}},
 	{kind: "tags", name: "with a colon, and only one", input: jsonText("Miete April EREF: E-9"), entries: []fieldEntry{{endToEnd: "E-9", text: "Miete April"}}},
 	{kind: "tags", name: "in lines of a text", input: jsonText(`SVWZ+Strom, Wasser, Abschlag\nMaerz\nEREF+E-9`), entries: []fieldEntry{{endToEnd: "E-9", text: "Strom, Wasser, Abschlag Maerz"}}},
+	{kind: "short lines", name: "27 wide, with the blank in the next line", input: jsonBooked(jsonEntry(`"remittanceInformationUnstructuredArray":["Vertrag 4711 Wasser und Gas"," fuer Maerz"]`)), entries: []fieldEntry{{text: "Vertrag 4711 Wasser und Gas fuer Maerz"}}},
+	{kind: "short lines", name: "35 wide, cut in a word", input: jsonBooked(jsonEntry(`"remittanceInformationUnstructuredArray":["Vertrag 4711 Wasser, Gas Februar un","d Maerz"]`)), entries: []fieldEntry{{text: "Vertrag 4711 Wasser, Gas Februar und Maerz"}}},
 	{kind: "no tags", name: "a customer's number", input: jsonText("Rechnung Kundenreferenz: 4711 Maerz"), entries: []fieldEntry{{text: "Rechnung Kundenreferenz: 4711 Maerz", customer: "-"}}},
 	{kind: "no tags", name: "a sentence about references", input: jsonText("Bitte Referenz: angeben, Mandat: liegt vor"), entries: []fieldEntry{{text: "Bitte Referenz: angeben, Mandat: liegt vor", mandate: "-", endToEnd: "-"}}},
 	{kind: "no tags", name: "a sentence about tags", input: jsonText("Bitte EREF+ und MREF+ angeben"), entries: []fieldEntry{{text: "Bitte EREF+ und MREF+ angeben", mandate: "-", endToEnd: "-"}}},
