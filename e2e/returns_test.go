@@ -11,8 +11,9 @@ import (
 	"kontoflow/sandbox"
 )
 
-// TestReturns: what comes back shows who is on the other side, and why it came back, over every protocol and format. The
-// entry's own parties are those of what it undoes, and one of them is always the account's holder.
+// TestReturns: what comes back shows who is on the other side, and why it came back, over every
+// protocol and format. The entry's own parties are those of what it undoes, and one of them is
+// always the account's holder.
 func TestReturns(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withBankClock())
@@ -66,7 +67,8 @@ func TestReturns(t *testing.T) {
 	}
 }
 
-// isReturn reports whether a stored transaction is an entry of the bank's, with the other side that it has.
+// isReturn reports whether a stored transaction is an entry of the bank's, with the other side that
+// it has.
 func isReturn(x object, e sandbox.Entry, named bool) bool {
 	name, _ := x["name"].(string)
 	if named && name != e.Name || name == "" {

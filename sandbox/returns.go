@@ -2,9 +2,10 @@ package sandbox
 
 import "kontoflow/plain"
 
-// What comes back: transfers and direct debits that the account's holder sent, and direct debits that were taken from
-// others or from the account, and were given back. Each comes back three working days later, with a reason
-// (ISO 20022 external return reason codes), and shows the parties of what it undoes.
+// What comes back: transfers and direct debits that the account's holder sent, and direct debits
+// that were taken from others or from the account, and were given back. Each comes back three
+// working days later, with a reason (ISO 20022 external return reason codes), and shows the parties
+// of what it undoes.
 
 // reason is why something comes back.
 type reason struct{ code, text string }
@@ -75,5 +76,6 @@ func (e *Entry) why() string {
 	return "RUECKGABE " + e.Reason + " " + e.ReasonText + " " + e.Remittance
 }
 
-// otherIsDebtor reports whether the other side of an entry is the debtor: of money in, and of money out that comes back.
+// otherIsDebtor reports whether the other side of an entry is the debtor: of money in, and of money
+// out that comes back.
 func (e *Entry) otherIsDebtor() bool { return (e.Cents >= 0) == (e.Reason == "") }

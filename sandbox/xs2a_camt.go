@@ -8,7 +8,8 @@ import (
 	"kontoflow/plain"
 )
 
-// camt writes a statement as camt.052 (account report) or camt.053 (statement), ISO 20022, in the writer's version.
+// camt writes a statement as camt.052 (account report) or camt.053 (statement), ISO 20022, in the
+// writer's version.
 func (w *writer) camt(s statement, today plain.Date, format string) {
 	a := s.account
 	message, element := "BkToCstmrAcctRpt", "Rpt"
@@ -132,7 +133,8 @@ func (w *writer) camtCharges(e *Entry) {
 	}
 }
 
-// camtParties writes who is on the other side; of what comes back, and of what the holder takes, both sides.
+// camtParties writes who is on the other side; of what comes back, and of what the holder takes,
+// both sides.
 func (w *writer) camtParties(a *account, e *Entry) {
 	party, own := "Cdtr", "Dbtr"
 	if e.otherIsDebtor() {
@@ -171,7 +173,8 @@ func (w *writer) camtParty(party, name, iban, creditorID string) {
 	}
 }
 
-// bic names the element of a BIC, status is an entry's, since08 is markup that came with version 08.
+// bic names the element of a BIC, status is an entry's, since08 is markup that came with version
+// 08.
 func (w *writer) bic() string {
 	if w.version == "02" {
 		return "BIC"

@@ -70,8 +70,8 @@ func (d *decoder) currencyOf(a *amount) string {
 	return d.currency
 }
 
-// newest leaves out the oldest balances beyond maxBalances. The newest of each type and currency goes last. A balance
-// without a day is as new as can be.
+// newest leaves out the oldest balances beyond maxBalances. The newest of each type and currency
+// goes last. A balance without a day is as new as can be.
 func newest(balances []providers.Balance) []providers.Balance {
 	if len(balances) <= maxBalances {
 		return balances

@@ -1,8 +1,10 @@
-// Package camt reads ISO 20022 bank-to-customer messages as banks send them over XS2A and FinTS: camt.052 (account
-// report), camt.053 (statement) and camt.054 (notification), versions 001.02 to 001.13.
+// Package camt reads ISO 20022 bank-to-customer messages as banks send them over XS2A and FinTS:
+// camt.052 (account report), camt.053 (statement) and camt.054 (notification), versions 001.02 to
+// 001.13.
 //
-// The versions differ little: 001.04 renames BIC to BICFI, 001.08 puts a status into a Cd and a party into a Pty. All
-// spellings are understood everywhere. The namespace matters only for an empty message. docs/reading.md has the rules.
+// The versions differ little: 001.04 renames BIC to BICFI, 001.08 puts a status into a Cd and a
+// party into a Pty. All spellings are understood everywhere. The namespace matters only for an
+// empty message. docs/reading.md has the rules.
 package camt
 
 import (
@@ -35,11 +37,13 @@ const (
 	errNoCamt   = providers.OwnError("no camt message")
 )
 
-// Read reads a message, of which there may be several statements, or several messages one after the other. currency
-// stands in where neither an amount nor its statement has one. The caller bounds the reader.
+// Read reads a message, of which there may be several statements, or several messages one after the
+// other. currency stands in where neither an amount nor its statement has one. The caller bounds
+// the reader.
 //
-// An entry whose amount, sign or currency cannot be read is a *providers.EntryError. Input that breaks off is
-// io.ErrUnexpectedEOF, and what is kept of it is bounded by ErrTooLarge. Errors never quote the message.
+// An entry whose amount, sign or currency cannot be read is a *providers.EntryError. Input that
+// breaks off is io.ErrUnexpectedEOF, and what is kept of it is bounded by ErrTooLarge. Errors never
+// quote the message.
 func Read(r io.Reader, currency string) (*Report, error) {
 	input, err := inUTF8(r)
 	if err != nil {

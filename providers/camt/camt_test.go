@@ -136,7 +136,8 @@ func TestEveryVersion(t *testing.T) {
 	}
 }
 
-// Whoever holds the account is not the other side of an entry, as far as the message says who that is.
+// Whoever holds the account is not the other side of an entry, as far as the message says who that
+// is.
 func TestTheOtherSide(t *testing.T) {
 	t.Parallel()
 	const holder, other = `<Id><IBAN>DE02120300000000202051</IBAN></Id>`, `<Id><IBAN>DE89370400440532013000</IBAN></Id>`
@@ -298,8 +299,9 @@ func TestNoneIsNoError(t *testing.T) {
 	}
 }
 
-// FuzzRead holds what is true of every input, with the files of testdata and inputs of the field as seeds: what comes out
-// is fit to be stored, does not depend on how the input arrives, and what encoding/xml can read is not broken.
+// FuzzRead holds what is true of every input, with the files of testdata and inputs of the field as
+// seeds: what comes out is fit to be stored, does not depend on how the input arrives, and what
+// encoding/xml can read is not broken.
 func FuzzRead(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.xml")
 	require.NoError(f, err)
@@ -334,7 +336,8 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// isWellFormed reports whether encoding/xml can read a document that has an element and no declarations.
+// isWellFormed reports whether encoding/xml can read a document that has an element and no
+// declarations.
 func isWellFormed(body []byte) bool {
 	if bytes.Contains(body, []byte("<?xml")) {
 		return false

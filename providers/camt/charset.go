@@ -16,8 +16,9 @@ import (
 
 const errCharset = providers.OwnError("the message's character set is not known")
 
-// inUTF8 makes UTF-8 of UTF-16, which is known by its byte order mark or by the zero beside its first character. All
-// other character sets agree with ASCII where it matters, and are looked at text by text.
+// inUTF8 makes UTF-8 of UTF-16, which is known by its byte order mark or by the zero beside its
+// first character. All other character sets agree with ASCII where it matters, and are looked at
+// text by text.
 func inUTF8(input io.Reader) (io.Reader, error) {
 	input = steady{input}
 	head := make([]byte, 2)
@@ -42,8 +43,9 @@ func inUTF8(input io.Reader) (io.Reader, error) {
 
 // A charset is how the bytes of a document become text.
 //
-// Banks declare one character set and write another, or two of them in one document. So a text that is UTF-8 is read as
-// UTF-8, whatever was declared, and its other bytes as Windows-1252, which is ISO 8859-1 with more characters.
+// Banks declare one character set and write another, or two of them in one document. So a text that
+// is UTF-8 is read as UTF-8, whatever was declared, and its other bytes as Windows-1252, which is
+// ISO 8859-1 with more characters.
 type charset struct {
 	bytes    *charmap.Charmap  // what a byte means that is not UTF-8
 	single   bool              // the document says that it has one byte for each character
@@ -64,7 +66,11 @@ func declaredCharset(name string) (charset, error) {
 		return -1
 	}, name)
 	switch plain {
-	case "", "utf8", "usascii", "ascii", "utf16", "utf16le", "utf16be", "unicode", "ucs2", "iso10646ucs2": // UTF-16 is UTF-8 by now, if it ever was UTF-16
+	case "", "utf8", "usascii", "ascii":
+		return undeclared, nil
+	case "utf16", "utf16le", "utf16be", "unicode", "ucs2", "iso10646ucs2":
+		// It is UTF-8 by now (inUTF8), or never was UTF-16: .NET declares it for what it then
+		// writes in UTF-8.
 		return undeclared, nil
 	case "iso88591", "latin1", "windows1252", "cp1252", "ansi":
 		return charset{bytes: charmap.Windows1252, single: true}, nil
@@ -78,7 +84,8 @@ func declaredCharset(name string) (charset, error) {
 	return charset{declared: found}, nil
 }
 
-// appendText appends what a piece of a document says: in UTF-8, with its references resolved. Control characters stay.
+// appendText appends what a piece of a document says: in UTF-8, with its references resolved.
+// Control characters stay.
 func (c charset) appendText(to, piece []byte, literal bool) []byte {
 	ascii, plain := true, true
 	for _, b := range piece {
@@ -128,9 +135,9 @@ func (c charset) decode(text []byte) []byte {
 	return decoded
 }
 
-// meant reports whether text that is valid UTF-8 was meant to be UTF-8. In a document of single bytes it may not be:
-// there it takes characters that are common in Europe. Everywhere, "ß" and a quotation mark in Windows-1252 look like a
-// letter of N'Ko, which nobody writes.
+// meant reports whether text that is valid UTF-8 was meant to be UTF-8. In a document of single
+// bytes it may not be: there it takes characters that are common in Europe. Everywhere, "ß" and a
+// quotation mark in Windows-1252 look like a letter of N'Ko, which nobody writes.
 func (c charset) meant(text []byte) bool {
 	for i := 0; i < len(text); {
 		if text[i] < utf8.RuneSelf {
@@ -146,7 +153,8 @@ func (c charset) meant(text []byte) bool {
 	return true
 }
 
-// european characters are those whose bytes in UTF-8 make no sense in Windows-1252: "Ã¼" for "ü", "â‚¬" for "€".
+// european characters are those whose bytes in UTF-8 make no sense in Windows-1252: "Ã¼" for "ü",
+// "â‚¬" for "€".
 func european(r rune) bool {
 	return r >= 0xA0 && r <= 0xFF || r >= 0x2010 && r <= 0x20CF || r == 0x2122 || r == 0xFEFF || r >= 0x1F000 && r < 0x20000
 }
@@ -159,8 +167,8 @@ func (c charset) byte(b byte) rune {
 	return c.bytes.DecodeByte(b)
 }
 
-// appendResolved appends a text in UTF-8 with references resolved and line ends as line feeds. Only the five entities of
-// XML and numbers are known; everything else that begins with "&" is text.
+// appendResolved appends a text in UTF-8 with references resolved and line ends as line feeds. Only
+// the five entities of XML and numbers are known; everything else that begins with "&" is text.
 func appendResolved(to, text []byte, literal bool) []byte {
 	var high rune // the first half of a character that was written as two references
 	for len(text) > 0 {
@@ -224,8 +232,8 @@ func reference(text []byte) (r rune, size int) {
 	return '&', 1
 }
 
-// number reads the number of a character. Numbers between ASCII and ISO 8859-1 are no characters; who writes them means
-// Windows-1252.
+// number reads the number of a character. Numbers between ASCII and ISO 8859-1 are no characters;
+// who writes them means Windows-1252.
 func number(digits []byte) (rune, bool) {
 	base := rune(10)
 	if len(digits) > 0 && (digits[0] == 'x' || digits[0] == 'X') {

@@ -14,10 +14,11 @@ type bankCode struct {
 
 func (c *bankCode) size() int { return len(c.domain) + len(c.family) + len(c.subFamily) + len(c.bank) }
 
-// own takes the bank's own code apart. The German one has up to four parts, of which any but the second may be missing:
-// "NTRF+166+9310+997" is the SWIFT code, the business transaction code (Geschäftsvorfallcode, GVC, three digits), the
-// primanota and the text key extension (DK, FinTS data formats, camt: Prtry with the issuer DK or ZKA). Other banks have
-// codes of other forms: these come back as they are.
+// own takes the bank's own code apart. The German one has up to four parts, of which any but the
+// second may be missing: "NTRF+166+9310+997" is the SWIFT code, the business transaction code
+// (Geschäftsvorfallcode, GVC, three digits), the primanota and the text key extension (DK, FinTS
+// data formats, camt: Prtry with the issuer DK or ZKA). Other banks have codes of other forms:
+// these come back as they are.
 func (c *bankCode) own() (key, primanota string) {
 	rest := c.bank
 	for begin := true; rest != ""; begin = false {

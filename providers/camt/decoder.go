@@ -16,7 +16,8 @@ import (
 	"kontoflow/providers/lenient"
 )
 
-// A decoder walks through a message with the tree of known elements (see tree.go), and keeps what it needs.
+// A decoder walks through a message with the tree of known elements (see tree.go), and keeps what
+// it needs.
 type decoder struct {
 	lexer   *lexer
 	charset charset
@@ -127,6 +128,9 @@ func (d *decoder) end(name []byte) error {
 	}
 	o := d.path[n]
 	d.path, d.names = d.path[:n], d.names[:o.name]
+	if n == 0 {
+		d.charset = undeclared // of the next document
+	}
 	if o.element == nil {
 		return nil
 	}
@@ -155,7 +159,8 @@ func (d *decoder) characters() {
 	d.texts = d.charset.appendText(d.texts, text, d.lexer.literal)
 }
 
-// cut is the beginning of a text, at most so many bytes, without a part of a character or of a reference at its end.
+// cut is the beginning of a text, at most so many bytes, without a part of a character or of a
+// reference at its end.
 func cut(text []byte, limit int) []byte {
 	limit = max(limit, 0)
 	if len(text) <= limit {
@@ -207,7 +212,8 @@ func (d *decoder) endStatement() error {
 	return nil
 }
 
-// date gives booked entries without a day that of their statement or of the message; where these have none, today.
+// date gives booked entries without a day that of their statement or of the message; where these
+// have none, today.
 func (d *decoder) date(entries []providers.Entry) {
 	for i := range entries {
 		e := &entries[i]
@@ -277,8 +283,9 @@ func (i *indicator) read(s []byte) {
 	}
 }
 
-// signed gives an amount its sign, by the indicator; where there is none, by the amount's own sign. ok is false where
-// nothing says it, and where an amount with a minus is said to be money in: neither can be trusted then.
+// signed gives an amount its sign, by the indicator; where there is none, by the amount's own sign.
+// ok is false where nothing says it, and where an amount with a minus is said to be money in:
+// neither can be trusted then.
 func (a *amount) signed(value decimal.Decimal, i indicator) (signed decimal.Decimal, ok bool) {
 	switch {
 	case value.IsZero():

@@ -178,8 +178,8 @@ func (t *details) size() int {
 	return n
 }
 
-// endEntry adds what a Ntry stands for to the report: one entry; or, for a batch whose transactions carry amounts of
-// their own that add up, each of them.
+// endEntry adds what a Ntry stands for to the report: one entry; or, for a batch whose transactions
+// carry amounts of their own that add up, each of them.
 func (d *decoder) endEntry() error {
 	e := &d.entry
 	whole, err := d.whole()
@@ -278,7 +278,8 @@ func (d *decoder) pending() bool {
 	return d.entry.booking.date.IsZero()
 }
 
-// parts are the transactions of a batch as entries; ok is false where the batch cannot be taken apart.
+// parts are the transactions of a batch as entries; ok is false where the batch cannot be taken
+// apart.
 func (d *decoder) parts(whole providers.Entry) (parts []providers.Entry, ok bool) {
 	e := &d.entry
 	if e.count < 2 || !e.together {
@@ -360,8 +361,8 @@ func (d *decoder) returned(t *details) bool {
 	return d.entry.reversal.set || t.reversal.set || t.returnReason.text != "" || len(t.returnText) > 0 || t.code.returned() || d.entry.code.returned()
 }
 
-// remit puts in what the customer reads: the text, what stands in structured fields beside it, and where there is no
-// text, the next best.
+// remit puts in what the customer reads: the text, what stands in structured fields beside it, and
+// where there is no text, the next best.
 func (d *decoder) remit(e *providers.Entry, t *details) {
 	lines := slices.Clone(t.unstructured)
 	for _, line := range t.structured {
@@ -398,8 +399,8 @@ func (d *decoder) remit(e *providers.Entry, t *details) {
 	e.Remittance = lines
 }
 
-// original puts in the amount in a foreign currency. What comes back is less or more than what went, because of charges:
-// there it is the amount that went.
+// original puts in the amount in a foreign currency. What comes back is less or more than what
+// went, because of charges: there it is the amount that went.
 func (d *decoder) original(e *providers.Entry, all *amounts, returned bool) {
 	for _, a := range [...]*amount{&all.original, &all.instructed} {
 		if !a.given || e.OriginalCurrency != "" {
@@ -482,7 +483,8 @@ func isPlaceholder(id string) bool {
 	return false
 }
 
-// creditorIDForm is the form of a SEPA creditor identifier (EPC 262-08); parties have other ids, too.
+// creditorIDForm is the form of a SEPA creditor identifier (EPC 262-08); parties have other ids,
+// too.
 var creditorIDForm = regexp.MustCompile(`^[A-Z]{2}[0-9]{2}[A-Z0-9]{3}[A-Z0-9]{1,28}$`)
 
 func put(e *providers.Entry, key, value string) {

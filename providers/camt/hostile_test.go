@@ -36,8 +36,8 @@ func (r *repeater) Read(to []byte) (n int, err error) {
 	return n, nil
 }
 
-// What a message costs in memory is bounded by what is kept of it, however it is made. Not parallel: it counts all that
-// is allocated.
+// What a message costs in memory is bounded by what is kept of it, however it is made. Not
+// parallel: it counts all that is allocated.
 func TestMemoryIsBounded(t *testing.T) {
 	const mib = 1 << 20
 	const (

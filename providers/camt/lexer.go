@@ -27,11 +27,13 @@ const (
 	declared   // the XML declaration at the beginning of a document: attributes
 )
 
-// A lexer cuts XML into tags and text, as lenient as banks need it: a "<" that begins no tag is text, and so is every
-// control character. It holds a window of its input and never more. Document types, comments and processing
-// instructions are left out; nothing that they declare is ever expanded. What it returns is valid until the next token.
+// A lexer cuts XML into tags and text. It is lenient: a "<" that begins no tag is text, and so is
+// every control character. It holds a window of its input and never more. Document types, comments
+// and processing instructions are left out; nothing that they declare is ever expanded. What it
+// returns is valid until the next token.
 //
-// Input that breaks off within markup is io.ErrUnexpectedEOF. Whether all elements are closed is for the caller to see.
+// Input that breaks off within markup is io.ErrUnexpectedEOF. Whether all elements are closed is
+// for the caller to see.
 type lexer struct {
 	input     io.Reader
 	failed    error // what the input ended with
@@ -84,7 +86,7 @@ func (l *lexer) fill() bool {
 	if l.failed != nil {
 		return false
 	}
-	if l.limit == len(l.window) { // at most half of it is in use, see maxMarkup: moving it costs no more than reading it
+	if l.limit == len(l.window) { // at most half of it is in use (maxMarkup), so moving it is cheap
 		l.before += int64(l.at)
 		copy(l.window, l.window[l.at:l.limit])
 		l.at, l.limit = 0, l.limit-l.at
@@ -132,7 +134,8 @@ func (l *lexer) broken() error {
 
 const errMarkupTooLong = providers.OwnError("a tag is too long")
 
-// characters takes text up to the next "<", from the given number of bytes on. Long text comes in pieces.
+// characters takes text up to the next "<", from the given number of bytes on. Long text comes in
+// pieces.
 func (l *lexer) characters(from int) error {
 	for {
 		if i := bytes.IndexByte(l.window[l.at+from:l.limit], '<'); i >= 0 {
@@ -192,8 +195,8 @@ func isNameStart(c byte) bool {
 
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// tag reads a start or end tag, whose name begins after the given number of bytes. A tag in which another one begins is
-// none: then its "<" is text.
+// tag reads a start or end tag, whose name begins after the given number of bytes. A tag in which
+// another one begins is none: then its "<" is text.
 func (l *lexer) tag(t token, nameAt int) (token, error) {
 	var quote, last byte
 	for i := nameAt; ; i++ {
@@ -258,7 +261,8 @@ func (l *lexer) instruction() (token, error) {
 	return nothing, nil
 }
 
-// find looks for the end of markup, from the given number of bytes on, which all has to fit into the window.
+// find looks for the end of markup, from the given number of bytes on, which all has to fit into
+// the window.
 func (l *lexer) find(end string, from int) (int, error) {
 	for {
 		if i := bytes.Index(l.window[l.at+from:l.limit], []byte(end)); i >= 0 {
@@ -289,8 +293,8 @@ func (l *lexer) skip(end string) error {
 	}
 }
 
-// declaration reads what begins with "<!": a comment, a CDATA section or a document type. known is false where it is
-// none of these.
+// declaration reads what begins with "<!": a comment, a CDATA section or a document type. known is
+// false where it is none of these.
 func (l *lexer) declaration() (known bool, err error) {
 	switch {
 	case l.begins("<!--"):

@@ -73,7 +73,8 @@ type holder struct {
 	name    string
 }
 
-// is reports whether a side is the holder; sure is false where the message does not say enough to know.
+// is reports whether a side is the holder; sure is false where the message does not say enough to
+// know.
 func (h *holder) is(s *side) (yes, sure bool) {
 	if s.hasAccount() {
 		if !h.account.hasAccount() {
@@ -100,9 +101,10 @@ func (s *side) ownNumber() string {
 	return strings.TrimLeft(number, "0")
 }
 
-// party puts the other side into an entry. Money out goes to a creditor, and money in comes from a debtor. What comes
-// back shows the parties of the transaction that it undoes, so there it is the other way round. But some banks fill the
-// wrong side, and some do not turn them round; so whoever is the account's holder is never the other side.
+// party puts the other side into an entry. Money out goes to a creditor, and money in comes from a
+// debtor. What comes back shows the parties of the transaction that it undoes, so there it is the
+// other way round. But some banks fill the wrong side, and some do not turn them round; so whoever
+// is the account's holder is never the other side.
 func (d *decoder) party(e *providers.Entry, t *details, returned bool) {
 	expected, unexpected := &t.creditor, &t.debtor
 	if e.Amount.IsNegative() == returned {

@@ -121,7 +121,8 @@ func (w *writer) text(text string) {
 	}
 }
 
-// text is anything that XML can hold. Left out are the letters of N'Ko, which are taken for Windows-1252.
+// text is anything that XML can hold. Left out are the letters of N'Ko, which are taken for
+// Windows-1252.
 func anyText(t *rapid.T, label string) string {
 	runes := rapid.OneOf(
 		rapid.RuneFrom([]rune("abcXYZ0189 &<>\"'];äöüß€\u00a0/+-\n\t\r")),
@@ -192,7 +193,8 @@ func (w *writer) entry() {
 	})
 }
 
-// Well-formed messages read as encoding/xml reads them, however they are written and however they arrive.
+// Well-formed messages read as encoding/xml reads them, however they are written and however they
+// arrive.
 func TestWellFormedMessages(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -10,7 +10,7 @@ import (
 // An element is one of those that are of interest, by its path. All functions may be nil.
 type element struct {
 	children    map[string]*element
-	transparent bool                   // what is not known in it is looked for in anywhere, else nothing in that is of interest
+	transparent bool                   // what it does not know is looked for in anywhere, else left out
 	begin       func(*decoder)         // after the start tag
 	attribute   string                 // of interest
 	value       func(*decoder, []byte) // takes the attribute

@@ -8,7 +8,8 @@ import (
 // camtRows are inputs of one format; see fieldRow.
 var camtRows = append(append(append(append([]fieldRow{}, camtReturns...), camtDetails...), camtBytes...), camtValues...)
 
-// camtMessage is a statement of the account DE02120300000000202051 with the given entries and balances.
+// camtMessage is a statement of the account DE02120300000000202051 with the given entries and
+// balances.
 func camtMessage(version, inside string) string {
 	return `<?xml version="1.0" encoding="UTF-8"?>` + camtDocument(version, inside)
 }
