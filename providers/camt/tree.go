@@ -55,6 +55,15 @@ func (e *element) holds(path string, limit int, field func(*decoder) *string) {
 	e.reads(path, func(d *decoder, text []byte) { *field(d) = lenient.Text(string(text), limit) })
 }
 
+// collects lets the elements of a path fill a list of texts.
+func (e *element) collects(path string, limit int, field func(*decoder) *[]string) {
+	e.reads(path, func(d *decoder, text []byte) {
+		if one := lenient.Text(string(text), limit); one != "" && len(*field(d)) < maxLines {
+			*field(d) = append(*field(d), one)
+		}
+	})
+}
+
 // lists lets the elements of a path fill a list of lines.
 func (e *element) lists(path string, limit int, field func(*decoder) *[]string) {
 	e.at(path).isLine = true
@@ -203,12 +212,12 @@ func detailsTree(e *element) {
 			t.reference = lenient.Text(string(text), 256)
 		}
 	})
-	e.lists("RmtInf/Strd/RfrdDocInf/Nb", 64, func(d *decoder) *[]string { return &d.entry.current.documents })
+	e.collects("RmtInf/Strd/RfrdDocInf/Nb", 64, func(d *decoder) *[]string { return &d.entry.current.documents })
 	e.days("RmtInf/Strd/RfrdDocInf/RltdDt", func(d *decoder) *day { return &d.entry.current.documentDate })
 	e.codes("RmtInf/Strd/RfrdDocInf/Tp/CdOrPrtry", func(d *decoder) *coded { return &d.entry.current.documentType })
 	e.holds("AddtlTxInf", 1024, now(func(t *details) *string { return &t.additional }))
 	e.codes("RtrInf/Rsn", func(d *decoder) *coded { return &d.entry.current.returnReason })
-	e.lists("RtrInf/AddtlInf", 256, func(d *decoder) *[]string { return &d.entry.current.returnText })
+	e.collects("RtrInf/AddtlInf", 256, func(d *decoder) *[]string { return &d.entry.current.returnText })
 }
 
 // sideTree is everything about a debtor (Dbtr) or creditor (Cdtr).

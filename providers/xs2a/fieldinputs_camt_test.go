@@ -59,8 +59,11 @@ var camtReturns = []fieldRow{
 	{
 		kind: "return", name: "transfer that came back, by a bank that turns the parties round",
 		input: camtMessage("08", camtEntry("120.00", "CRDT", camtTransaction(
-			`<RltdPties>`+annaAsDebtor+holderAsCreditor+`</RltdPties><RtrInf><Rsn><Cd>AC04</Cd></Rsn></RtrInf>`))),
-		entries: []fieldEntry{{amount: "120 EUR", name: "Anna Beispiel", iban: "DE89370400440532013000", text: "AC04", info: map[string]string{"return_reason": "AC04"}}},
+			`<RltdPties>`+annaAsDebtor+holderAsCreditor+`</RltdPties><RtrInf><Rsn><Cd> AC04 </Cd></Rsn><AddtlInf>
+			Konto
+		</AddtlInf><AddtlInf> erloschen </AddtlInf></RtrInf>`))),
+		entries: []fieldEntry{{amount: "120 EUR", name: "Anna Beispiel", iban: "DE89370400440532013000", text: "Konto erloschen",
+			info: map[string]string{"return_reason": "AC04", "return_reason_text": "Konto erloschen"}}},
 	},
 	{
 		kind: "return", name: "own debit given back, known by its code alone",
