@@ -88,6 +88,10 @@ var ways = []way{
 	{"decoupled", "decoupled", nil, completed, beginning},
 	{"redirect", "redirect", nil, completed, nothing},
 	{"OAuth", "oauth", nil, completed, nothing},
+	{"an authorisation that is there already", "start-put:demo", nil, completed, beginning},
+	{"a token of our own", "client-token:demo", nil, withoutSecrets, beginning},
+	{"a visit that the bank fails", "server-error:demo", nil, withoutSecrets, nothing},
+	{"a token for the PIN", "password-token:demo", nil, completed, authorization},
 	{"a second challenge", "again", nil, completed, beginning},
 	{"exempt", "exempt", nil, completed, beginning},
 	{"several accounts", "savings", nil, completed, authorization},
@@ -144,6 +148,12 @@ var ways = []way{
 }
 
 func completed(c *customer, access string) { once("COMPLETED", nil)(c, access) }
+
+// withoutSecrets is one synchronization at a bank whose customers type everything into its own pages.
+func withoutSecrets(c *customer, access string) {
+	y := c.finish(c.start(access, object{}))
+	require.Equal(c.t, "COMPLETED", y["status"], "%v\n%s", y, c.logs)
+}
 
 // once is one synchronization that ends in status.
 func once(status string, body object) func(c *customer, access string) {

@@ -107,11 +107,7 @@ func (t *talk) unclear(what step) error {
 
 // secretRefused is the end of a step whose secret was, or may have been, refused.
 func secretRefused(what step, why string) error {
-	code := providers.CodeTANInvalid
-	if what == sendPassword || what == passwordToken {
-		code = providers.CodePINInvalid
-	}
-	return &providers.Error{Kind: providers.WrongCredentials, Code: code, Err: fmt.Errorf("%s: sent, and %s", what, why)}
+	return &providers.Error{Kind: providers.WrongCredentials, Code: bySecret[what], Err: fmt.Errorf("%s: sent, and %s", what, why)}
 }
 
 // orUnclear is err where asking again may help, else the end.
@@ -178,5 +174,6 @@ func (t *talk) startsWith(what step) bool {
 
 // asksConsent reports whether the consent's status stands in for the authorisation's.
 func (t *talk) asksConsent() bool {
-	return t.dialog.Position.Authorisation == "" || t.dialect.pollConsent
+	p := &t.dialog.Position
+	return p.Authorisation == "" || p.StatusBroken || t.dialect.pollConsent
 }

@@ -90,7 +90,7 @@ func (t *talk) poll(ctx context.Context) (providers.Step, error) {
 	if early := ask.NotBefore.Sub(now); early > 0 {
 		return providers.Step{Status: providers.Pending, PollAfter: early}, nil
 	}
-	status, header, err := t.status(ctx)
+	status, header, err := t.standing(ctx)
 	if err != nil {
 		return providers.Step{}, err
 	}
@@ -206,7 +206,7 @@ func (t *talk) recover(err error) (providers.Step, error) {
 // consentAnew begins the dialog again, with a consent yet to be created. over says that the bank
 // has ended the old one.
 func (t *talk) consentAnew(over bool) error {
-	t.dialog, t.dirty = dialog{Restarts: t.dialog.Restarts}, true
+	t.dialog, t.dirty = t.dialog.anew(), true
 	if over {
 		t.lasting.ConsentStatus = consentExpired
 	}

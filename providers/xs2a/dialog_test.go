@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -437,6 +438,64 @@ func TestOwnWordsAboutAnAnswer(t *testing.T) {
 		requireKind(t, err, providers.Rejected)
 		require.ErrorContains(t, err, says)
 		require.NotContains(t, err.Error(), "Erika")
+	}
+}
+
+// TestAStatusLinkThatLeadsNowhere: the consent tells how the authorisation stands, and nobody is told that they took too long.
+func TestAStatusLinkThatLeadsNowhere(t *testing.T) {
+	t.Parallel()
+	status := func(consent string) reply { return reply{body: fmt.Sprintf(`{"consentStatus":%q}`, consent)} }
+	for name, test := range map[string]struct {
+		links    string
+		consent  []reply // its status, in turn
+		kind     providers.Kind
+		code     int
+		statuses int // how often the broken link is asked
+	}{
+		"page, granted":             {link("scaRedirect", "https://bank.example/login"), []reply{status("valid")}, "", 0, 1},
+		"page, refused":             {link("scaRedirect", "https://bank.example/login"), []reply{status("rejected")}, providers.NeedsUser, providers.CodeLoginNotPossible, 1},
+		"page, granted in a moment": {link("scaRedirect", "https://bank.example/login"), []reply{status("received"), status("valid")}, "", 0, 1},
+		"page, nobody knows":        {link("scaRedirect", "https://bank.example/login"), []reply{{status: 404}}, providers.NeedsUser, providers.CodeExpired, 1},
+		"app, granted":              {`"x":{}`, []reply{status("received"), status("received"), status("valid")}, "", 0, 1},
+		"app, refused":              {`"x":{}`, []reply{status("received"), status("rejected")}, providers.NeedsUser, providers.CodeTANInvalid, 1},
+		"app, nobody knows":         {`"x":{}`, []reply{{status: 403}}, providers.NeedsUser, providers.CodeExpired, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			const at = "/v1/consents/c1/authorisations/a1"
+			approach := map[bool]string{true: "REDIRECT", false: "DECOUPLED"}[strings.HasPrefix(name, "page")]
+			b := openFieldBank(t, "", map[string][]reply{
+				"POST /v1/consents":          {{status: 201, header: map[string]string{"ASPSP-SCA-Approach": approach}, body: fmt.Sprintf(consented, test.links+","+link("scaStatus", at))}},
+				"GET /v1/consents/c1/status": test.consent,
+				"GET /v1/consents/c1":        {{body: granted}},
+			})
+			now := time.Now()
+			p := xs2a.New(xs2a.Options{Now: func() time.Time { return now }})
+			conv := b.conversation()
+			step, err := goOn(t, p, conv, nil)
+			require.NoError(t, err)
+			require.Equal(t, providers.Challenged, step.Status)
+			for range 5 {
+				now = now.Add(time.Minute)
+				if step, err = goOn(t, p, conv, &providers.Answer{Query: map[string]string{}}); err != nil || step.Status == providers.Ready {
+					break
+				}
+			}
+			statuses := 0
+			for _, call := range b.calls() {
+				if call == "GET "+at {
+					statuses++
+				}
+			}
+			require.Equal(t, test.statuses, statuses)
+			if test.kind != "" {
+				requireKind(t, err, test.kind)
+				require.Equal(t, test.code, providers.AsError(err).Code)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, providers.Ready, step.Status)
+		})
 	}
 }
 

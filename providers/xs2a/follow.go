@@ -132,8 +132,7 @@ func askForMethod(t *talk, ctx context.Context, _ *position) (providers.Step, er
 func announcePassword(t *talk, _ context.Context, p *position) (providers.Step, error) {
 	switch {
 	case p.PasswordTaken: // once more would be a second try
-		return providers.Step{}, &providers.Error{Kind: providers.WrongCredentials, Code: providers.CodePINInvalid,
-			Err: errors.New("send the password: the bank took it, and wants it again")}
+		return providers.Step{}, secretRefused(sendPassword, "the bank wants it again")
 	case t.conv.Credentials[providers.CredentialPIN] == "":
 		return providers.Step{}, noPassword()
 	}

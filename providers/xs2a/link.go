@@ -113,6 +113,9 @@ const maxLink = 4096
 
 func parseLink(href string) (*url.URL, error) {
 	href = strings.TrimSpace(href)
+	if rest, found := strings.CutPrefix(href, "null/"); found { // where the address of their server belongs
+		href = "/" + rest
+	}
 	if len(href) > maxLink {
 		return nil, errors.New("link is too long")
 	}

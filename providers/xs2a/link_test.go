@@ -45,6 +45,8 @@ func TestPathLinks(t *testing.T) {
 		{"/v1/api", "/v1/" + self, "/v1/api/v1/" + self},
 		{"/v1/api", "/v1/api/v1/" + self, "/v1/api/v1/" + self},
 
+		{"/psd2", "null/v1/" + self, "/psd2/v1/" + self},
+
 		{"/psd2", "/other/v1/" + self, ""},
 		{"/psd2", "/psd2x/v1/" + self, ""},
 		{"/psd2", "/login/" + self, ""},

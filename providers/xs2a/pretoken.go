@@ -90,7 +90,8 @@ func (t *talk) sendWithOwnToken(ctx context.Context, c call) (*reply, error) {
 	if access, err = t.clientAccess(ctx, access); err != nil {
 		return nil, err
 	}
-	if r, err = t.attempt(ctx, &c, access); ownTokenRefused(&c, err) {
+	_, reading := c.header["Consent-ID"] // else it may be the consent that the bank does not take
+	if r, err = t.attempt(ctx, &c, access); !reading && ownTokenRefused(&c, err) {
 		no, _ := asRefusal(err)
 		no.fault.Kind, no.fault.Code = providers.Rejected, providers.CodeInternal // it is us who are not let in, not the customer
 	}

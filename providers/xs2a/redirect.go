@@ -62,7 +62,7 @@ func (t *talk) returned(ctx context.Context, query map[string]string) (providers
 		}
 		return t.announce(exchangeCode), nil
 	}
-	status, _, err := t.status(ctx)
+	status, _, err := t.standing(ctx)
 	if err != nil {
 		return providers.Step{}, err
 	}
@@ -126,7 +126,8 @@ func (t *talk) visitAgain() error {
 	case d.ForReading:
 		return t.restart()
 	case d.OAuth != nil && d.OAuth.PreStep:
-		*d, t.dirty = dialog{Restarts: d.Restarts + 1}, true
+		d.Restarts++
+		*d, t.dirty = d.anew(), true
 		return nil
 	}
 	d.Restarts++

@@ -111,6 +111,7 @@ type position struct {
 	Challenge     *challenge `json:"challenge,omitempty"`
 	Message       string     `json:"message,omitempty"`        // psuMessage
 	PasswordTaken bool       `json:"password_taken,omitempty"` // it was sent in this authorisation, and not refused
+	StatusBroken  bool       `json:"status_broken,omitempty"`  // the status link leads nowhere: the consent is asked
 }
 
 // approach is the bank's way of strong customer authentication, as the header ASPSP-SCA-Approach says.
@@ -158,6 +159,12 @@ func (p *position) empty() bool {
 
 // fresh reports whether nothing of an authorisation has happened yet.
 func (d *dialog) fresh() bool { return !d.Begun && d.Position.empty() }
+
+// anew is a dialog that begins again: nothing is under way, and what the customer chose and wished
+// for is not asked and done again.
+func (d *dialog) anew() dialog {
+	return dialog{Restarts: d.Restarts, Restarted: d.Restarted, Wish: d.Wish, Replay: append(slices.Clone(d.Picked), d.Replay...)}
+}
 
 // idle reports whether nothing is under way.
 func (d *dialog) idle() bool {

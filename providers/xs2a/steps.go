@@ -135,7 +135,7 @@ func (t *talk) arrive(a *answer, r *reply) {
 	before := &t.dialog.Position
 	p := position{
 		Links: t.bank.begun(a.Links), SCAStatus: a.SCAStatus, Methods: a.Methods, NoMethods: a.Methods != nil && len(a.Methods) == 0,
-		Message: string(a.Message), Authorisation: before.Authorisation, Approach: before.Approach, PasswordTaken: before.PasswordTaken,
+		Message: string(a.Message), Authorisation: before.Authorisation, Approach: before.Approach, PasswordTaken: before.PasswordTaken, StatusBroken: before.StatusBroken,
 	}
 	if a.Chosen != nil && a.Chosen.ID+a.Chosen.Type+a.Chosen.Name != "" {
 		p.Chosen = a.Chosen
@@ -186,6 +186,22 @@ func (t *talk) status(ctx context.Context) (scaStatus, http.Header, error) {
 		}
 	}
 	return p.SCAStatus, r.header, nil
+}
+
+// standing is status for an authorisation that waits for the customer. The status link of some banks
+// leads nowhere: then the consent is asked from there on, if it is there.
+func (t *talk) standing(ctx context.Context) (scaStatus, http.Header, error) {
+	status, header, err := t.status(ctx)
+	no, refused := asRefusal(err)
+	if !refused || t.asksConsent() || !no.consentOver() {
+		return status, header, err
+	}
+	t.dialog.Position.StatusBroken = true
+	if ofConsent, itsHeader, err := t.status(ctx); err == nil {
+		return ofConsent, itsHeader, nil
+	}
+	t.dialog.Position.StatusBroken = false
+	return status, header, err
 }
 
 // lastAuthorisation is the id of the consent's newest authorisation; "" there is none.
