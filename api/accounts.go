@@ -185,6 +185,10 @@ func notRead(withheld string) string {
 		return "The bank sent no list of transactions."
 	case providers.UnreadNotOffered:
 		return "The bank does not offer the transactions of this account."
+	case providers.UnreadNoOrder:
+		return "The bank has no way to read the transactions of this account over this access method."
+	case providers.UnreadDepot:
+		return "The account holds securities. Its transactions are not read."
 	default:
 		return "The transactions of this account cannot be read."
 	}

@@ -1093,6 +1093,8 @@ type ReadStatus struct {
 	// - `NO_LIST`: the answer holds no list of booked transactions, not even an empty one.
 	// - `PARTIAL`: the bank says that it holds transactions back, such as pending ones.
 	// - `NO_TRANSACTIONS_OFFERED`: the bank offers no transactions of this account, so they are never asked for.
+	// - `NO_STATEMENT_ORDER`: over FinTS the bank has no order for the transactions of this account (a card, for example), so they are never asked for.
+	// - `DEPOT`: the account holds securities, which are not read.
 	//
 	// Other reasons why an account's transactions are never asked for may follow; the account's `status.message` says it in words.
 	//
@@ -1160,6 +1162,8 @@ type SyncAccount struct {
 	// - `NO_LIST`: the answer holds no list of booked transactions, not even an empty one.
 	// - `PARTIAL`: the bank says that it holds transactions back, such as pending ones.
 	// - `NO_TRANSACTIONS_OFFERED`: the bank offers no transactions of this account, so they are never asked for.
+	// - `NO_STATEMENT_ORDER`: over FinTS the bank has no order for the transactions of this account (a card, for example), so they are never asked for.
+	// - `DEPOT`: the account holds securities, which are not read.
 	//
 	// Other reasons why an account's transactions are never asked for may follow; the account's `status.message` says it in words.
 	//
@@ -1349,6 +1353,8 @@ type UserChange struct {
 // - `NO_LIST`: the answer holds no list of booked transactions, not even an empty one.
 // - `PARTIAL`: the bank says that it holds transactions back, such as pending ones.
 // - `NO_TRANSACTIONS_OFFERED`: the bank offers no transactions of this account, so they are never asked for.
+// - `NO_STATEMENT_ORDER`: over FinTS the bank has no order for the transactions of this account (a card, for example), so they are never asked for.
+// - `DEPOT`: the account holds securities, which are not read.
 //
 // Other reasons why an account's transactions are never asked for may follow; the account's `status.message` says it in words.
 //

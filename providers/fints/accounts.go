@@ -33,7 +33,7 @@ func (t *talk) accounts(ctx context.Context) ([]providers.Account, error) {
 			Currency: cmp.Or(a.Currency, "EUR"), Name: a.Product, Owner: a.Owner, Type: a.kind(), Unread: t.unread(a)}
 		if a.allows("HKSAL") && (account.Unread == "" || !a.Unlisted) {
 			balances, err := t.balances(ctx, a)
-			if err != nil && !skippable(err) {
+			if err != nil && !t.ofOneOrder(err) {
 				return nil, err
 			}
 			account.Balances = balances
@@ -71,7 +71,7 @@ func (t *talk) askListed(ctx context.Context) error {
 	}
 	r, err := t.read(ctx, "ask for the accounts' IBANs", "HKSPA", syntax.New("HKSPA", version), false)
 	switch {
-	case skippable(err):
+	case err != nil && t.ofOneOrder(err):
 		return nil
 	case err != nil:
 		return err

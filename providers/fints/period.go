@@ -91,14 +91,26 @@ func (t *talk) descend(ctx context.Context, a *userAccount, order string, window
 		if page, err = t.page(ctx, a, at); err == nil {
 			return page, nil
 		}
-		if !skippable(err) || refused == nil && !refusesPeriod(err) && causeOf(err) != causeUnknown {
+		if !refusesPeriod(err) && (!skippable(err) || causeOf(err) != causeUnknown) {
 			break
 		}
 	}
-	if skippable(err) {
+	if skippable(err) || refusesPeriod(err) {
 		note(t, &t.learnt().Reach, order, before)
 	}
-	return page, err
+	return page, forGood(err)
+}
+
+// forGood makes sure that a refused period is not asked for again as what passes: words such as "not available" are
+// words of refused periods, too.
+func forGood(err error) error {
+	if !refusesPeriod(err) || skippable(err) {
+		return err
+	}
+	refused, _ := asRefusal(err)
+	fault := *refused.fault
+	fault.Kind, fault.Code = providers.Rejected, providers.CodeBankCannot
+	return &refusal{fault: &fault, said: refused.said}
 }
 
 // ladder begins at a place. With the customer there, one of its requests is left for the one without days.

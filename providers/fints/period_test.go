@@ -134,9 +134,13 @@ func TestStepsOfPeriods(t *testing.T) {
 			want: append(ago(20), ""), covered: today.AddDays(-14)},
 		"without the customer":          {kept: "370", answer: keeps(180, tooLong), alone: true, want: ago(370, 89), covered: today.AddDays(-89)},
 		"without the customer, in vain": {kept: "370", answer: keeps(60, tooLong), alone: true, want: ago(370, 89)},
-		"a failure is no period":        {kept: "370", answer: refuse([]string{"9010", "Interner Fehler 4711"}), want: ago(370)},
-		"neither is a block":            {kept: "370", answer: refuse([]string{"9210", "Das Konto ist gesperrt"}), want: ago(370)},
-		"nor a missing right":           {kept: "370", answer: refuse([]string{"9210", "Sie sind für diesen Auftrag nicht berechtigt"}), want: ago(370)},
+		"older ones are not available": {kept: "370", answer: keeps(90, refuse([]string{"9210", "Umsätze, die älter als 90 Tage sind, sind nicht verfügbar"})),
+			want: ago(370, 364, 179, 89), covered: today.AddDays(-89)},
+		"none are available, for good": {kept: "370", answer: refuse([]string{"9210", "Der Zeitraum ist derzeit nicht verfügbar"}), want: append(ago(370, 364, 179, 89, 59, 29), "")},
+		"what passes is no period":     {kept: "370", answer: refuse([]string{"9210", "Nicht verfügbar, bitte versuchen Sie es in einigen Tagen erneut"}), want: ago(370)},
+		"a failure is no period":       {kept: "370", answer: refuse([]string{"9010", "Interner Fehler 4711"}), want: ago(370)},
+		"neither is a block":           {kept: "370", answer: refuse([]string{"9210", "Das Konto ist gesperrt"}), want: ago(370)},
+		"nor a missing right":          {kept: "370", answer: refuse([]string{"9210", "Sie sind für diesen Auftrag nicht berechtigt"}), want: ago(370)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -153,6 +157,9 @@ func TestStepsOfPeriods(t *testing.T) {
 			require.Equal(t, test.want, asked)
 			if test.covered.IsZero() {
 				require.Error(t, err)
+				if len(asked) > 1 {
+					requireError(t, err, providers.Rejected, providers.CodeBankCannot) // not tried again
+				}
 				return
 			}
 			require.NoError(t, err)

@@ -168,6 +168,12 @@ func skippable(err error) bool {
 	return ok && (refused.fault.Kind == providers.Rejected || refused.fault.Kind == providers.Gone)
 }
 
+// ofOneOrder reports whether a refusal is about one order only, for good or for the time being, and the dialog goes on.
+func (t *talk) ofOneOrder(err error) bool {
+	refused, ok := asRefusal(err)
+	return skippable(err) || ok && t.dialog.Open && (refused.fault.Kind == providers.Transient || refused.fault.Kind == providers.BankDown)
+}
+
 // form is how an account is named to the bank in newer orders (kti; "Formals", section B.4.2).
 type form string
 

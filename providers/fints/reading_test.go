@@ -484,3 +484,63 @@ func TestParametersOfAnEarlierVersion(t *testing.T) {
 func statementsAndLogins(seen []string) []string {
 	return slices.DeleteFunc(slices.Clone(seen), func(names string) bool { return names == "HKSPA" || names == "HKSAL" })
 }
+
+// A balance that is not to be had, for good or for the time being, and IBANs that are not, leave the accounts readable.
+func TestOrdersThatAreRefusedAlone(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"Derzeit nicht verfügbar, bitte später erneut versuchen", "Wartungsarbeiten", "Auftrag abgelehnt", "Das Konto ist gesperrt"} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t)
+			s.orders = orders{"HKSPA": refuse([]string{"9210", text}), "HKSAL": refuse([]string{"9210", text}), "HKKAZ": giro}
+			c := s.customer()
+			r, err := c.first(providers.Window{})
+			require.NoError(t, err)
+			require.Equal(t, []string{"A1"}, ids(r.entries))
+
+			s.orders["HKSPA"] = ibans
+			c.again()
+			require.NoError(t, c.connect())
+			accounts, err := c.provider.Accounts(t.Context(), &c.conv)
+			require.NoError(t, err)
+			require.NotEmpty(t, accounts[0].IBAN, "what was refused once is asked for again")
+		})
+	}
+}
+
+// What cannot be read is counted, and where it is money the account fails and says where. A statement that cannot be
+// read is not an empty one.
+func TestUnreadableStatements(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		order   string
+		answer  syntax.Segment
+		entries int
+		count   int
+		place   string // in the error
+	}{
+		"MT940, a day that no calendar has": {"HKKAZ", syntax.New("HIKAZ", 7, syntax.Binary([]byte(":20:X\r\n:25:1\r\n:28C:0\r\n:60F:C260101EUR0,00\r\n:61:2602300302D6,00NMSCNONREF//A2\r\n:62F:C260301EUR1,00\r\n-"))), 1, 1, ""},
+		"MT940, an amount":                  {"HKKAZ", syntax.New("HIKAZ", 7, syntax.Binary([]byte(":20:X\r\n:25:1\r\n:28C:0\r\n:60F:C260101EUR0,00\r\n:61:260227Dx12NMSCNONREF//A2\r\n:62F:C260301EUR1,00\r\n-"))), 0, 0, "61"},
+		"camt, an amount":                   {"HKCAZ", syntax.New("HICAZ", 1, syntax.Empty(), syntax.Empty(), syntax.Binary([]byte(strings.Replace(string(camtDay(1)), "1.00", "12..34", 1)))), 0, 0, "amount"},
+		"camt, a day":                       {"HKCAZ", syntax.New("HICAZ", 1, syntax.Empty(), syntax.Empty(), syntax.Binary([]byte(strings.Replace(string(camtDay(1)), "2026-02-27", "2026-02-30", 1)))), 1, 1, ""},
+		"camt, cut off":                     {"HKCAZ", syntax.New("HICAZ", 1, syntax.Empty(), syntax.Empty(), syntax.Binary(camtDay(1)[:200])), 0, 0, "EOF"},
+		"no camt":                           {"HKCAZ", syntax.New("HICAZ", 1, syntax.Empty(), syntax.Empty(), syntax.Binary([]byte("canary"))), 0, 0, "camt"},
+		"no MT940":                          {"HKKAZ", syntax.New("HIKAZ", 7, syntax.Binary([]byte("canary"))), 0, 0, "MT940"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t)
+			s.orderable, s.camt = []string{"HKSPA", test.order}, []string{camt08}
+			s.orders = orders{"HKSPA": ibans, test.order: func(*syntax.Segment) []syntax.Segment { return []syntax.Segment{test.answer} }}
+			r, err := s.customer().first(providers.Window{})
+			if test.place != "" {
+				requireError(t, err, providers.Rejected, providers.CodeBankCannot)
+				require.Contains(t, err.Error(), test.place)
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, r.entries, test.entries)
+			require.Equal(t, test.count, r.last.Unreadable.Count)
+		})
+	}
+}

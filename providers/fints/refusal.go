@@ -28,6 +28,7 @@ var (
 	accountWords = []string{"iban", "bic", "kti", "ktv", "konto", "konten", "account"}
 	accountParts = []string{"kontonummer", "kontoverbindung", "kontoangabe", "kontodaten", "unterkonto", "auftraggeberkonto", "bankleitzahl"}
 	orderParts   = []string{"unterstützt", "freigeschaltet", "freischalt", "berechtig", "zugelassen", "erlaubt", "supported", "permitted", "allowed", "authori"}
+	retryWords   = []string{"später", "erneut", "nochmals", "versuchen", "later", "again", "retry"}
 	failureParts = []string{"fehler", "error", "technisch", "technical", "verfügbar", "available", "zeitüberschreitung", "timeout"}
 )
 
@@ -41,9 +42,10 @@ var dayInText = regexp.MustCompile(`\b(?:[0-3][0-9]\.[01][0-9]\.(?:19|20)[0-9]{2
 // names ("Bezugsdatenelement"; "Formals", section B.7.2). Only refusals of the order itself are looked at.
 func causeOf(err error) cause {
 	refused, ok := asRefusal(err)
-	if !ok || refused.fault.Kind != providers.Rejected {
+	if !ok || refused.fault.Kind != providers.Rejected && refused.fault.Kind != providers.Transient {
 		return causeFailure
 	}
+	passing := refused.fault.Kind == providers.Transient
 	found := causeUnknown
 	ofOrder := slices.ContainsFunc(refused.said, func(f feedback) bool { return f.segment == orderSegment })
 	for i := range refused.said {
@@ -51,13 +53,16 @@ func causeOf(err error) cause {
 		if ofOrder != (f.segment == orderSegment) || f.code == codeErrors || f.code == codeAborted {
 			continue
 		}
-		switch c := f.cause(); c {
-		case causeUnknown:
-		case causePeriod, causeAccount:
+		switch c := f.cause(); {
+		case c == causePeriod && passing && wordsOf(f.text).any(retryWords): // "try again in some days"
+		case c == causePeriod, c == causeAccount && !passing:
 			return c
-		default:
+		case c != causeUnknown:
 			found = c
 		}
+	}
+	if passing {
+		return causeFailure
 	}
 	return found
 }
@@ -87,10 +92,10 @@ func (f *feedback) cause() cause {
 }
 
 // refusesAccount reports whether an order was refused because of the account that it names.
-func refusesAccount(err error) bool { return skippable(err) && causeOf(err) == causeAccount }
+func refusesAccount(err error) bool { return causeOf(err) == causeAccount }
 
 // refusesPeriod reports whether an order was refused because of the days that it asks for.
-func refusesPeriod(err error) bool { return skippable(err) && causeOf(err) == causePeriod }
+func refusesPeriod(err error) bool { return causeOf(err) == causePeriod }
 
 // said is a text of the bank's: its words in lower case.
 type said []string
