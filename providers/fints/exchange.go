@@ -181,7 +181,7 @@ func (t *talk) order(ctx context.Context, doing, tan string, segments ...syntax.
 // over reports whether an answer ends the dialog.
 func over(r *reply, err error) bool {
 	refused, ok := asRefusal(err)
-	return ok && (refused.has(codeAborted) || r.rejectsMessage())
+	return ok && (refused.has(codeAborted) || r.rejectsMessage() && !namesOrder(err))
 }
 
 // rejectsMessage reports whether the bank refused the message as a whole, and says nothing about its orders.
@@ -199,10 +199,10 @@ func (r *reply) rejectsMessage() bool {
 }
 
 // dialogIsGone reports whether a refusal says no more than that there is no such dialog, or that the message's number is
-// not its turn.
+// not its turn. Some banks refuse orders in the same way, without a reference to the order: their words tell.
 func (r *reply) dialogIsGone(err error) bool {
 	kind := providers.AsError(err).Kind
-	return r.rejectsMessage() && (kind == providers.Transient || kind == providers.Rejected)
+	return r.rejectsMessage() && !namesOrder(err) && (kind == providers.Transient || kind == providers.Rejected)
 }
 
 // forgetDialog is what a dialog that the bank ended leaves behind.

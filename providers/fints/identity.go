@@ -193,14 +193,12 @@ func (n *accountName) keys() (keys []string) {
 	if n.iban != "" {
 		keys = append(keys, "iban "+n.iban)
 	}
-	if n.number != "" {
-		keys = append(keys, "number "+n.number)
-		if n.joint != n.number {
-			keys = append(keys, "number "+n.joint)
+	numbers := []string{n.number, n.joint, n.ofIBAN()}
+	slices.Sort(numbers)
+	for _, number := range slices.Compact(numbers) {
+		if number != "" {
+			keys = append(keys, "number "+number)
 		}
-	}
-	if number := n.ofIBAN(); number != "" && n.number == "" {
-		keys = append(keys, "number "+number)
 	}
 	return keys
 }
@@ -232,27 +230,33 @@ func (n *accountName) likeness(s *accountName) int {
 		return 5
 	case n.currency != "" && s.currency != "" && n.currency != s.currency:
 		return 0
-	case n.number != "" && s.number != "" && n.number != s.number && !sameIBAN:
-		return 0
 	case !n.sameBank(s) && !sameIBAN:
 		return 0
-	case n.number != "" && n.number == s.number && n.sub == s.sub:
-		return 4
-	case n.number != "" && n.number == s.number && n.sub != "" && s.sub != "":
-		return 0 // two sub-accounts
-	case sameIBAN:
-		return 3
-	case n.number != "" && n.number == s.number:
-		return 0 // a sub-account, and its main account or another one
-	}
-	// One of them has an IBAN and no number, the other one a number and no IBAN.
-	for _, pair := range [][2]*accountName{{n, s}, {s, n}} {
-		if number := pair[0].ofIBAN(); number != "" && pair[0].number == "" && pair[1].iban == "" &&
-			(number == pair[1].number || number == pair[1].joint) {
+	case n.number == "" || n.number != s.number:
+		switch {
+		case sameIBAN:
+			return 3
+		case n.joins(s) || s.joins(n):
 			return 2
 		}
+		return 0
+	case n.sub == s.sub:
+		return 4
+	case sameIBAN && (n.sub == "" || s.sub == ""):
+		return 3
 	}
-	return 0
+	return 0 // a sub-account, and its main account or another one
+}
+
+// joins reports whether the number of s says what n says with number and sub-account, or what the IBAN of n says.
+func (n *accountName) joins(s *accountName) bool {
+	switch {
+	case s.number == "":
+		return false
+	case s.iban == "" && n.iban != "" && (n.ofIBAN() == s.number || n.ofIBAN() == s.joint):
+		return true
+	}
+	return n.number != "" && n.joint != n.number && n.joint == s.number && s.joint == s.number
 }
 
 func (n *accountName) sameBank(s *accountName) bool {

@@ -77,6 +77,8 @@ func TestOneAccountInTwoSpellings(t *testing.T) {
 		"a sub-account that only HISPA has": {[]syntax.Segment{own("4711951500", "", iban, "EUR")}, [][3]string{{iban, "4711951500", ""}, {other, "4711951500", "01"}},
 			[]string{iban + " 4711951500 EUR", other + " 4711951500 EUR"}},
 		"a sub-account of three letters": {[]syntax.Segment{own("4711951500", "GIR", "", "EUR")}, [][3]string{{iban, "04711951500", "GIR"}}, []string{iban + " 4711951500 EUR"}},
+		"number and sub-account in one":  {[]syntax.Segment{own("47119515", "01", "", "EUR")}, [][3]string{{iban, "4711951501", ""}}, []string{iban + " 47119515 EUR"}},
+		"the IBAN's own number":          {[]syntax.Segment{own("4711951500", "", "", "EUR")}, [][3]string{{iban, "1500", ""}}, []string{iban + " 4711951500 EUR"}},
 		"another number":                 {[]syntax.Segment{own("4711951500", "", "", "EUR")}, [][3]string{{other, "4711951501", ""}}, []string{" 4711951500 EUR", other + " 4711951501 EUR"}},
 		"only HISPA has accounts":        {nil, [][3]string{{iban, "4711951500", ""}, {"", "4711951502", ""}}, []string{iban + " 4711951500 EUR", " 4711951502 EUR"}},
 		"two accounts of one number":     {[]syntax.Segment{own("4711951500", "", iban, "EUR"), upd("4711951500", "", "", "50", "EUR", "Visa", "DKKKU")}, [][3]string{{iban, "4711951500", ""}}, []string{iban + " 4711951500 EUR", " 4711951500 EUR"}},

@@ -485,6 +485,31 @@ func statementsAndLogins(seen []string) []string {
 	return slices.DeleteFunc(slices.Clone(seen), func(names string) bool { return names == "HKSPA" || names == "HKSAL" })
 }
 
+// A bank that refuses an order without a reference to it, and without ending the dialog, is not logged in to again.
+func TestOrderRefusedWithoutAReference(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	refused := func(text string) []syntax.Segment {
+		return []syntax.Segment{feedback("HIRMG", 0, []string{"9050", "Die Nachricht enthält Fehler."}, []string{"9210", text})}
+	}
+	s.more = []syntax.Segment{parameters("HIKAZS", 6, "370", "N", "N")}
+	s.orders = orders{"HKSPA": ibans, "HKKAZ": func(o *syntax.Segment) []syntax.Segment {
+		if isWhole(o.At(0)) {
+			return refused("Kontonummer ist ungültig")
+		}
+		return keeps(90, func(*syntax.Segment) []syntax.Segment { return refused("Zeitraum zu lang") })(o)
+	}, "HKSAL": func(*syntax.Segment) []syntax.Segment { return refused("Der Auftrag ist nicht zugelassen") }}
+	c := s.customer()
+	require.NoError(t, c.connect())
+	logins := s.logins.Load()
+	accounts, err := c.provider.Accounts(t.Context(), &c.conv)
+	require.NoError(t, err)
+	r, err := c.read(accounts[0], providers.Window{})
+	require.NoError(t, err)
+	require.Equal(t, today.AddDays(-89), r.last.Covered.From)
+	require.Equal(t, logins, s.logins.Load())
+}
+
 // A balance that is not to be had, for good or for the time being, and IBANs that are not, leave the accounts readable.
 func TestOrdersThatAreRefusedAlone(t *testing.T) {
 	t.Parallel()

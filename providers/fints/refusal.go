@@ -97,6 +97,15 @@ func refusesAccount(err error) bool { return causeOf(err) == causeAccount }
 // refusesPeriod reports whether an order was refused because of the days that it asks for.
 func refusesPeriod(err error) bool { return causeOf(err) == causePeriod }
 
+// namesOrder reports whether a refusal says what is wrong with the order, and so is about the order alone.
+func namesOrder(err error) bool {
+	switch causeOf(err) {
+	case causePeriod, causeAccount, causeOrder:
+		return true
+	}
+	return false
+}
+
 // said is a text of the bank's: its words in lower case.
 type said []string
 
