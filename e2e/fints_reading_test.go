@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"kontoflow/plain"
 )
 
 // TestCardsAndDepotsOverFinTS: a card that has an order of its own is read with it, and a depot, for which there is no order,
@@ -72,8 +74,17 @@ func TestBusyBankOverFinTS(t *testing.T) {
 		s.bank.Advance(24 * time.Hour)
 		y = c.sync(access)
 		require.Nil(t, withheld(y))
-		c.requireLedger(login, false)
+		c.requireSame(c.lately(c.atBank(login, false)), c.lately(c.stored(false)))
 	}
+}
+
+// lately are the entries of the last 60 days: the bank shows 90, and older ones stay stored.
+func (c *customer) lately(all map[string][]string) map[string][]string {
+	oldest := plain.On(c.bank.Now()).AddDays(-60).String()
+	for account, lines := range all {
+		all[account] = slices.DeleteFunc(lines, func(line string) bool { return line < oldest })
+	}
+	return all
 }
 
 // withheld is why the only account of a synchronization was not read as a whole; nil: it was.

@@ -336,10 +336,11 @@ func (w *worker) accounts() (accounts []providers.Account, err error) {
 
 // statement is everything that was read of an account.
 type statement struct {
-	entries []providers.Entry
-	covered providers.Window
-	pending bool
-	pages   int
+	entries  []providers.Entry
+	balances []providers.Balance
+	covered  providers.Window
+	pending  bool
+	pages    int
 }
 
 // transactions reads an account to the last page.
@@ -356,7 +357,7 @@ func (w *worker) transactions(account providers.Account, window providers.Window
 			return s, err
 		}
 		w.failures = 0
-		s.entries = append(s.entries, page.Entries...)
+		s.entries, s.balances = append(s.entries, page.Entries...), append(s.balances, page.Balances...)
 		s.pages++
 		require.Less(w.t, s.pages, 1000, "pages without end")
 		if cursor = page.Next; cursor == "" {

@@ -32,6 +32,8 @@ var adapters = []conformance.Adapter{
 		Others: map[string]string{
 			"fints/onestep": "demo", "fints/no-anonymous": "demo", "fints/nomedium": "devices", "fints/eachlogin": "decoupled", "fints/renewed-bpd": "demo",
 			"fints/few-polls": "decoupled",
+			"fints/ibanonly":  "demo", "fints/whole-account": "demo", "fints/camtonly": "demo", "fints/short-history": "demo", "fints/cards": "card",
+			"fints/new-cards": "card", "fints/spelling": "currencies", "fints/wants-tan": "demo", "fints/two-codes": "pending", "fints/ignores-dates": "demo",
 		},
 		Without: []string{"redirect", "oauth", "consent"},
 		Blind:   true, Sessions: true,

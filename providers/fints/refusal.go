@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"kontoflow/providers"
+	"kontoflow/providers/lenient"
 )
 
 // cause is what a bank refuses an order for, as far as it says so.
@@ -20,8 +21,8 @@ const (
 	causeOrder         // the order: it is not offered, or not for this account
 )
 
-// Words of refusals. They are compared with whole words in lower case, and those in wordParts with parts of words:
-// German has compound nouns (Abfragezeitraum, Buchungsdatum).
+// Words of refusals, in lower case. Those in …Words are compared with whole words, those in …Parts with parts of words,
+// since German has compound nouns (Abfragezeitraum, Buchungsdatum).
 var (
 	periodWords  = []string{"tag", "tage", "tagen", "monat", "monate", "monaten", "jahr", "jahre", "jahren", "date", "dates", "day", "days", "month", "months", "älter", "older", "frühestens", "earliest"}
 	periodParts  = []string{"zeitraum", "zeitspanne", "datum", "bankvorgabe", "period", "historie", "history", "zurückliegend", "vergangenheit", "bereichanfang", "bereichende"}
@@ -70,7 +71,7 @@ func causeOf(err error) cause {
 // cause reads one return code.
 func (f *feedback) cause() cause {
 	said := wordsOf(f.text)
-	period := said.any(periodWords) || said.part(periodParts) || dayInText.MatchString(f.text)
+	period := said.any(periodWords) || said.part(periodParts) || dayInText.MatchString(lenient.Cut(f.text, maxMessage))
 	account := said.part(accountParts) || said.any(accountWords)
 	switch {
 	case period:
@@ -113,7 +114,7 @@ type said []string
 const maxSaid = 200
 
 func wordsOf(text string) said {
-	words := strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	words := strings.FieldsFunc(strings.ToLower(lenient.Cut(text, maxMessage)), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
 	for i, word := range words {
 		words[i] = umlauts.Replace(word)
 	}
