@@ -11,8 +11,9 @@ import (
 	"kontoflow/plain"
 )
 
-// TestCardsAndDepotsOverFinTS: a card that has an order of its own is read with it, and a depot, for which there is no order,
-// is listed as not read. It fails neither the synchronization nor itself, and the next one is no different.
+// TestCardsAndDepotsOverFinTS: a card that has an order of its own is read with it, and a depot,
+// for which there is no order, is listed as not read. It fails neither the synchronization nor
+// itself, and the next one is no different.
 func TestCardsAndDepotsOverFinTS(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withBankClock())
@@ -47,8 +48,8 @@ func TestCardsAndDepotsOverFinTS(t *testing.T) {
 	}
 }
 
-// TestBusyBankOverFinTS: a bank that says every other day that there are no statements to be had takes nothing away: what
-// was stored stays, and is complete again the day after.
+// TestBusyBankOverFinTS: a bank that says every other day that there are no statements to be had
+// takes nothing away: what was stored stays, and is complete again the day after.
 func TestBusyBankOverFinTS(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withBankClock())

@@ -152,8 +152,8 @@ func (c *fintsCall) oddAnswer(s *syntax.Segment, from string) bool {
 	return false
 }
 
-// cardStatements answers DKKKU and HKKKU: a card's balance and its entries, oldest first, pending ones at the end. A page
-// has so many entries.
+// cardStatements answers DKKKU and HKKKU: a card's balance and its entries, oldest first, pending
+// ones at the end. A page has so many entries.
 func (c *fintsCall) cardStatements(s *syntax.Segment) {
 	const onPage = 200
 	a := c.cardOf(s.Get(1, 0))
@@ -217,9 +217,9 @@ func (c *fintsCall) cardOf(number string) *account {
 	return nil
 }
 
-// cardEntry is an entry of a card as a group: card, days, amount in the original currency, rate, amount, texts, whether
-// it is on a bill, reference, and the kind of the merchant (DIKKU), or as the specification has it (HIKKU: change G112 to
-// FinTS 3.0, section C.12.1).
+// cardEntry is an entry of a card as a group: card, days, amount in the original currency, rate,
+// amount, texts, whether it is on a bill, reference, and the kind of the merchant (DIKKU), or as
+// the specification has it (HIKKU: change G112 to FinTS 3.0, section C.12.1).
 func cardEntry(a *account, e *Entry, segment string) syntax.Element {
 	side, cents := "C", e.Cents
 	if cents < 0 {

@@ -66,8 +66,8 @@ func (r *fintsReader) read(account providers.Account, window providers.Window) (
 	}
 }
 
-// Every FinTS bank that is odd where accounts are read, through the adapter: the accounts and entries are the ledger's,
-// and the second time no order is sent in vain.
+// Every FinTS bank that is odd where accounts are read, through the adapter: the accounts and
+// entries are the ledger's, and the second time no order is sent in vain.
 func TestAdapterReadsEveryFinTSBank(t *testing.T) {
 	t.Parallel()
 	const (
@@ -180,7 +180,8 @@ func requireLedger(t *testing.T, l sandbox.Ledger, page providers.Page, shows in
 	require.Zero(t, page.Unreadable)
 }
 
-// What a card's entries say in either order: day, texts, the amount that was paid in another currency.
+// What a card's entries say in either order: day, texts, the amount that was paid in another
+// currency.
 func TestCardsOverFinTS(t *testing.T) {
 	t.Parallel()
 	for path, code := range map[string]string{"fints/cards": "90090084", "fints/new-cards": "90090085"} {

@@ -16,7 +16,8 @@ import (
 	"kontoflow/providers/lenient"
 )
 
-// accounts lists the accounts of the user parameters, with IBANs and BICs from HKSPA and balances from HKSAL.
+// accounts lists the accounts of the user parameters, with IBANs and BICs from HKSPA and balances
+// from HKSAL.
 func (t *talk) accounts(ctx context.Context) ([]providers.Account, error) {
 	if err := t.ready(ctx); err != nil {
 		return nil, err
@@ -54,7 +55,8 @@ func (t *talk) unread(a *userAccount) string {
 	return providers.UnreadNoOrder
 }
 
-// askListed asks for the accounts' IBANs and BICs (HKSPA), once for each list in the user parameters.
+// askListed asks for the accounts' IBANs and BICs (HKSPA), once for each list in the user
+// parameters.
 func (t *talk) askListed(ctx context.Context) error {
 	user := t.lasting.User.Accounts
 	version, list := t.lasting.Bank.version("HKSPA"), fingerprint(user)
@@ -94,8 +96,9 @@ func fingerprint(list []userAccount) string {
 // maxBalances bounds the HISAL of an answer that are looked at.
 const maxBalances = 100
 
-// balances asks for an account's balance (HKSAL 4 to 8). A bank that wants a TAN for one is given it; one that wants a TAN
-// for each, or from a customer who is not there, is asked for none any more: statements have balances, too.
+// balances asks for an account's balance (HKSAL 4 to 8). A bank that wants a TAN for one is given
+// it; one that wants a TAN for each, or from a customer who is not there, is asked for none any
+// more: statements have balances, too.
 func (t *talk) balances(ctx context.Context, a *userAccount) ([]providers.Balance, error) {
 	const order = "HKSAL"
 	d, key := &t.dialog, order+" "+a.handle()
@@ -117,8 +120,8 @@ func (t *talk) balances(ctx context.Context, a *userAccount) ([]providers.Balanc
 	return readBalances(r, a), nil
 }
 
-// readBalances reads the balances of an account (HISAL). A bank may answer with those of several accounts: of the same
-// IBAN in several currencies, or of sub-accounts.
+// readBalances reads the balances of an account (HISAL). A bank may answer with those of several
+// accounts: of the same IBAN in several currencies, or of sub-accounts.
 func readBalances(r *reply, a *userAccount) (all []providers.Balance) {
 	segments := r.All("HISAL")
 	segments = segments[:min(len(segments), maxBalances)]
@@ -139,8 +142,8 @@ func readBalances(r *reply, a *userAccount) (all []providers.Balance) {
 	return all
 }
 
-// readBalance reads a balance: C or D, amount, currency, day, time ("sdo"; "Formals", section B.4.2). Some banks leave out
-// the day.
+// readBalance reads a balance: C or D, amount, currency, day, time ("sdo"; "Formals", section
+// B.4.2). Some banks leave out the day.
 func readBalance(e syntax.Element, currency string) (providers.Balance, bool) {
 	amount, ok := amountOf(e.Get(0), e.Get(1))
 	if !ok {
@@ -150,8 +153,8 @@ func readBalance(e syntax.Element, currency string) (providers.Balance, bool) {
 	return providers.Balance{Amount: lenient.WithoutNoise(amount, currency), Currency: currency, Date: lenient.Date(e.Get(3))}, true
 }
 
-// readAvailable reads the amount that the customer can dispose of: amount, currency, and in newer segments C or D
-// ("btg", "btgv").
+// readAvailable reads the amount that the customer can dispose of: amount, currency, and in newer
+// segments C or D ("btg", "btgv").
 func readAvailable(e syntax.Element, currency string) (providers.Balance, bool) {
 	amount, ok := amountOf(cmp.Or(e.Get(2), "C"), e.Get(0))
 	if !ok {

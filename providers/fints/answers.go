@@ -19,8 +19,8 @@ type coverage struct {
 	pendingHeld bool
 }
 
-// covers reads the return codes about our order. All of them count: a bank may say 3040 twice, once with the next page
-// and once because it shows no more than a hundred pending entries.
+// covers reads the return codes about our order. All of them count: a bank may say 3040 twice, once
+// with the next page and once because it shows no more than a hundred pending entries.
 func (r *reply) covers() (c coverage) {
 	for i := range r.feedback {
 		f := &r.feedback[i]
@@ -57,9 +57,9 @@ func (r *reply) covers() (c coverage) {
 	return c
 }
 
-// withheld judges an answer: why it covers no booked entries, or not the pending ones; "": it covers them. list says
-// that there is a list of entries, even an empty one, and entries how many are in it. Only an answer that says "none"
-// means none.
+// withheld judges an answer: why it covers no booked entries, or not the pending ones; "": it
+// covers them. list says that there is a list of entries, even an empty one, and entries how many
+// are in it. Only an answer that says "none" means none.
 func (c *coverage) withheld(list bool, entries int) (booked, pending providers.Withheld) {
 	switch {
 	case c.held && entries > 0:
@@ -95,8 +95,8 @@ var (
 	negations    = []string{"nicht", "not"}
 )
 
-// saysNone reports whether the text of a 3010 says that there are no entries. Without a text the code alone says it ("Es
-// liegen keine Einträge vor"; "Formals", section B.6.3).
+// saysNone reports whether the text of a 3010 says that there are no entries. Without a text the
+// code alone says it ("Es liegen keine Einträge vor"; "Formals", section B.6.3).
 func (s said) saysNone() bool {
 	switch {
 	case len(s) == 0:
@@ -119,7 +119,8 @@ func (s said) saysNone() bool {
 	return false
 }
 
-// maxBetween is how far a word for entries stands behind the one that denies it ("keine neuen oder geänderten Umsätze").
+// maxBetween is how far a word for entries stands behind the one that denies it ("keine neuen oder
+// geänderten Umsätze").
 const maxBetween = 4
 
 func isEntryWord(word string) bool {

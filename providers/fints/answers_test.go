@@ -11,8 +11,8 @@ import (
 	"kontoflow/providers/fints/syntax"
 )
 
-// Only an answer that says "none" means none: a list, even an empty one, or a 3010 that says so. Whatever else comes
-// covers no window, so that nothing that is stored is taken for gone.
+// Only an answer that says "none" means none: a list, even an empty one, or a 3010 that says so.
+// Whatever else comes covers no window, so that nothing that is stored is taken for gone.
 func TestOnlyNoneMeansNone(t *testing.T) {
 	t.Parallel()
 	const (
@@ -110,7 +110,8 @@ func TestOnlyNoneMeansNone(t *testing.T) {
 	}
 }
 
-// Every 3040 of an answer counts: a page is never lost, and what the bank holds back on one page is held back on the whole.
+// Every 3040 of an answer counts: a page is never lost, and what the bank holds back on one page is
+// held back on the whole.
 func TestEveryReturnCodeCounts(t *testing.T) {
 	t.Parallel()
 	more := func(point ...string) []string {

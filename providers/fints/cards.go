@@ -14,14 +14,15 @@ import (
 	"kontoflow/providers/lenient"
 )
 
-// Card statements have orders of their own. HKKKU is the specified one (change G112 to FinTS 3.0, section C.12.1). DKKKU
-// is its forerunner, of which there is no public specification: what is read here is what banks are known to send in
-// version 2. The answers, HIKKU and DIKKU, have the same head:
+// Card statements have orders of their own. HKKKU is the specified one (change G112 to FinTS 3.0,
+// section C.12.1). DKKKU is its forerunner, of which there is no public specification: what is read
+// here is what banks are known to send in version 2. The answers, HIKKU and DIKKU, have the same
+// head:
 //
 //	card number + account or customer number + balance + last bill + next bill + entry + entry + …
 
-// cardLayout says where the values of an entry stand in its group. Originals and amounts take three places: value,
-// currency, C or D.
+// cardLayout says where the values of an entry stand in its group. Originals and amounts take three
+// places: value, currency, C or D.
 type cardLayout struct {
 	spent, booked, valued       int // days
 	original, rate, amount      int
@@ -47,7 +48,8 @@ func (l cardLayout) shifted(by int) cardLayout {
 	return l
 }
 
-// readCards reads the card statements of an answer (HIKKU, DIKKU). list reports whether there was one, even an empty one.
+// readCards reads the card statements of an answer (HIKKU, DIKKU). list reports whether there was
+// one, even an empty one.
 func readCards(ctx context.Context, r *reply, currency string, today plain.Date) (page providers.Page, list bool, err error) {
 	for i := range r.Segments {
 		s := &r.Segments[i]
@@ -99,7 +101,8 @@ func isDay(s string) bool {
 	return ok && !day.IsZero()
 }
 
-// isBalance tells the balance of the head by its form: C or D, amount, currency, and perhaps day and time.
+// isBalance tells the balance of the head by its form: C or D, amount, currency, and perhaps day
+// and time.
 func isBalance(e syntax.Element) bool {
 	return len(e) >= 3 && len(e) <= 5 && (e.Get(0) == "C" || e.Get(0) == "D")
 }
@@ -149,8 +152,8 @@ func (l cardLayout) read(e syntax.Element, currency string, today plain.Date, pl
 	return entry, true, nil
 }
 
-// readOriginal reads the amount in the currency that was paid in. In the account's own one it repeats the amount, and for
-// bills it is zero.
+// readOriginal reads the amount in the currency that was paid in. In the account's own one it
+// repeats the amount, and for bills it is zero.
 func (l cardLayout) readOriginal(e syntax.Element, entry *providers.Entry, place string, unreadable *providers.Unreadable) {
 	original, code, ok := money(e, l.original)
 	switch {
@@ -177,7 +180,8 @@ func (l cardLayout) describe(e syntax.Element, entry *providers.Entry) {
 	}
 	kind := lenient.Text(e.Get(l.kind), 16)
 	entry.Counterparty.Name = lenient.Text(e.Get(l.merchant), maxCardText)
-	// Where the merchant has no place of its own the first text names it; not that of a bill or a credit from the bank.
+	// Where the merchant has no place of its own the first text names it; not that of a bill or a
+	// credit from the bank.
 	if entry.Counterparty.Name == "" && l.merchant < 0 && len(entry.Remittance) > 0 && (kind != "" || entry.Amount.IsNegative()) {
 		entry.Counterparty.Name = entry.Remittance[0]
 	}

@@ -45,7 +45,8 @@ func (c *customer) card() providers.Account {
 	return accounts[1]
 }
 
-// A credit card is read with DKKKU: amounts, original amounts, days, texts and the balance; in pages and windows.
+// A credit card is read with DKKKU: amounts, original amounts, days, texts and the balance; in
+// pages and windows.
 func TestCardStatements(t *testing.T) {
 	t.Parallel()
 	s := cardBank(t, "DKKKU", func(o *syntax.Segment) []syntax.Segment {
@@ -226,7 +227,8 @@ func TestAccountsThatAreNotRead(t *testing.T) {
 	}, got)
 }
 
-// A bank that offers DKKKU in a later version only is asked with the lowest that it offers, as if it were version 2.
+// A bank that offers DKKKU in a later version only is asked with the lowest that it offers, as if
+// it were version 2.
 func TestVersionsOfCardOrders(t *testing.T) {
 	t.Parallel()
 	for want, versions := range map[int][]int{2: {3, 2}, 3: {4, 3}, 5: {5}} {

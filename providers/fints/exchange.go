@@ -31,11 +31,12 @@ type feedback struct {
 	parameters []string
 }
 
-// orderSegment is the number of the order in our messages: it comes first, behind the heads of message and signature.
+// orderSegment is the number of the order in our messages: it comes first, behind the heads of
+// message and signature.
 const orderSegment = 3
 
-// ofOrder reports whether the code is about our order, or about the whole message, and not about another segment such
-// as HKTAN.
+// ofOrder reports whether the code is about our order, or about the whole message, and not about
+// another segment such as HKTAN.
 func (f *feedback) ofOrder() bool { return f.segment == 0 || f.segment == orderSegment }
 
 // reply is the bank's answer to a message.
@@ -68,7 +69,8 @@ type envelope struct {
 // opensWithPIN reports whether the message logs a customer in.
 func (e *envelope) opensWithPIN() bool { return e.dialog == newDialog && e.function != "" }
 
-// exchange sends a message and reads the answer. Refusals of the bank are errors (*refusal); their reply is there, too.
+// exchange sends a message and reads the answer. Refusals of the bank are errors (*refusal); their
+// reply is there, too.
 func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments ...syntax.Segment) (*reply, error) {
 	m := syntax.Message{DialogID: e.dialog, Number: e.number, Segments: segments}
 	if e.function != "" {
@@ -87,7 +89,8 @@ func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments 
 	}
 	wire, err := m.Wire()
 	if err != nil {
-		// The text that ISO 8859-1 does not have can only be the customer's own: his TAN, where the PIN was sent before.
+		// The text that ISO 8859-1 does not have can only be the customer's own: his TAN, where the
+		// PIN was sent before.
 		code := providers.CodePINInvalid
 		if e.tan != "" {
 			code = providers.CodeTANInvalid
@@ -125,8 +128,8 @@ func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments 
 	return r, err
 }
 
-// maySign refuses to send a message that the bank would count as one with a wrong PIN: the client may have had the PIN
-// forgotten since the synchronization began, or the bank has refused it since.
+// maySign refuses to send a message that the bank would count as one with a wrong PIN: the client
+// may have had the PIN forgotten since the synchronization began, or the bank has refused it since.
 func (t *talk) maySign(doing string, e envelope) error {
 	switch {
 	case t.dialog.Refused != 0:
@@ -159,8 +162,9 @@ func readFeedback(s *syntax.Segment) []feedback {
 	return all
 }
 
-// order sends an order in the open dialog. A message whose answer was lost goes out again under its number: a bank that
-// has seen it refuses the number, and nothing happens twice ("Formals", section B.5.2). Then the dialog is over.
+// order sends an order in the open dialog. A message whose answer was lost goes out again under its
+// number: a bank that has seen it refuses the number, and nothing happens twice ("Formals", section
+// B.5.2). Then the dialog is over.
 func (t *talk) order(ctx context.Context, doing, tan string, segments ...syntax.Segment) (*reply, error) {
 	e := envelope{dialog: t.dialog.ID, number: t.dialog.Next, function: t.dialog.Method, tan: tan}
 	r, err := t.exchange(ctx, doing, e, segments...)
@@ -184,7 +188,8 @@ func over(r *reply, err error) bool {
 	return ok && (refused.has(codeAborted) || r.rejectsMessage() && !namesOrder(err))
 }
 
-// rejectsMessage reports whether the bank refused the message as a whole, and says nothing about its orders.
+// rejectsMessage reports whether the bank refused the message as a whole, and says nothing about
+// its orders.
 func (r *reply) rejectsMessage() bool {
 	whole := false
 	for _, f := range r.feedback {
@@ -198,8 +203,9 @@ func (r *reply) rejectsMessage() bool {
 	return whole
 }
 
-// dialogIsGone reports whether a refusal says no more than that there is no such dialog, or that the message's number is
-// not its turn. Some banks refuse orders in the same way, without a reference to the order: their words tell.
+// dialogIsGone reports whether a refusal says no more than that there is no such dialog, or that
+// the message's number is not its turn. Some banks refuse orders in the same way, without a
+// reference to the order: their words tell.
 func (r *reply) dialogIsGone(err error) bool {
 	kind := providers.AsError(err).Kind
 	return r.rejectsMessage() && !namesOrder(err) && (kind == providers.Transient || kind == providers.Rejected)
@@ -212,7 +218,8 @@ func (t *talk) forgetDialog() {
 	t.dirty = true
 }
 
-// hangUp ends the open dialog (HKEND; "Formals", section C.4). That it does not work out, or cannot be signed, is no error.
+// hangUp ends the open dialog (HKEND; "Formals", section C.4). That it does not work out, or cannot
+// be signed, is no error.
 func (t *talk) hangUp(ctx context.Context) {
 	if t.dialog.ID == "" {
 		return

@@ -12,8 +12,8 @@ import (
 	"kontoflow/providers/fints/syntax"
 )
 
-// Whatever a bank sends as a challenge, what the customer is shown has a form, and no markup that the specification
-// does not know.
+// Whatever a bank sends as a challenge, what the customer is shown has a form, and no markup that
+// the specification does not know.
 func FuzzChallenge(f *testing.F) {
 	f.Add("<b>TAN</b> an 0170<br>senden?", []byte(nil), true)
 	f.Add("CHLGUC 00312908881344731012345678900515,00CHLGTEXT0008Karte ein", []byte(nil), false)
@@ -59,8 +59,8 @@ func FuzzParameters(f *testing.F) {
 	})
 }
 
-// Whatever a bank sends as statements, balances, accounts and return codes, reading them ends, and what comes out is fit to
-// be stored: every entry has a currency, and every booked one a day.
+// Whatever a bank sends as statements, balances, accounts and return codes, reading them ends, and
+// what comes out is fit to be stored: every entry has a currency, and every booked one a day.
 func FuzzStatements(f *testing.F) {
 	for _, seed := range []string{
 		"HIKAZ:4:7:3+@118@:20:X\r\n:25:1\r\n:28C:0\r\n:60F:C260101EUR0,00\r\n:61:260227D12,34NMSCNONREF//A1\r\n:86:005?00LASTSCHRIFT\r\n:62F:C260301EUR1,00\r\n-'",

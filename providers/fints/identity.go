@@ -54,9 +54,10 @@ func (a *userAccount) handle() string {
 	return handle
 }
 
-// list are the customer's accounts: those of the user parameters (HIUPD), completed by what HISPA says of them, and those
-// that only HISPA has. Banks spell an account differently in the two ("EUR" or "00" for no sub-account, zeros before a
-// number, an IBAN in one of them only); it is one account all the same.
+// list are the customer's accounts: those of the user parameters (HIUPD), completed by what HISPA
+// says of them, and those that only HISPA has. Banks spell an account differently in the two ("EUR"
+// or "00" for no sub-account, zeros before a number, an IBAN in one of them only); it is one
+// account all the same.
 func (t *talk) list() []userAccount {
 	user := t.lasting.User.Accounts
 	all := make([]userAccount, 0, len(user))
@@ -203,7 +204,8 @@ func (n *accountName) keys() (keys []string) {
 	return keys
 }
 
-// ofIBAN is the account number in a German IBAN, without the zeros before it (IBAN rule 000000 of the Bundesbank).
+// ofIBAN is the account number in a German IBAN, without the zeros before it (IBAN rule 000000 of
+// the Bundesbank).
 func (n *accountName) ofIBAN() string {
 	if len(n.iban) != 22 || !strings.HasPrefix(n.iban, "DE") {
 		return ""
@@ -248,7 +250,8 @@ func (n *accountName) likeness(s *accountName) int {
 	return 0 // a sub-account, and its main account or another one
 }
 
-// joins reports whether the number of s says what n says with number and sub-account, or what the IBAN of n says.
+// joins reports whether the number of s says what n says with number and sub-account, or what the
+// IBAN of n says.
 func (n *accountName) joins(s *accountName) bool {
 	switch {
 	case s.number == "":
@@ -263,8 +266,8 @@ func (n *accountName) sameBank(s *accountName) bool {
 	return n.bank == "" || s.bank == "" || n.bank == s.bank
 }
 
-// account finds an account: by our handle; where that changed, or the account was read over another protocol before, by
-// IBAN and currency; else by its number in any spelling.
+// account finds an account: by our handle; where that changed, or the account was read over another
+// protocol before, by IBAN and currency; else by its number in any spelling.
 func (t *talk) account(of providers.Account) *userAccount {
 	all := t.list()
 	asked := nameOf(of.IBAN, of.Number, "", of.Currency, of.BankCode)

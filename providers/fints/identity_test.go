@@ -102,7 +102,8 @@ func TestOneAccountInTwoSpellings(t *testing.T) {
 	}
 }
 
-// However the two lists spell them: as many accounts are listed as there are, and each is read as itself.
+// However the two lists spell them: as many accounts are listed as there are, and each is read as
+// itself.
 func TestEveryAccountIsListedOnce(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -165,7 +166,8 @@ func TestEveryAccountIsListedOnce(t *testing.T) {
 	})
 }
 
-// Accounts are found by their handles, and where those changed by what else is known of them: never another account's.
+// Accounts are found by their handles, and where those changed by what else is known of them: never
+// another account's.
 func TestAccountIsFoundAgain(t *testing.T) {
 	t.Parallel()
 	const iban = "DE67900900424711951500"

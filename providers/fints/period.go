@@ -9,9 +9,10 @@ import (
 // maxFirst bounds the orders that one call sends to get the first page of an account.
 const maxFirst = 7
 
-// firstPage finds the order and the period that the bank gives the account's first page for. A bank that refuses the
-// period is asked for a shorter one (providers.Ladder), at last without days. One that lists camt, and does not give it, or
-// answers with no list, is asked for MT940. What worked is kept.
+// firstPage finds the order and the period that the bank gives the account's first page for. A bank
+// that refuses the period is asked for a shorter one (providers.Ladder), at last without days. One
+// that lists camt, and does not give it, or answers with no list, is asked for MT940. What worked
+// is kept.
 func (t *talk) firstPage(ctx context.Context, a *userAccount, orders []string, window providers.Window) (page providers.Page, err error) {
 	var unlisted *providers.Page // an answer without a list
 	var vague string             // an order that was refused for no reason that the bank says
@@ -56,7 +57,8 @@ func (t *talk) firstPage(ctx context.Context, a *userAccount, orders []string, w
 	return page, err
 }
 
-// worked keeps that the bank gave statements of the account for the order, and forgets that it refused the order before.
+// worked keeps that the bank gave statements of the account for the order, and forgets that it
+// refused the order before.
 func (t *talk) worked(a *userAccount, order string) {
 	for _, other := range t.statementOrders(a) {
 		if other == order {
@@ -68,8 +70,9 @@ func (t *talk) worked(a *userAccount, order string) {
 	}
 }
 
-// descend asks for the first page in one order, and for a shorter period where the bank refuses the period. refused is the
-// bank's refusal of the order before in this call, without a reason: the period may be the reason all the same.
+// descend asks for the first page in one order, and for a shorter period where the bank refuses the
+// period. refused is the bank's refusal of the order before in this call, without a reason: the
+// period may be the reason all the same.
 func (t *talk) descend(ctx context.Context, a *userAccount, order string, window providers.Window, refused error) (page providers.Page, err error) {
 	at := t.first(order, window)
 	before := t.learnt().Reach[order]
@@ -101,8 +104,8 @@ func (t *talk) descend(ctx context.Context, a *userAccount, order string, window
 	return page, forGood(err)
 }
 
-// forGood makes sure that a refused period is not asked for again as what passes: words such as "not available" are
-// words of refused periods, too.
+// forGood makes sure that a refused period is not asked for again as what passes: words such as
+// "not available" are words of refused periods, too.
 func forGood(err error) error {
 	if !refusesPeriod(err) || skippable(err) {
 		return err
@@ -113,7 +116,8 @@ func forGood(err error) error {
 	return &refusal{fault: &fault, said: refused.said}
 }
 
-// ladder begins at a place. With the customer there, one of its requests is left for the one without days.
+// ladder begins at a place. With the customer there, one of its requests is left for the one
+// without days.
 func (t *talk) ladder(at cursor) *providers.Ladder {
 	l := providers.NewLadder(t.today(), at.From, !t.conv.Interactive)
 	if t.conv.Interactive && !at.From.IsZero() {
@@ -122,7 +126,8 @@ func (t *talk) ladder(at cursor) *providers.Ladder {
 	return l
 }
 
-// shorten moves a place to the next shorter period, and at last to none. It reports false where there is nothing left.
+// shorten moves a place to the next shorter period, and at last to none. It reports false where
+// there is nothing left.
 func (t *talk) shorten(at *cursor, ladder *providers.Ladder, refusal error) bool {
 	if at.NoPeriod {
 		return false

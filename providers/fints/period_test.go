@@ -15,8 +15,8 @@ import (
 // today of the script.
 var today = plain.Day(2026, 3, 2)
 
-// keeps is a bank that gives so many days, today among them, and refuses more. It sends one entry for each day that it was
-// asked for, the oldest one first.
+// keeps is a bank that gives so many days, today among them, and refuses more. It sends one entry
+// for each day that it was asked for, the oldest one first.
 func keeps(days int, refusal func(*syntax.Segment) []syntax.Segment) func(*syntax.Segment) []syntax.Segment {
 	return func(o *syntax.Segment) []syntax.Segment {
 		from, err := plain.Parse(dashed(o.Get(2, 0)))
@@ -49,8 +49,8 @@ func (s *script) askedFrom(into *[]string, answer func(*syntax.Segment) []syntax
 	}
 }
 
-// A bank that refuses a period is asked again for a shorter one: at most seven orders, and the oldest entry is within one
-// step of what the bank gives.
+// A bank that refuses a period is asked again for a shorter one: at most seven orders, and the
+// oldest entry is within one step of what the bank gives.
 func TestRefusedPeriod(t *testing.T) {
 	t.Parallel()
 	rungs := []int{30, 60, 90, 180, 365, 730}
@@ -168,7 +168,8 @@ func TestStepsOfPeriods(t *testing.T) {
 	}
 }
 
-// A bank that refuses everything for no reason is not asked for every period in every synchronization.
+// A bank that refuses everything for no reason is not asked for every period in every
+// synchronization.
 func TestRefusedForGood(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -187,7 +188,8 @@ func TestRefusedForGood(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// A TAN that is wanted for a shorter period brings the entries of that period, and not of the one that was refused.
+// A TAN that is wanted for a shorter period brings the entries of that period, and not of the one
+// that was refused.
 func TestTANForAShorterPeriod(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -214,7 +216,8 @@ func TestTANForAShorterPeriod(t *testing.T) {
 	require.Equal(t, today.AddDays(-179), r.entries[0].BookingDate)
 }
 
-// A refusal that ends the dialog leads to one more login with the PIN, and not to one for each step.
+// A refusal that ends the dialog leads to one more login with the PIN, and not to one for each
+// step.
 func TestPeriodRefusedWithTheDialog(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -236,7 +239,8 @@ func TestPeriodRefusedWithTheDialog(t *testing.T) {
 	require.Equal(t, logins+1, s.logins.Load())
 }
 
-// What was learnt about periods ends with the bank parameters under which it was: another night, another bank.
+// What was learnt about periods ends with the bank parameters under which it was: another night,
+// another bank.
 func TestPeriodIsLearntAnew(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)

@@ -10,17 +10,19 @@ import (
 	"kontoflow/providers/fints/syntax"
 )
 
-// learnt is what reading found out about a bank beyond its parameters. It is kept, so that no message is sent in vain
-// twice.
+// learnt is what reading found out about a bank beyond its parameters. It is kept, so that no
+// message is sent in vain twice.
 type learnt struct {
-	// Version is that of the bank parameters under which it was found out. With others it has to be found out again.
+	// Version is that of the bank parameters under which it was found out. With others it has to be
+	// found out again.
 	Version int `json:"version,omitempty"`
 	// Forms are how accounts have to be named, by order and handle; see formKey.
 	Forms map[string]form `json:"forms,omitempty"`
-	// Reach is how many days, today among them, the bank gives, by order, where it refused more; noPeriod: it takes no
-	// days at all.
+	// Reach is how many days, today among them, the bank gives, by order, where it refused more;
+	// noPeriod: it takes no days at all.
 	Reach map[string]int `json:"reach,omitempty"`
-	// Refused counts in how many synchronizations in a row the bank refused an order for an account, by order and handle.
+	// Refused counts in how many synchronizations in a row the bank refused an order for an
+	// account, by order and handle.
 	Refused map[string]int `json:"refused,omitempty"`
 	// WithTAN are orders that need HKTAN beside them although HIPINS says that they do not.
 	WithTAN []string    `json:"with_tan,omitempty"`
@@ -74,8 +76,9 @@ func (t *talk) forgetOthers(accounts []userAccount) {
 	t.dirty = t.dirty || before != len(l.Forms)+len(l.Refused)
 }
 
-// ready makes sure that orders can be sent. A dialog that the bank ended is opened again, in a conversation in which the
-// PIN was accepted; whether the customer is needed for that, the bank says.
+// ready makes sure that orders can be sent. A dialog that the bank ended is opened again, in a
+// conversation in which the PIN was accepted; whether the customer is needed for that, the bank
+// says.
 func (t *talk) ready(ctx context.Context) error {
 	d := &t.dialog
 	switch {
@@ -103,7 +106,8 @@ func (t *talk) ready(ctx context.Context) error {
 // errDialogOver says that the dialog is over in which alone an order makes sense.
 var errDialogOver = errors.New("the dialog is over")
 
-// codeSignatures says that an order needs more signatures: HKTAN beside it, for banks with PIN and TAN.
+// codeSignatures says that an order needs more signatures: HKTAN beside it, for banks with PIN and
+// TAN.
 const codeSignatures = 9370
 
 // needsTAN reports whether HKTAN has to go along with an order.
@@ -111,9 +115,9 @@ func (t *talk) needsTAN(order string) bool {
 	return slices.Contains(t.lasting.Bank.NeedTAN, order) || slices.Contains(t.learnt().WithTAN, order)
 }
 
-// read sends an order that reads, and with it HKTAN where the bank may want a TAN (HIPINS). key names the order to the
-// answer that comes with the TAN. A dialog that turns out to be over is opened again, once; not for an order that is tied to
-// it, which ends in errDialogOver.
+// read sends an order that reads, and with it HKTAN where the bank may want a TAN (HIPINS). key
+// names the order to the answer that comes with the TAN. A dialog that turns out to be over is
+// opened again, once; not for an order that is tied to it, which ends in errDialogOver.
 func (t *talk) read(ctx context.Context, doing, key string, order syntax.Segment, tied bool) (*reply, error) {
 	if r, err := t.take(doing, key); r != nil || err != nil {
 		return r, err
@@ -168,7 +172,8 @@ func skippable(err error) bool {
 	return ok && (refused.fault.Kind == providers.Rejected || refused.fault.Kind == providers.Gone)
 }
 
-// ofOneOrder reports whether a refusal is about one order only, for good or for the time being, and the dialog goes on.
+// ofOneOrder reports whether a refusal is about one order only, for good or for the time being, and
+// the dialog goes on.
 func (t *talk) ofOneOrder(err error) bool {
 	refused, ok := asRefusal(err)
 	return skippable(err) || ok && t.dialog.Open && (refused.fault.Kind == providers.Transient || refused.fault.Kind == providers.BankDown)
@@ -188,8 +193,8 @@ func formKey(order string, a *userAccount) string { return order + " " + a.handl
 // international is the first version of an order in which accounts are named as kti.
 var international = map[string]int{"HKSAL": 7, "HKKAZ": 7, "HKCAZ": 1}
 
-// versionFor is the version of an order to use for an account: the highest one, but without an IBAN one that names
-// accounts without.
+// versionFor is the version of an order to use for an account: the highest one, but without an IBAN
+// one that names accounts without.
 func (t *talk) versionFor(order string, a *userAccount) int {
 	highest, from := t.lasting.Bank.version(order), international[order]
 	if from == 0 || highest < from || !t.needsNational(a) {
@@ -210,7 +215,8 @@ func (t *talk) versionFor(order string, a *userAccount) int {
 // needsNational reports whether the account cannot be told by its IBAN.
 func (t *talk) needsNational(a *userAccount) bool { return a.IBAN == "" || a.shared }
 
-// formFor is how to name an account in an order: as it worked before, else as the bank says (HISPAS), else whole.
+// formFor is how to name an account in an order: as it worked before, else as the bank says
+// (HISPAS), else whole.
 func (t *talk) formFor(order string, a *userAccount) form {
 	known := t.learnt().Forms[formKey(order, a)]
 	national := t.lasting.Bank.National
@@ -238,8 +244,8 @@ func (t *talk) otherForm(a *userAccount, f form) form {
 	return ""
 }
 
-// askAbout sends an order about an account. Where the bank refuses the account as it is named, it is named in the other way,
-// once; what worked is kept. build makes the order.
+// askAbout sends an order about an account. Where the bank refuses the account as it is named, it
+// is named in the other way, once; what worked is kept. build makes the order.
 func (t *talk) askAbout(ctx context.Context, doing, key, order string, a *userAccount, tied bool,
 	build func(version int, account syntax.Element) syntax.Segment) (*reply, error) {
 	version := t.versionFor(order, a)
@@ -263,8 +269,8 @@ func (t *talk) askAbout(ctx context.Context, doing, key, order string, a *userAc
 	return nil, again
 }
 
-// national is the account as older orders name it (ktv; "Formals", section B.4.2). Before version 5 there was no
-// sub-account.
+// national is the account as older orders name it (ktv; "Formals", section B.4.2). Before version 5
+// there was no sub-account.
 func (a *userAccount) national(version int) syntax.Element {
 	if version < 5 {
 		return syntax.Text(a.Number, country, a.BankCode)

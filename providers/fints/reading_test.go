@@ -99,8 +99,8 @@ func parameters(name string, version int, values ...string) syntax.Segment {
 	return syntax.New(name, version, one, one, one, syntax.Text(values...))
 }
 
-// HISPAS says whether the national account number may go along with an IBAN. Where the bank refuses the account all the
-// same, the other form is tried once, and what worked is kept.
+// HISPAS says whether the national account number may go along with an IBAN. Where the bank refuses
+// the account all the same, the other form is tried once, and what worked is kept.
 func TestNameOfAccount(t *testing.T) {
 	t.Parallel()
 	whole := syntax.Text("DE67900900424711951500", "DEMODE01", "4711951500", "", "280", "90090042")
@@ -169,7 +169,8 @@ func isShort(account syntax.Element) bool { return len(account) == 2 }
 func isWhole(account syntax.Element) bool { return len(account) == 6 }
 func isNone(syntax.Element) bool          { return false }
 
-// The balance is asked for in the same form, and the bank is not asked again in the one that it refused.
+// The balance is asked for in the same form, and the bank is not asked again in the one that it
+// refused.
 func TestNameOfAccountInBalances(t *testing.T) {
 	t.Parallel()
 	for _, version := range []int{7, 8} {
@@ -264,7 +265,8 @@ func TestVersionsOfOrders(t *testing.T) {
 	})
 }
 
-// A bank that lists camt and does not give it is asked for MT940 at once, and first from the third synchronization on.
+// A bank that lists camt and does not give it is asked for MT940 at once, and first from the third
+// synchronization on.
 func TestCamtThatIsNotGiven(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]func(*syntax.Segment) []syntax.Segment{
@@ -296,8 +298,8 @@ func statements(seen []string) []string {
 	})
 }
 
-// The order that a bank wants HKTAN beside although its parameters say that it does not (9370) is sent again with it; from
-// then on it goes along at once.
+// The order that a bank wants HKTAN beside although its parameters say that it does not (9370) is
+// sent again with it; from then on it goes along at once.
 func TestOrderThatWantsHKTAN(t *testing.T) {
 	t.Parallel()
 	for name, code := range map[string]string{"of the order": "HIRMS", "of the message": "HIRMG"} {
@@ -331,7 +333,8 @@ func TestOrderThatWantsHKTAN(t *testing.T) {
 	}
 }
 
-// Balances: of several that an answer has, the account's own; without a day, with noise, with a line of credit.
+// Balances: of several that an answer has, the account's own; without a day, with noise, with a
+// line of credit.
 func TestBalances(t *testing.T) {
 	t.Parallel()
 	kti := syntax.Text("DE67900900424711951500", "DEMODE01", "4711951500", "", "280", "90090042")
@@ -433,7 +436,8 @@ func TestMessagesOfASynchronization(t *testing.T) {
 		"nothing is asked again that is known")
 }
 
-// The user parameters of a bank that sends them at every login are no reason to ask for IBANs again.
+// The user parameters of a bank that sends them at every login are no reason to ask for IBANs
+// again.
 func TestUserParametersAtEveryLogin(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -458,7 +462,8 @@ func TestUserParametersAtEveryLogin(t *testing.T) {
 	require.Contains(t, s.seen, "HKSPA", "there is another account")
 }
 
-// Parameters that an earlier version of Kontoflow has stored lack what is read today: the bank is asked for them again.
+// Parameters that an earlier version of Kontoflow has stored lack what is read today: the bank is
+// asked for them again.
 func TestParametersOfAnEarlierVersion(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -485,7 +490,8 @@ func statementsAndLogins(seen []string) []string {
 	return slices.DeleteFunc(slices.Clone(seen), func(names string) bool { return names == "HKSPA" || names == "HKSAL" })
 }
 
-// A bank that refuses an order without a reference to it, and without ending the dialog, is not logged in to again.
+// A bank that refuses an order without a reference to it, and without ending the dialog, is not
+// logged in to again.
 func TestOrderRefusedWithoutAReference(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -510,7 +516,8 @@ func TestOrderRefusedWithoutAReference(t *testing.T) {
 	require.Equal(t, logins, s.logins.Load())
 }
 
-// A balance that is not to be had, for good or for the time being, and IBANs that are not, leave the accounts readable.
+// A balance that is not to be had, for good or for the time being, and IBANs that are not, leave
+// the accounts readable.
 func TestOrdersThatAreRefusedAlone(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"Derzeit nicht verfügbar, bitte später erneut versuchen", "Wartungsarbeiten", "Auftrag abgelehnt", "Das Konto ist gesperrt"} {
@@ -533,8 +540,8 @@ func TestOrdersThatAreRefusedAlone(t *testing.T) {
 	}
 }
 
-// What cannot be read is counted, and where it is money the account fails and says where. A statement that cannot be
-// read is not an empty one.
+// What cannot be read is counted, and where it is money the account fails and says where. A
+// statement that cannot be read is not an empty one.
 func TestUnreadableStatements(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -21,8 +21,8 @@ const (
 	causeOrder         // the order: it is not offered, or not for this account
 )
 
-// Words of refusals, in lower case. Those in …Words are compared with whole words, those in …Parts with parts of words,
-// since German has compound nouns (Abfragezeitraum, Buchungsdatum).
+// Words of refusals, in lower case. Those in …Words are compared with whole words, those in …Parts
+// with parts of words, since German has compound nouns (Abfragezeitraum, Buchungsdatum).
 var (
 	periodWords  = []string{"tag", "tage", "tagen", "monat", "monate", "monaten", "jahr", "jahre", "jahren", "date", "dates", "day", "days", "month", "months", "älter", "older", "frühestens", "earliest"}
 	periodParts  = []string{"zeitraum", "zeitspanne", "datum", "bankvorgabe", "period", "historie", "history", "zurückliegend", "vergangenheit", "bereichanfang", "bereichende"}
@@ -39,8 +39,9 @@ const codeErrors = 9050
 // dayInText finds a day in a text: 31.01.2026, 2026-01-31, 20260131.
 var dayInText = regexp.MustCompile(`\b(?:[0-3][0-9]\.[01][0-9]\.(?:19|20)[0-9]{2}|(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9]|(?:19|20)[0-9]{2}[01][0-9][0-3][0-9])\b`)
 
-// causeOf finds out what an order was refused for. The bank's words count, and where they are silent the place that it
-// names ("Bezugsdatenelement"; "Formals", section B.7.2). Only refusals of the order itself are looked at.
+// causeOf finds out what an order was refused for. The bank's words count, and where they are
+// silent the place that it names ("Bezugsdatenelement"; "Formals", section B.7.2). Only refusals of
+// the order itself are looked at.
 func causeOf(err error) cause {
 	refused, ok := asRefusal(err)
 	if !ok || refused.fault.Kind != providers.Rejected && refused.fault.Kind != providers.Transient {
@@ -98,7 +99,8 @@ func refusesAccount(err error) bool { return causeOf(err) == causeAccount }
 // refusesPeriod reports whether an order was refused because of the days that it asks for.
 func refusesPeriod(err error) bool { return causeOf(err) == causePeriod }
 
-// namesOrder reports whether a refusal says what is wrong with the order, and so is about the order alone.
+// namesOrder reports whether a refusal says what is wrong with the order, and so is about the order
+// alone.
 func namesOrder(err error) bool {
 	switch causeOf(err) {
 	case causePeriod, causeAccount, causeOrder:

@@ -36,8 +36,9 @@ type cursor struct {
 	Page     int        `json:"page,omitempty"`
 	Oldest   plain.Date `json:"oldest,omitempty"` // booked entry seen so far
 
-	// Touchdown is where the bank goes on (Aufsetzpunkt), in the dialog in which it said so and in no other ("Formals",
-	// section B.6.3). In another one all is read again from the beginning, and what was counted left out.
+	// Touchdown is where the bank goes on (Aufsetzpunkt), in the dialog in which it said so and in
+	// no other ("Formals", section B.6.3). In another one all is read again from the beginning, and
+	// what was counted left out.
 	Touchdown string `json:"touchdown,omitempty"`
 	Dialog    string `json:"dialog,omitempty"`
 	Booked    int    `json:"booked,omitempty"`
@@ -46,7 +47,8 @@ type cursor struct {
 	More []string `json:"more,omitempty"`
 	// Rest are the beginnings of an MT940 and an MT942 statement that end on the next page.
 	Rest [2][]byte `json:"rest,omitzero"`
-	// Withheld says why the answers so far do not cover the booked entries, PendingWithheld why not the pending ones.
+	// Withheld says why the answers so far do not cover the booked entries, PendingWithheld why not
+	// the pending ones.
 	Withheld        providers.Withheld `json:"withheld,omitempty"`
 	PendingWithheld providers.Withheld `json:"pending_withheld,omitempty"`
 }
@@ -70,8 +72,8 @@ func readCursor(s string) (c cursor, err error) {
 // statementOrders are the orders for statements: of cards, as camt messages, as MT940 and MT942.
 var statementOrders = []string{"HKKKU", "DKKKU", "HKCAZ", "HKKAZ"}
 
-// transactions reads one page: camt where the bank has it (HKCAZ), else MT940 and MT942 (HKKAZ); of cards by their own
-// orders.
+// transactions reads one page: camt where the bank has it (HKCAZ), else MT940 and MT942 (HKKAZ); of
+// cards by their own orders.
 func (t *talk) transactions(ctx context.Context, account providers.Account, window providers.Window, from string) (providers.Page, error) {
 	if err := t.ready(ctx); err != nil {
 		return providers.Page{}, err
@@ -99,8 +101,8 @@ func (t *talk) transactions(ctx context.Context, account providers.Account, wind
 	return t.firstPage(ctx, a, orders, window)
 }
 
-// statementOrders are the orders for statements of the account, the better one first. One that the bank refused again and
-// again for the account comes last.
+// statementOrders are the orders for statements of the account, the better one first. One that the
+// bank refused again and again for the account comes last.
 func (t *talk) statementOrders(a *userAccount) (orders []string) {
 	depot := a.kind() == providers.Depot
 	for _, order := range statementOrders {
@@ -131,11 +133,12 @@ func (t *talk) statementOrders(a *userAccount) (orders []string) {
 	return orders
 }
 
-// hopelessAfter is in how many synchronizations in a row a bank refuses an order for an account before the other order is
-// asked first.
+// hopelessAfter is in how many synchronizations in a row a bank refuses an order for an account
+// before the other order is asked first.
 const hopelessAfter = 2
 
-// first is the place before the first page. The window is cut to what the bank keeps, as far as it says or has shown.
+// first is the place before the first page. The window is cut to what the bank keeps, as far as it
+// says or has shown.
 func (t *talk) first(order string, window providers.Window) cursor {
 	at := cursor{Order: order, From: window.From, To: window.To}
 	today := t.today()
@@ -164,8 +167,9 @@ func (t *talk) first(order string, window providers.Window) cursor {
 	return at
 }
 
-// page reads the page at a place. Where the dialog that the place belongs to is over, everything is read again, and what
-// came before the place is left out: the bank sends entries in their order, oldest first ("Formals", section B.6.3).
+// page reads the page at a place. Where the dialog that the place belongs to is over, everything is
+// read again, and what came before the place is left out: the bank sends entries in their order,
+// oldest first ("Formals", section B.6.3).
 func (t *talk) page(ctx context.Context, a *userAccount, at cursor) (providers.Page, error) {
 	here := at
 	for afresh := false; ; {
@@ -211,7 +215,8 @@ func without(entries []providers.Entry, booked, pending int) []providers.Entry {
 	})
 }
 
-// fetch asks the bank for the page at a place, and finds the next place; the last page's has no touchdown point.
+// fetch asks the bank for the page at a place, and finds the next place; the last page's has no
+// touchdown point.
 func (t *talk) fetch(ctx context.Context, a *userAccount, at cursor) (page providers.Page, next cursor, err error) {
 	const doing = "read the transactions"
 	key := strings.Join([]string{at.Order, a.handle(), at.Touchdown}, " ")
@@ -236,7 +241,8 @@ func (t *talk) fetch(ctx context.Context, a *userAccount, at cursor) (page provi
 	return page, next, nil
 }
 
-// unreadable classifies what kept an answer from being read. A statement that cannot be read is not an empty one.
+// unreadable classifies what kept an answer from being read. A statement that cannot be read is not
+// an empty one.
 func unreadable(ctx context.Context, doing string, err error) error {
 	if ctx.Err() != nil {
 		return &providers.Error{Kind: providers.Transient, Code: providers.CodeTemporary, Err: fmt.Errorf("%s: %w", doing, ctx.Err())}
@@ -296,8 +302,8 @@ func (c *cursor) goOn(points []string, dialog string) error {
 // camtVersion finds family and version in the name of a camt format, however it is written.
 var camtVersion = regexp.MustCompile(`(?i)camt\.?(05[234])\.?001\.?([0-9]{2})`)
 
-// camtFormat is the best format of HKCAZ that the bank offers, as the bank writes it: version 08 of the account report,
-// else 02, else its highest, else another report, else the bank's first.
+// camtFormat is the best format of HKCAZ that the bank offers, as the bank writes it: version 08 of
+// the account report, else 02, else its highest, else another report, else the bank's first.
 func (t *talk) camtFormat() string {
 	best, rank := "urn:iso:std:iso:20022:tech:xsd:camt.052.001.08", 0
 	for i, format := range t.lasting.Bank.Camt {
@@ -329,9 +335,10 @@ func number(digits string) (n int) {
 	return n
 }
 
-// readStatements reads HICAZ (booked entries as several camt messages, pending ones as one), HIKAZ (MT940 and MT942) and
-// the statements of cards. list reports whether there was any of them, even an empty one. The bank may cut MT940 wherever
-// it likes: a statement that does not end here while there is more is the rest that the next page begins with.
+// readStatements reads HICAZ (booked entries as several camt messages, pending ones as one), HIKAZ
+// (MT940 and MT942) and the statements of cards. list reports whether there was any of them, even
+// an empty one. The bank may cut MT940 wherever it likes: a statement that does not end here while
+// there is more is the rest that the next page begins with.
 func readStatements(ctx context.Context, r *reply, next *cursor, currency string, today plain.Date) (page providers.Page, list bool, err error) {
 	page, list, err = readCards(ctx, r, currency, today)
 	if err != nil {
@@ -411,8 +418,8 @@ func (t *talk) last(page providers.Page, at cursor) providers.Page {
 			page.Covered.From = min(page.Covered.From, at.Oldest)
 		}
 	case at.From.IsZero():
-		// The bank keeps as much as it likes, and does not say how much. What it shows to everybody was covered; before
-		// that, only as far back as its oldest entry.
+		// The bank keeps as much as it likes, and does not say how much. What it shows to everybody
+		// was covered; before that, only as far back as its oldest entry.
 		page.Covered.From = min(today.AddDays(1-providers.DaysWithoutSCA), page.Covered.To)
 		if !at.Oldest.IsZero() {
 			page.Covered.From = min(page.Covered.From, at.Oldest)
