@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"kontoflow/providers"
 	"kontoflow/providers/internal/transport"
+	"kontoflow/providers/internal/wording"
 	"kontoflow/providers/lenient"
 )
 
@@ -104,13 +104,6 @@ var byWords = []rule{
 		"momentan", "im moment", "vorübergehend", "voruebergehend", "not available", "unavailable", "try again", "later", "temporarily", "currently"},
 		[]providers.Kind{providers.Rejected, providers.Transient}, verdict{providers.Transient, providers.CodeTemporary}},
 }
-
-// isLocked finds a sentence that says that the access is locked, and mayBe one that it may be, or will be, or is the other
-// possibility. Beside a code for a wrong PIN the first counts only without the second.
-var (
-	isLocked = regexp.MustCompile(`\b(ist|wurde|sind|wurden|is|has been|was)\b[^.!?]{0,40}\b(gesperrt|blocked|locked)\b`)
-	mayBe    = regexp.MustCompile(`\b(oder|or|wenn|falls|if|wird|werden|will|may|kann|nach|after|noch|bevor|before|droht)\b`)
-)
 
 // methodWords are the words of a 9930 that is about the TAN method and not about the access.
 var methodWords = []string{"verfahren", "legitimation", "tan-medium", "methode", "method", "procedure"}
@@ -228,8 +221,7 @@ var unknownCode = func() int {
 // refine looks at the bank's words where its codes do not say why. by is the return code whose words decided; nil: none.
 func refine(v verdict, worst *feedback, refusing []feedback) (refined verdict, by *feedback) {
 	if v.code == providers.CodePINInvalid {
-		text := strings.ToLower(worst.text)
-		if isLocked.MatchString(text) && !mayBe.MatchString(text) {
+		if wording.Blocked(worst.text) {
 			return verdict{providers.NeedsUser, providers.CodeAccessBlocked}, worst
 		}
 		return v, nil

@@ -29,7 +29,7 @@ func Maintenance(text string) bool { return contains(text, "wartung", "maintenan
 func Migration(text string) bool { return contains(text, "umstellung", "migration") }
 
 var (
-	blocked   = regexp.MustCompile(`\b(gesperrt(e[nrsm]?)?|blockiert|blocked|locked)\b`)
+	blocked   = regexp.MustCompile(`\b(gesperrt|blockiert|blocked|locked)\b`)
 	aboutTAN  = regexp.MustCompile(`(\b|mobile|push|chip|photo|foto|app|i|m|sms)-?tan\b|\btan-?(verfahren|methode|medium|method)|\botp\b`)
 	changePIN = regexp.MustCompile(`\bpin[- ](änderung|aenderung|change)|\bpin (zu )?(ändern|aendern)|\bneue pin\b|change (your |the )?(pin|password)|` +
 		`passwort(-|\s)?(ändern|aendern|änderung)|password (change|expired|has expired|is expired)|passwort (ist )?abgelaufen`)
@@ -43,6 +43,8 @@ var (
 		`wenn|falls|sofern|sobald|ob|bevor|ehe|bis|gets|avoid|possibly|perhaps|möglicherweise|eventuell|evtl|ggf|gegebenenfalls|vielleicht)[\s,]` +
 		`|noch (\d+|einen?|zwei|drei) (weitere[nr]? )?(fehl)?versuch|\d+ (more )?(attempts?|tries) (left|remaining)`)
 	openAfter = regexp.MustCompile(`^\s*(wird|werden|würde|sein (kann|könnte)|,? (if|when|wenn|falls|sobald)\s)`)
+	// about blocked ones in general: "blocked PINs can be unblocked"
+	attribute = regexp.MustCompile(`^\s+(pins?|users?|accounts?|access|logins?|cards?|passwords?|customers?)\b`)
 	// not blocked
 	deniedBefore = regexp.MustCompile(`(^|\s)(not|never|no longer|nicht|nie)\s+((yet|been|mehr|länger)\s+)*$`)
 
@@ -61,7 +63,7 @@ func states(text string, word, about *regexp.Regexp) bool {
 		for _, at := range word.FindAllStringIndex(sentence, -1) {
 			before, after := sentence[:at[0]], sentence[at[1]:]
 			if !reasonBefore.MatchString(before) && !reasonAfter.MatchString(after) &&
-				!openBefore.MatchString(before) && !openAfter.MatchString(after) && !deniedBefore.MatchString(before) {
+				!openBefore.MatchString(before) && !openAfter.MatchString(after) && !attribute.MatchString(after) && !deniedBefore.MatchString(before) {
 				return true
 			}
 		}

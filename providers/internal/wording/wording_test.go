@@ -46,6 +46,8 @@ func TestBlocked(t *testing.T) {
 		"Your account has not been blocked":                                          false,
 		"Der Zugang kann gesperrt werden.":                                           false,
 		"Bitte beachten Sie, dass der Zugang nach drei Fehlversuchen gesperrt wird.": false,
+		"PIN ungültig (gesperrte PINs lassen sich in der Filiale entsperren)":        false,
+		"Wrong PIN. Blocked PINs can be unblocked by phone.":                         false,
 		"Ihr Zugang wurde entsperrt.":                                                false,
 		"Your account was unlocked.":                                                 false,
 		"Anmeldename oder PIN ist falsch.":                                           false,
