@@ -55,6 +55,8 @@ var banksAsTheyAre = []bankAsItIs{
 	{bank: "fints/wants-tan", unnamed: true, logins: 2},
 	{bank: "fints/two-codes", login: "pending", booked: true, unnamed: true, logins: 2},
 	{bank: "fints/ignores-dates", unnamed: true, logins: 2},
+	{bank: "fints/variant1", login: "again", unnamed: true, logins: 2},
+	{bank: "fints/several-tans", unnamed: true, logins: 2},
 }
 
 // TestBanksAsTheyAre goes through the banks of the sandbox that are odd, with the public API alone: the first

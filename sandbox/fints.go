@@ -52,6 +52,7 @@ type fintsDialog struct {
 	media      bool        // opened to read the TAN media, and for nothing else
 	open       bool        // strong authentication was done, or is not needed
 	waiting    *fintsOrder
+	hash       []byte   // process variant 1: of the order that is to follow
 	spent      []string // references of orders whose TAN was used
 	last       time.Time
 }
@@ -64,6 +65,7 @@ type fintsOrder struct {
 	polled    time.Time
 	polls     int
 	decision  decision
+	tans      int // that were given for it
 }
 
 // decision is what the customer did in his app.

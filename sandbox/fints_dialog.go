@@ -184,12 +184,16 @@ func (c *fintsCall) twoStep(s, order *syntax.Segment) (goOn bool) {
 		c.say(n, "9955", "Ein-Schritt-TAN-Verfahren nicht zugelassen")
 		return false
 	}
-	switch s.Get(0, 0) {
-	case "4":
+	switch process := s.Get(0, 0); {
+	case c.shape.byHash && process == "1" && order == nil:
+		c.takeHash(s)
+	case c.shape.byHash:
+		c.say(n, "9210", "TAN-Prozess wird nicht unterstützt")
+	case process == "4":
 		return c.announceTAN(s, order)
-	case "2":
+	case process == "2":
 		c.takeTAN(s)
-	case "S":
+	case process == "S":
 		c.takeStatus(s)
 	default:
 		c.say(n, "9210", "TAN-Prozess wird nicht unterstützt")
@@ -255,7 +259,8 @@ func (c *fintsCall) answerTAN(s *syntax.Segment, process, reference, challenge s
 	}
 	if c.shape.fewPolls && process == "4" && reference != "noref" {
 		until := c.now.Add(c.tanLife()).In(germany)
-		elements = append(elements, syntax.Empty(), syntax.Text(until.Format("20060102"), until.Format("150405")))
+		elements = append(elements, make([]syntax.Element, 5-len(elements))...)
+		elements = append(elements, syntax.Text(until.Format("20060102"), until.Format("150405")))
 	}
 	c.reply(s.Number, syntax.New("HITAN", s.Version, elements...))
 }
@@ -304,8 +309,16 @@ func (c *fintsCall) takeTAN(s *syntax.Segment) {
 	}
 	d.spent = append(d.spent, reference)
 	b.counters.TANs[d.customer.login]++
-	c.answerTAN(s, "2", reference, "", nil)
 	c.say(s.Number, "0900", "TAN gültig")
+	if w.tans++; w.order.Name == "HKIDN" && w.tans < c.shape.tans {
+		w.reference, w.since, d.waiting = strings.ToUpper(secret()), c.now, w
+		b.counters.Challenges[d.customer.login]++
+		text, graphic := d.method.fintsChallenge(word(w.reference), d.customer.accounts[0].number)
+		c.answerTAN(s, "2", w.reference, text, graphic)
+		c.say(s.Number, "0030", "Auftrag empfangen - weitere Sicherheitsfreigabe erforderlich")
+		return
+	}
+	c.answerTAN(s, "2", reference, "", nil)
 	c.released(s, w)
 }
 

@@ -33,6 +33,10 @@ func (c *fintsCall) orders(segments []syntax.Segment) {
 			} else if i == 0 || !isStatement(segments[i-1].Name) {
 				c.twoStep(s, nil)
 			}
+		case isStatement(s.Name) && c.shape.byHash && c.ready(s):
+			if c.hashed(s) {
+				c.order(s)
+			}
 		case isStatement(s.Name) && i+1 < len(segments) && segments[i+1].Name == "HKTAN" && c.ready(s):
 			if c.twoStep(&segments[i+1], s) {
 				c.order(s)

@@ -41,6 +41,7 @@ type fintsMethod struct {
 	structured bool
 	media      int  // active ones; more than one: its name has to be sent
 	named      bool // its name has to be sent, however many there are
+	byHash     bool // process variant 1
 	of         *method
 
 	polls, firstPoll, nextPoll int // of a decoupled one: how often its status may be asked for, and how soon, in seconds
@@ -69,7 +70,11 @@ func (m *fintsMethod) parameters(version int) []string {
 	if m.named || m.media > 1 {
 		medium = "2"
 	}
-	list := []string{m.function, "2", m.id, m.kind, m.version, m.name, length, format, "TAN", "2048", "N", "1", "N", "0", "0", "N",
+	process := "2"
+	if m.byHash {
+		process = "1"
+	}
+	list := []string{m.function, process, m.id, m.kind, m.version, m.name, length, format, "TAN", "2048", "N", "1", "N", "0", "0", "N",
 		yesNo(m.structured), "00", medium, "N", strconv.Itoa(m.media)}
 	switch {
 	case version < 7:
@@ -127,6 +132,9 @@ func (c *fintsCall) bankParameters(reference int) {
 			continue
 		}
 		list := []string{"N", "N", "0"}
+		if c.shape.byHash {
+			list[2] = "1" // RIPEMD-160
+		}
 		for i := range methods {
 			list = append(list, methods[i].parameters(version)...)
 		}

@@ -19,6 +19,8 @@ type fintsShape struct {
 	eachLogin bool // every login needs strong authentication
 	renewed   bool // parameters and methods change every night; the bank refuses the former ones and does not say why
 	fewPolls  bool // a decoupled authentication may be asked for a few times only
+	byHash    bool // methods of process variant 1
+	tans      int  // TANs for one login; 0: one
 	reads     fintsReads
 }
 
@@ -49,6 +51,10 @@ var fintsShapes = append([]fintsShape{
 		renewed: true},
 	{Path: "fints/few-polls", Name: "Demo-Parkbank", BankCode: "90090075", BIC: "DEMODES2XXX",
 		Shows: "a decoupled authentication may be asked for four times, and is valid for 20 seconds", fewPolls: true},
+	{Path: "fints/variant1", Name: "Demo-Einreichbank", BankCode: "90090076", BIC: "DEMODE52XXX",
+		Shows: "methods of process variant 1: the challenge is made from an order's hash, and the order follows with the TAN", byHash: true},
+	{Path: "fints/several-tans", Name: "Demo-Gemeinschaftsbank", BankCode: "90090077", BIC: "DEMODE62XXX",
+		Shows: "a login takes two TANs: the first one is answered with the next challenge", tans: 2},
 }, fintsReadShapes...)
 
 // tanLife is how long a challenge is valid.
@@ -98,8 +104,12 @@ func (c *fintsCall) bankMethods() []fintsMethod {
 		return nil
 	}
 	list := slices.Clone(fintsMethods)
+	if c.shape.byHash {
+		list = slices.DeleteFunc(list, func(m fintsMethod) bool { return m.of.form == push })
+	}
 	for i := range list {
 		m := &list[i]
+		m.byHash = c.shape.byHash
 		if c.night() == 1 {
 			m.function = m.function[:2] + string(m.function[2]+5)
 		}

@@ -34,6 +34,7 @@ var adapters = []conformance.Adapter{
 			"fints/few-polls": "decoupled",
 			"fints/ibanonly":  "demo", "fints/whole-account": "demo", "fints/camtonly": "demo", "fints/short-history": "demo", "fints/cards": "card",
 			"fints/new-cards": "card", "fints/spelling": "currencies", "fints/wants-tan": "demo", "fints/two-codes": "pending", "fints/ignores-dates": "demo",
+			"fints/variant1": "photo", "fints/several-tans": "demo",
 		},
 		Without: []string{"redirect", "oauth", "consent"},
 		Blind:   true, Sessions: true,

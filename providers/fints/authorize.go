@@ -223,8 +223,11 @@ func (t *talk) sendTAN(ctx context.Context, tan string) (providers.Step, error) 
 	if d.Waiting == nil || m == nil || d.ID == "" {
 		return t.startAfresh(ctx)
 	}
-	s := syntax.New("HKTAN", m.Version, syntax.Text("2"), syntax.Empty(), syntax.Empty(), syntax.Empty(), syntax.Text(d.Waiting.Reference), syntax.Flag(false))
-	r, err := t.order(ctx, "send the TAN", tan, s)
+	segments, err := t.withTAN(m, d.Waiting)
+	if err != nil {
+		return providers.Step{}, err
+	}
+	r, err := t.order(ctx, "send the TAN", tan, segments...)
 	t.dirty = true
 	switch {
 	case err == nil:

@@ -2,6 +2,7 @@ package fints_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -65,6 +66,7 @@ type script struct {
 	overhear   func(*syntax.Message)                  // hears what comes in
 	besides    func(*syntax.Message) []syntax.Segment // goes along with an answer
 	tansNeeded int                                    // for one order; 0: one
+	hash       string                                 // procedure for hashes of orders; "": none
 
 	dialogs map[string]int // id → last number
 	logins  atomic.Int32   // read while the server may still be at work: an answer was lost
@@ -230,6 +232,12 @@ func (s *script) tan(m *syntax.Message, segment *syntax.Segment) []syntax.Segmen
 		return all
 	}
 	switch segment.Get(0, 0) {
+	case "1":
+		if c := s.challenge(segment.Get(1, 0)); c != nil && m.Security.TAN == "" {
+			answer := syntax.New("HITAN", segment.Version, syntax.Text("1"), segment.At(3), syntax.Empty(), syntax.Text(c.text))
+			return []syntax.Segment{feedback("HIRMS", segment.Number, []string{"0030", "Sicherheitsfreigabe erforderlich"}), answer}
+		}
+		return []syntax.Segment{feedback("HIRMS", segment.Number, []string{"3076", "Keine starke Authentifizierung erforderlich."}), hitan("1", "noref", "nochallenge", nil)}
 	case "4":
 		c := s.challenge(segment.Get(1, 0))
 		if c == nil {
@@ -261,7 +269,7 @@ func (s *script) tan(m *syntax.Message, segment *syntax.Segment) []syntax.Segmen
 }
 
 func (s *script) bankParameters() []syntax.Segment {
-	methods := syntax.Text("J", "N", "0")
+	methods := syntax.Text("J", "N", cmp.Or(s.hash, "0"))
 	for _, m := range s.methods {
 		methods = append(methods, syntax.Text(m...)...)
 	}

@@ -3,6 +3,7 @@ package fints
 import (
 	"context"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
@@ -38,6 +39,22 @@ func FuzzChallenge(f *testing.F) {
 func FuzzParameters(f *testing.F) {
 	f.Add([]byte("HIBPA:3:3:4+7+280:90090042+Demo+1+1+300'HITANS:4:7:4+1+1+0+J:N:0:942:2:mTAN:mobileTAN::SMS:6:1:TAN:4:N:2:N:0:0:N:J:00:0:N:1'HIPINS:5:1:4+1+1+0+5:20:6:A::HKSAL:N:HKKAZ:J'"))
 	f.Add([]byte("HICAZS:4:1:4+1+1+0+400:N:N:urn?:iso?:camt.052.001.08'HIKAZS:4:5:4+1+1+90:N:N'HIUPD:5:6+1::280:9++d+1+EUR+M++G++HKSAL:1'"))
+	for _, seed := range []string{
+		// HITANS of old versions, of variant 1, cut short, and with methods of both lengths.
+		"HIBPA:3:3:4+7'HITANS:4:1:4+1+1+1+J:N:0:0:920:2:smsTAN:smsTAN:6:1:TAN:3:1:N:N'",
+		"HIBPA:3:3:4+7'HITANS:4:6:4+1+1+0+J:N:1:910:1:HHD1.3.0:HHD::chipTAN:6:1:TAN:4:N:1:N:0:0:N:N:00:2:N:5'",
+		"HIBPA:3:3:4+7'HITANS:4:7:4+1+1+0+N:N:0:921:2:pushTAN:Decoupled::pushTAN 2.0:::Aufforderung:2048:N:1:N:0:0:N:N:00:2:N:2:180:1:1:N:J:922:2:HHD1.4OPT:HHDOPT1:1.4:chipTAN:6:1:TAN:2048:N:1:N:0:0:N:N:00:2:N:9'",
+		"HIBPA:3:3:4+7'HITANS:4:7:4+1+1+0+N:N:0:946:2:SECUREGO:DecoupledPush::SecureGo plus:::Freigabe:2048:J:2:N:0:0:N:J:01:0:N'HITANS:5:6:4+1+1+0+J:J:2'",
+		// HITAB 4 and 5, with media of each status and class.
+		"HITAB:5:4:3+0+A:1:::::::::::Alle Geräte+M:2:::::::::::Unregistriert 1+G:3:6729012345:1:1:::::20200101:20301231:::'",
+		"HITAB:5:5:3+1+M:1:942::::::::::Handy:*****12:Demo AG+S:4:900+B:1:::::::::::::'",
+		"HITAB:5:5:3'",
+		// 3920 in several codes, with parameters that are none.
+		"HIRMS:4:2:4+3920::Zugelassene Verfahren:942:946+3920::Weitere:900:999::4711'HIRMS:5:2:4+3050::BPD nicht aktuell+3072::Neue Kennungen:u:k+9930::Verfahren widerspricht dem Vertrag'",
+		"HITAN:5:7:5+4++order-1+Bitte freigeben++20260302:130020'HITAN:5:6:5+1+@8@00000000++TAN'",
+	} {
+		f.Add([]byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		segments, err := syntax.Parse(wire)
 		if err != nil || len(segments) == 0 {
@@ -46,15 +63,38 @@ func FuzzParameters(f *testing.F) {
 		b := readBank(&segments[0], segments)
 		require.LessOrEqual(t, len(b.Methods), maxMethods)
 		require.LessOrEqual(t, len(b.Camt), maxFormats)
-		for _, m := range b.Methods {
+		for i := range b.Methods {
+			m := &b.Methods[i]
 			require.Len(t, m.Function, 3)
+			require.NotEmpty(t, m.kind())
+			require.True(t, !m.byHash() || m.Hash > 0, "an order's hash that nobody can make")
+			for polls := range 3 {
+				wait := m.wait(&waiting{Polls: polls, Since: time.Unix(0, 0)}, time.Unix(0, 0))
+				require.Positive(t, wait)
+				require.LessOrEqual(t, wait, max(slowest, longestValidity))
+			}
 		}
+		r := &reply{Message: &syntax.Message{Segments: segments}}
 		for i := range segments {
 			_, _ = readAccount(&segments[i])
-			_ = readFeedback(&segments[i])
+			r.feedback = append(r.feedback, readFeedback(&segments[i])...)
 			for _, m := range readMedia(&segments[i], &method{}) {
 				require.NotEmpty(t, m.Name)
 			}
+		}
+		for _, function := range r.methods() {
+			require.Len(t, function, 3)
+		}
+		if err := judge("fuzz", r.feedback); err != nil {
+			refused, ok := asRefusal(err)
+			require.True(t, ok)
+			require.NotZero(t, refused.fault.Code)
+			require.NotEmpty(t, refused.fault.Kind)
+		}
+		talk := &talk{provider: &provider{}, conv: &providers.Conversation{Interactive: true}}
+		talk.learn(r)
+		if talk.demands(r, "HKIDN", "") {
+			require.LessOrEqual(t, len(talk.dialog.Waiting.Reference), 256)
 		}
 	})
 }

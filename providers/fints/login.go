@@ -368,8 +368,12 @@ func (t *talk) opened() (providers.Step, error) {
 	return providers.Step{Status: providers.Ready}, nil
 }
 
-// tanFor is HKTAN with process 4 ("Sicherheitsverfahren PIN/TAN", section B.5): it goes along with what may need a TAN.
+// tanFor is HKTAN with process 4 ("Sicherheitsverfahren PIN/TAN", section B.5), or with process 1 where the method has that:
+// it goes along with what may need a TAN.
 func tanFor(m *method, order, medium string) syntax.Segment {
+	if m.byHash() {
+		return m.announceHash(order, []byte(noHash), medium)
+	}
 	s := syntax.New("HKTAN", m.Version, syntax.Text("4"), syntax.Text(order))
 	if m.Medium && medium != "" {
 		s.Elements = append(s.Elements, make([]syntax.Element, 8)...)
@@ -385,7 +389,8 @@ func (t *talk) demands(r *reply, order, key string) bool {
 		return false
 	}
 	reference := s.Get(2, 0)
-	if reference == "" || reference == "noref" || len(reference) > 256 {
+	m := t.method()
+	if reference == "" && (m == nil || !m.byHash()) || reference == "noref" || len(reference) > 256 {
 		return false
 	}
 	w := &waiting{Order: order, Key: key, Reference: reference, Challenge: s.Get(3, 0), HHDUC: []byte(s.Get(4, 0)), Decoupled: r.has(codeDecoupled),
@@ -393,7 +398,7 @@ func (t *talk) demands(r *reply, order, key string) bool {
 	if len(w.HHDUC) > maxHHDUC {
 		w.HHDUC = nil
 	}
-	if m := t.method(); m != nil && m.decoupled() {
+	if m != nil && m.decoupled() {
 		w.Decoupled = true
 	}
 	t.dialog.Waiting, t.dirty = w, true

@@ -56,6 +56,8 @@ type method struct {
 	MaxPolls   int    `json:"max_polls,omitempty"`
 	FirstPoll  int    `json:"first_poll,omitempty"` // seconds
 	NextPoll   int    `json:"next_poll,omitempty"`
+	Process    int    `json:"process,omitempty"` // 1: process variant 1; else variant 2
+	Hash       int    `json:"hash,omitempty"`    // of orders, in variant 1
 }
 
 func (m *method) decoupled() bool { return strings.HasPrefix(m.Kind, "Decoupled") }
@@ -320,7 +322,10 @@ func (b *bankParameters) readMethods(e syntax.Element, version int) {
 		}
 		m := readMethod(e[at:at+size], version)
 		at += size
-		if m.Function == "" {
+		if m.byHash() {
+			m.Hash, _ = e.Int(2)
+		}
+		if m.Function == "" || m.byHash() && m.Hash != hashRIPEMD && m.Hash != hashSHA1 {
 			continue
 		}
 		if i := slices.IndexFunc(b.Methods, func(other method) bool { return other.Function == m.Function }); i < 0 {
@@ -338,12 +343,15 @@ func startsMethod(e syntax.Element, at int) bool {
 }
 
 func readMethod(e syntax.Element, version int) (m method) {
-	if !startsMethod(e, 0) || e.Get(1) != "2" { // process variant 1 wants hashes of orders; no bank uses it for reading
+	if !startsMethod(e, 0) {
 		return m
 	}
 	text := func(i, max int) string { return lenient.PlainText(e.Get(i), max) }
 	m = method{Function: e.Get(0), Version: version, ID: text(2, 64), Kind: text(3, 64), Of: text(4, 16), Name: text(5, 64),
 		Label: text(8, 64), Structured: e.Get(16) == "J", Medium: e.Get(18) == "2"}
+	if m.Process, _ = e.Int(1); m.byHash() && (e.Get(14) == "2" || e.Get(15) == "J") { // it wants more about an order than its hash
+		return method{}
+	}
 	m.MaxLength, _ = e.Int(6)
 	m.Format, _ = e.Int(7)
 	if version >= 7 {

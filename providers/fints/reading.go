@@ -126,16 +126,12 @@ func (t *talk) read(ctx context.Context, doing, key string, order syntax.Segment
 		if err := t.ready(ctx); err != nil {
 			return nil, err
 		}
-		segments := []syntax.Segment{order}
 		m, withTAN := t.method(), t.needsTAN(order.Name)
-		if m != nil && withTAN {
-			segments = append(segments, tanFor(m, order.Name, t.lasting.Medium))
-		}
 		t.requests++
-		r, err := t.order(ctx, doing, "", segments...)
+		r, demanded, err := t.submit(ctx, doing, key, order, withTAN)
 		refused, _ := asRefusal(err)
 		switch {
-		case err == nil && t.demands(r, order.Name, key):
+		case demanded:
 			return nil, needsAuthorization(doing + ": the bank wants a TAN")
 		case err == nil:
 			return r, nil

@@ -125,6 +125,7 @@ type waiting struct {
 	Challenge string `json:"challenge,omitempty"`
 	HHDUC     []byte `json:"hhd_uc,omitempty"`
 	Decoupled bool   `json:"decoupled,omitempty"`
+	Segment   []byte `json:"segment,omitempty"` // process variant 1: the order, which goes along with the TAN
 	Polls     int    `json:"polls,omitempty"`
 	// Since and Until are when the challenge came, and until when it is valid. Until is zero where the bank did not say.
 	Since time.Time `json:"since,omitzero"`
