@@ -393,7 +393,7 @@ func (t *talk) demands(r *reply, order, key string) bool {
 	if reference == "" && (m == nil || !m.byHash()) || reference == "noref" || len(reference) > 256 {
 		return false
 	}
-	w := &waiting{Order: order, Key: key, Reference: reference, Challenge: s.Get(3, 0), HHDUC: []byte(s.Get(4, 0)), Decoupled: r.has(codeDecoupled),
+	w := &waiting{Order: order, Key: key, Reference: reference, Challenge: lenient.Cut(s.Get(3, 0), maxChallenge), HHDUC: []byte(s.Get(4, 0)), Decoupled: r.has(codeDecoupled),
 		Since: t.options.Now(), Until: t.validUntil(s)}
 	if len(w.HHDUC) > maxHHDUC {
 		w.HHDUC = nil
@@ -408,5 +408,9 @@ func (t *talk) demands(r *reply, order, key string) bool {
 	return true
 }
 
-// maxHHDUC bounds a challenge's picture.
-const maxHHDUC = 512 << 10
+// Bounds of a challenge, which is sealed with every save of the dialog: its picture, and its text,
+// which may have a picture of that size in base64 (CHLGUC) beside the words.
+const (
+	maxHHDUC     = 512 << 10
+	maxChallenge = maxHHDUC/3*4 + 4*maxMessage
+)

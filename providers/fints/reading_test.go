@@ -576,3 +576,14 @@ func TestUnreadableStatements(t *testing.T) {
 		})
 	}
 }
+
+// A challenge is kept in the sealed state, so that a bank cannot make it as large as a message.
+func TestChallengeIsBounded(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	s.challenge = func(string) *challenge { return &challenge{text: strings.Repeat("Bitte ", 2<<20)} }
+	c := s.customer()
+	_, err := c.move(c.provider.Authorize)
+	require.NoError(t, err)
+	require.Less(t, len(c.conv.Dialog), 1<<20)
+}
