@@ -64,6 +64,7 @@ func (f *face) routes() map[string]route {
 		"GET /v1/card-accounts/{account}/balances":     {"card-balances", f.getCardBalances},
 		"GET /v1/card-accounts/{account}/transactions": {"card-transactions", f.getCardTransactions},
 		"GET /v1/downloads/{account}":                  {"download", f.download},
+		"GET /v1/files/{account}":                      {"file", f.file},
 	}
 	if f.dialect.noAuthorisations {
 		routes["PUT /v1/consents/{consent}"] = route{"authorisations.update", f.updateAuthorisation}

@@ -148,6 +148,9 @@ func (f *face) list(c *call, isCard bool, key string) error {
 	if no == nil {
 		no = c.onlyParameters("withBalance")
 	}
+	if no == nil {
+		no = f.dialect.reads.refuseList(c, isCard)
+	}
 	if no != nil {
 		return no
 	}
@@ -241,7 +244,7 @@ func (f *face) details(c *call, k *consent, a *account, withBalance bool) accoun
 	if k.allows(seeBalances, a) {
 		d.Links["balances"] = c.link(path, d.ResourceID, "/balances")
 	}
-	if k.allows(seeTransactions, a) {
+	if k.allows(seeTransactions, a) && f.dialect.reads.links(a) {
 		d.Links["transactions"] = c.link(path, d.ResourceID, "/transactions")
 	}
 	if withBalance {

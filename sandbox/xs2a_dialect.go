@@ -46,6 +46,7 @@ type dialect struct {
 	maxDays           int  // longest consent, days; 0: 180
 	sharedBudget      bool // unattended reads of all accounts count together, and the 429 does not say when
 	pageSize          int  // transactions in a page; 0: 100, where more are not asked for
+	reads             readingHabits
 }
 
 // XS2ABanks is the table of the XS2A banks, a line each, as docs/sandbox.md shows it.
@@ -65,7 +66,7 @@ func XS2ABanks() []string {
 func (d *dialect) tokenFirst() bool { return d.preStep || d.passwordToken }
 
 // dialects is the table of the server's banks.
-var dialects = []dialect{
+var dialects = append([]dialect{
 	{Path: "demo", Name: "Demobank", BankCode: bankCode, BIC: "DEMODE01XXX",
 		Shows: "the plain specification; the approach follows from the persona"},
 	{Path: "recurring", Name: "Demo-Genossenschaftsbank", BankCode: "90090043", BIC: "DEMODEA2XXX", Adapter: "atruvia",
@@ -112,4 +113,4 @@ var dialects = []dialect{
 		Shows: "a wrong PIN or TAN is refused with the specification's own sentence, which speaks of a block, too", standardWords: true},
 	{Path: "server-error", Name: "Demo-Wackelbank", BankCode: "90090066", BIC: "DEMODEZ2XXX",
 		Shows: "OAuth2 integrated; a customer's first visit ends in `server_error`, and the next one works", approach: oauth, failsFirstReturn: true},
-}
+}, readingDialects...)

@@ -71,6 +71,8 @@ func (f *face) transactions(c *call, isCard bool) error {
 
 	w := &writer{to: c.w, edition: how, dialect: f.dialect, version: "08"}
 	switch {
+	case f.dialect.reads.mt940:
+		return c.mt940(s, how)
 	case format == "camt.052" || format == "camt.053":
 		c.w.Header().Set("Content-Type", "application/xml")
 		w.camt(s, c.today, format)
@@ -139,6 +141,9 @@ func (f *face) statement(c *call, isCard bool) (s statement, no *refusal) {
 		return s, &refusal{status: 400, code: "PERIOD_INVALID", path: "dateFrom", text: "dateFrom lies after dateTo"}
 	}
 	s.to = min(s.to, c.today)
+	if no := f.dialect.reads.bound(&s); no != nil {
+		return s, no
+	}
 	s.size = cmp.Or(f.dialect.pageSize, 100)
 	if v := query.Get("itemsPerPage"); v != "" {
 		n, err := strconv.Atoi(v)
@@ -268,6 +273,9 @@ func (w *writer) field(name, value string) {
 func (w *writer) json(c *call, s statement) {
 	a := s.account
 	isCard := a.kind == card
+	if w.dialect.reads.loose {
+		w.raw("\uFEFF\r\n")
+	}
 	key, list := "account", "transactions"
 	if isCard {
 		key, list = "cardAccount", "cardTransactions"
@@ -291,9 +299,8 @@ func (w *writer) json(c *call, s statement) {
 		})
 		w.raw(`],`)
 	}
-	if s.pending && s.first {
+	if pending := a.pending(c.today); s.pending && s.first && !(w.dialect.reads.loose && len(pending) == 0) {
 		w.raw(`"pending":[`)
-		pending := a.pending(c.today)
 		for i := range pending {
 			if i > 0 {
 				w.raw(",")
@@ -324,6 +331,7 @@ func (w *writer) json(c *call, s statement) {
 		w.text(self.Href + "/transactions?" + query.Encode())
 		w.raw(`}`)
 	}
+	w.oddLinks(c, next)
 	w.raw(`}}`)
 	if s.balance && s.first {
 		w.raw(`,"balances":[`)
@@ -341,9 +349,9 @@ func (w *writer) json(c *call, s statement) {
 // entry writes one transaction as JSON.
 func (w *writer) entry(a *account, b *booking) {
 	e := a.describe(b, w.edition)
-	w.raw(`{"transactionAmount":{"currency":"` + e.Currency + `","amount":"`)
-	w.buffer = appendCents(w.buffer, e.Cents)
-	w.raw(`"}`)
+	w.raw(`{"transactionAmount":{"currency":"` + e.Currency + `","amount":`)
+	w.amount(e.Cents)
+	w.raw(`}`)
 	if a.kind == card {
 		w.cardEntry(&e, a)
 		w.raw(`}`)
@@ -353,10 +361,7 @@ func (w *writer) entry(a *account, b *booking) {
 		w.field("transactionId", e.ID)
 		w.field("entryReference", e.Reference)
 	}
-	if !e.Pending {
-		w.field("bookingDate", e.BookingDate.String())
-	}
-	w.field("valueDate", e.ValueDate.String())
+	w.days(&e)
 	w.field("endToEndId", e.EndToEndID)
 	w.field("mandateId", e.MandateID)
 	w.field("creditorId", e.CreditorID)
