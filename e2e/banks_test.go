@@ -61,6 +61,7 @@ var banksAsTheyAre = []bankAsItIs{
 
 	{bank: "download"},
 	{bank: "download", login: "savings"},
+	{bank: "ignores-dates"},
 	{bank: "refuses-balance"},
 	{bank: "short-history-30", days: 30},
 	{bank: "short-history-60", days: 60},

@@ -397,7 +397,7 @@ func TestNextPages(t *testing.T) {
 // Links of a bank whose address has a path.
 func TestRelativePagesBelowABase(t *testing.T) {
 	t.Parallel()
-	for _, next := range []string{"?page=2", "v1/accounts/a/transactions?page=2", "/psd2/v1/accounts/a/transactions?page=2", "../a/transactions?page=2"} {
+	for _, next := range []string{"?page=2", "transactions?page=2", "accounts/a/transactions?page=2", "/v1/accounts/a/transactions?page=2", "v1/accounts/a/transactions?page=2", "/psd2/v1/accounts/a/transactions?page=2", "../a/transactions?page=2"} {
 		t.Run(next, func(t *testing.T) {
 			t.Parallel()
 			b := newReadingBank(t, func(_ int, r *http.Request) said {

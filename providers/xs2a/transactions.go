@@ -196,17 +196,19 @@ func (t *talk) proceed(page providers.Page, said *report, at cursor, u *url.URL)
 	return at.to(page, next)
 }
 
-// nextPage resolves a link of a page. A link that is neither a whole address nor a path counts from the page that it
-// stands on (RFC 3986, section 5).
+// nextPage resolves a link to another page of the one at page. A link that says no more than what differs counts from
+// there (RFC 3986, section 5); every other one is a link as all others.
 func (t *talk) nextPage(page *url.URL, href string) (*url.URL, error) {
 	href = strings.TrimSpace(href)
-	if link, err := url.Parse(href); err == nil && !link.IsAbs() && link.Host == "" && link.Opaque == "" && !strings.HasPrefix(href, "/") {
-		href = page.ResolveReference(link).String()
-		if strings.HasPrefix(link.Path, "v1/") { // written from the base
-			whole := t.bank.path()
-			whole.Path, whole.RawPath, whole.RawQuery = strings.TrimRight(whole.Path, "/")+"/"+link.Path, "", link.RawQuery
-			href = whole.String()
+	for _, differs := range []string{"?", "./", "../", "transactions?", "transactions/"} {
+		if !strings.HasPrefix(href, differs) {
+			continue
 		}
+		link, err := page.Parse(href)
+		if err != nil {
+			return nil, errors.New("link cannot be read")
+		}
+		return t.bank.resolve(link.String())
 	}
 	return t.bank.resolve(href)
 }
