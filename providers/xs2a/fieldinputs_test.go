@@ -113,6 +113,25 @@ func TestFieldInputs(t *testing.T) {
 	}
 }
 
+// TestFieldInputsAreMany holds what the table is worth: no kind rests on one or two inputs, and no input is there twice.
+func TestFieldInputsAreMany(t *testing.T) {
+	t.Parallel()
+	kinds, inputs := map[string]int{}, map[string]bool{}
+	for _, rows := range [][]fieldRow{mt940Rows, camtRows, jsonRows} {
+		require.GreaterOrEqual(t, len(rows), 30)
+		for _, row := range rows {
+			kinds[row.kind]++
+			require.NotEmpty(t, row.name)
+			require.False(t, inputs[row.input+row.preset], "twice: %s", row.name)
+			inputs[row.input+row.preset] = true
+		}
+	}
+	require.GreaterOrEqual(t, len(inputs), 90)
+	for kind, n := range kinds {
+		require.GreaterOrEqual(t, n, 3, kind)
+	}
+}
+
 func requireEntries(t *testing.T, want []fieldEntry, got []providers.Entry) {
 	t.Helper()
 	if want == nil {

@@ -142,12 +142,18 @@ func FuzzReport(f *testing.F) {
 	f.Add([]byte(`{"transactions":{"booked":[{"transactionId":"1","transactionAmount":{"currency":"EUR","amount":"-256.67"},"bookingDate":"2017-10-25","remittanceInformationUnstructuredArray":["a","b"],"currencyExchange":[{"sourceCurrency":"USD","exchangeRate":"1.1"}]}],"pending":[],"_links":{"next":{"href":"/x"}}},"balances":[{"balanceAmount":{"currency":"EUR","amount":"5"},"balanceType":"expected"}]}`))
 	f.Add([]byte(`{"cardTransactions":{"booked":[{"transactionAmount":"1"}]},"debitAccounting":true}`))
 	f.Add([]byte(`{"transactions":{"_links":{"download":"/file"}}}`))
+	for _, row := range jsonRows {
+		f.Add([]byte(row.input))
+	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		page, err := xs2a.ReadReport(bytes.NewReader(body), "EUR")
 		if err != nil {
 			return
 		}
+		require.LessOrEqual(t, len(page.Balances), 20)
+		require.Equal(t, page.Unreadable.Count > 0, page.Unreadable.First != "")
 		for _, e := range page.Entries {
+			require.Len(t, e.Currency, 3)
 			text := fmt.Sprintf("%+v", e)
 			require.True(t, utf8.ValidString(text))
 			require.NotContains(t, text, "\x00")
