@@ -50,6 +50,24 @@ func TestWorkerKilled(t *testing.T) {
 	}
 }
 
+// TestWorkerKilledOverRestart does the same where the customer wants another TAN: in the end there is one consent, and one TAN
+// was taken.
+func TestWorkerKilledOverRestart(t *testing.T) {
+	t.Parallel()
+	goes := func(c *customer) {
+		restarted(object{"choose_method": true}, "photo", "sms")(c, c.access("demo", "methods"))
+	}
+	undisturbed, requests := killed(t, 0, goes)
+	require.Greater(t, requests, 9)
+	for n := 1; n <= requests; n++ {
+		t.Run(fmt.Sprintf("at request %d", n), func(t *testing.T) {
+			t.Parallel()
+			disturbed, _ := killed(t, n, goes)
+			undisturbed.requireSame(t, disturbed)
+		})
+	}
+}
+
 // TestFinTSWorkerKilled does the same over FinTS, where a bank cannot be asked whether a message arrived. What is stored is
 // the same. A login whose fate nobody knows is not repeated: where it was the first one of an access, the customer is told
 // so, and tries again.
@@ -265,6 +283,17 @@ func TestAPIDiesBetweenRowAndTemporal(t *testing.T) {
 		require.Equal(t, "COMPLETED", c.sync(c.access("demo", "demo+swept"))["status"])
 		c.requireLedger("demo+swept", true)
 		require.Equal(t, 1, s.bank.Counters().TANs["demo+swept"])
+	})
+	t.Run("restart", func(t *testing.T) {
+		c := s.in(t).newCustomer()
+		for _, login := range []string{"demo+swept-restart", "app+swept-restart"} {
+			sync := c.start(c.access("demo", login), object{"credentials": object{"pin": password}})
+			asked := c.restart(sync, c.until(sync, ""), object{})
+			if form(asked) == "DECOUPLED" {
+				require.NoError(t, c.bank.Decide(login, true))
+			}
+			require.Equal(t, "COMPLETED", c.finish(sync)["status"])
+		}
 	})
 	t.Run("cancel before the start", func(t *testing.T) {
 		c := s.in(t).newCustomer()
@@ -497,6 +526,9 @@ func TestStrangeSignals(t *testing.T) {
 	for _, payload := range []any{nil, "nonsense", 42, []int{1}, object{"challenge_id": "nonsense"},
 		workflows.Answered{ChallengeID: models.NewID()}, workflows.Answered{}} {
 		require.NoError(t, c.temporal.SignalWorkflow(t.Context(), idOf(sync), "", workflows.AnsweredSignal, payload))
+	}
+	for _, payload := range []any{nil, "nonsense", workflows.Restarted{ChallengeID: models.NewID()}, workflows.Restarted{}} {
+		require.NoError(t, c.temporal.SignalWorkflow(t.Context(), idOf(sync), "", workflows.RestartedSignal, payload))
 	}
 	require.NoError(t, c.temporal.SignalWorkflow(t.Context(), idOf(sync), "", "some-other-signal", "x"))
 	var y object

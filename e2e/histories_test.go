@@ -113,6 +113,20 @@ func TestHistories(t *testing.T) {
 		"second-challenge":         ends("again", "COMPLETED"),
 		"wrong-pin":                ends("wrongpin", "FAILED"),
 		"bad-account":              ends("badaccount", "COMPLETED"),
+		"restarted": func(c *customer) string {
+			sync := c.start(c.access("demo", "methods+restarted"), pin)
+			asked := c.choose(sync, c.until(sync, ""), "photo")
+			c.restart(sync, asked, object{"choose_method": true})
+			require.Equal(c.t, "COMPLETED", c.finish(sync)["status"])
+			return idOf(sync)
+		},
+		"restarted-decoupled": func(c *customer) string {
+			sync := c.start(c.access("demo", "app+restarted"), pin)
+			c.restart(sync, c.until(sync, ""), object{})
+			require.NoError(c.t, c.bank.Decide("app+restarted", true))
+			require.Equal(c.t, "COMPLETED", c.finish(sync)["status"])
+			return idOf(sync)
+		},
 		"cancelled": func(c *customer) string {
 			sync := c.start(c.access("demo", "demo+cancelled"), pin)
 			challenge := c.until(sync, "")["challenge"].(object)

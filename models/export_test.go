@@ -31,3 +31,6 @@ func LoadedFor(ctx context.Context, s *Store, account uuid.UUID, from plain.Date
 	}
 	return rows
 }
+
+// ReadsFrom is what a reading stores as the first day of its account.
+func (r *Reading) ReadsFrom() plain.Date { return r.from }

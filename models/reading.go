@@ -245,10 +245,13 @@ func (r *Reading) Ask(p Period) plain.Date {
 	}
 	since, wanted := r.Since(), max(bound(p.Wanted), bound(p.Most))
 	before := r.Account.ReadFrom
-	if since.IsZero() {
+	switch {
+	case since.IsZero():
 		since, before = wanted, p.Today+1
-	} else if !wanted.IsZero() && p.Wanted > 0 && wanted < before {
+	case p.Wanted > 0 && wanted < before:
 		since = min(since, wanted)
+	default:
+		since = max(since, before)
 	}
 	asked := since
 	if !p.Attended {
