@@ -269,11 +269,19 @@ func (c *complaint) words() string {
 }
 
 // errorCode lets only codes through, so that they may be logged: a bank could put anything there.
+// Many digits are an account number.
 func errorCode(s string) string {
 	if s == "" || len(s) > 64 {
 		return ""
 	}
+	digits := 0
 	for _, r := range s {
+		if r >= '0' && r <= '9' {
+			digits++
+		}
+		if digits > 4 {
+			return ""
+		}
 		if (r < 'A' || r > 'Z') && r != '_' && (r < '0' || r > '9') {
 			return ""
 		}

@@ -149,6 +149,7 @@ func TestErrorsAtTheReturn(t *testing.T) {
 		}{
 			"access_denied":             {providers.NeedsUser, providers.CodeLoginNotPossible},
 			"login_required":            {providers.NeedsUser, providers.CodeLoginNotPossible},
+			"DE67900900424711951500":    {providers.NeedsUser, providers.CodeLoginNotPossible},
 			"Ein Fehler":                {providers.NeedsUser, providers.CodeLoginNotPossible},
 			"server_error":              {providers.Transient, providers.CodeTemporary},
 			" SERVER_ERROR ":            {providers.Transient, providers.CodeTemporary},
@@ -172,6 +173,7 @@ func TestErrorsAtTheReturn(t *testing.T) {
 					require.Equal(t, want.code, e.Code, "%v", err)
 					require.Equal(t, "Die Bank sagt.", e.Message)
 					require.NotContains(t, err.Error(), "Ein Fehler")
+					require.NotContains(t, err.Error(), "DE679009")
 					if want.kind != providers.Transient {
 						require.Equal(t, want.kind, e.Kind)
 						return

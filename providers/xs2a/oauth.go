@@ -47,7 +47,10 @@ func (t *talk) tokenOfAccess() bool {
 // getToken gets the token that comes before everything.
 func (t *talk) getToken(ctx context.Context) (providers.Step, error) {
 	if t.oauthFlow() == passwordFlow {
-		if t.conv.Credentials[providers.CredentialPIN] == "" {
+		switch {
+		case t.conv.Credentials[providers.CredentialLogin] == "":
+			return providers.Step{}, needsUser(providers.CodeLoginInvalid, "the bank wants the login for a token, and there is none")
+		case t.conv.Credentials[providers.CredentialPIN] == "":
 			return providers.Step{}, noPassword()
 		}
 		return t.announce(passwordToken), nil

@@ -106,17 +106,20 @@ func ownTokenRefused(c *call, err error) bool {
 		(strings.HasPrefix(no.code, "TOKEN_") || no.code == "INVALID_TOKEN" || no.code == "" && c.secret == "")
 }
 
+// maxTokenSize bounds a token, which goes into a header of every call. In bytes.
+const maxTokenSize = 16 << 10
+
 // passwordAnswer is what a bank answers to login and PIN: its own form, or that of RFC 6749.
 type passwordAnswer struct {
-	ReturnCode text `json:"returnCode"`
-	Access     text `json:"accessToken"`
-	Expires    text `json:"expiresIn"`
-	OAuth      text `json:"access_token"`
-	OAuthLife  text `json:"expires_in"`
+	ReturnCode text   `json:"returnCode"`
+	Access     string `json:"accessToken"`
+	Expires    text   `json:"expiresIn"`
+	OAuth      string `json:"access_token"`
+	OAuthLife  text   `json:"expires_in"`
 }
 
-// byReturnCode classifies what stands beside, or in place of, the token. It is how the platform of
-// DKB until 2024 says it.
+// byReturnCode classifies what stands beside, or in place of, the token. It is how DKB's older
+// platform says it.
 var byReturnCode = map[string]verdict{
 	"FAILED":                          {providers.WrongCredentials, providers.CodePINInvalid},
 	"LOCKED":                          {providers.NeedsUser, providers.CodeAccessBlocked},
@@ -146,16 +149,15 @@ func (t *talk) fetchPasswordToken(ctx context.Context, requestID string) error {
 	if err != nil {
 		return err
 	}
-	access := string(said.Access)
-	life := said.Expires
+	access, life := said.Access, said.Expires
 	if access == "" {
-		access, life = string(said.OAuth), said.OAuthLife
+		access, life = said.OAuth, said.OAuthLife
 	}
 	code := errorCode(strings.ToUpper(string(said.ReturnCode)))
 	v, known := byReturnCode[code]
 	switch {
 	case known:
-	case access == "" || len(access) > maxMessage:
+	case access == "" || len(access) > maxTokenSize:
 		v = verdict{providers.Rejected, providers.CodeBankCannot}
 	default:
 		now := t.options.Now()

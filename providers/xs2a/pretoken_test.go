@@ -183,6 +183,8 @@ func TestATokenForThePIN(t *testing.T) {
 		sent    int // PINs
 	}{
 		"correct":              {[]reply{good}, "", 0, 1},
+		"a long token":         {[]reply{{status: 201, body: `{"returnCode":"CORRECT","accessToken":"canary-token` + strings.Repeat("x", 6000) + `"}`}}, "", 0, 1},
+		"too long a token":     {[]reply{{status: 201, body: `{"returnCode":"CORRECT","accessToken":"` + strings.Repeat("x", 20_000) + `"}`}}, providers.Rejected, providers.CodeBankCannot, 1},
 		"as RFC 6749 has it":   {[]reply{{body: `{"access_token":"canary-token","expires_in":3600}`}}, "", 0, 1},
 		"failed":               {[]reply{{status: 401, body: `{"returnCode":"FAILED"}`}}, providers.WrongCredentials, providers.CodePINInvalid, 1},
 		"failed, with 200":     {[]reply{{body: `{"returnCode":"FAILED"}`}}, providers.WrongCredentials, providers.CodePINInvalid, 1},
@@ -224,7 +226,9 @@ func TestATokenForThePIN(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			require.Equal(t, "Bearer canary-token", b.got("POST /psd2/v1/consents").header.Get("PSD2-AUTHORIZATION"))
+			sent := b.got("POST /psd2/v1/consents").header.Get("PSD2-AUTHORIZATION")
+			require.True(t, strings.HasPrefix(sent, "Bearer canary-token"))
+			require.Equal(t, name == "a long token", len(sent) > 6000, "it is sent whole")
 			require.Empty(t, b.got("POST /psd2/v1/consents").header.Get("Authorization"))
 		})
 	}

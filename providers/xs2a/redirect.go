@@ -78,8 +78,8 @@ func (t *talk) returned(ctx context.Context, query map[string]string) (providers
 }
 
 // byReturn classifies the errors that the customer comes back with (RFC 6749, section 4.1.2.1).
-// Those that are not here are the customer's, who has not authorised, except invalid_…, which are
-// ours.
+// Others are the customer's, who has not authorised, except invalid_…, which are ours. Only the
+// codes in this table are logged: what comes back with a browser may be anything.
 var byReturn = map[string]verdict{
 	"server_error":              {providers.Transient, providers.CodeTemporary},
 	"temporarily_unavailable":   {providers.Transient, providers.CodeTemporary},
@@ -87,22 +87,28 @@ var byReturn = map[string]verdict{
 	"unsupported_response_type": {providers.Rejected, providers.CodeInternal},
 	"request_not_supported":     {providers.Rejected, providers.CodeInternal}, // OpenID Connect Core, section 3.1.2.6
 	"request_uri_not_supported": {providers.Rejected, providers.CodeInternal},
+	"invalid_request":           {providers.Rejected, providers.CodeInternal},
+	"invalid_scope":             {providers.Rejected, providers.CodeInternal},
+	"invalid_client":            {providers.Rejected, providers.CodeInternal},
+	"access_denied":             {providers.NeedsUser, providers.CodeLoginNotPossible},
 }
 
 // returnedWithError is the end of a visit to the bank's pages that came to nothing. Where it was
-// the bank's fault, the next attempt sends the customer there again, so often.
+// the bank's fault, the next attempt sends the customer there again, at most maxRestarts times.
 func (t *talk) returnedWithError(code, description string) error {
 	code = strings.ToLower(strings.TrimSpace(code))
 	v, known := byReturn[code]
+	logged := "(another error)"
 	switch {
 	case known:
+		logged = code
 	case strings.HasPrefix(code, "invalid_"):
 		v = verdict{providers.Rejected, providers.CodeInternal}
 	default:
 		v = verdict{providers.NeedsUser, providers.CodeLoginNotPossible}
 	}
 	fault := &providers.Error{Kind: v.kind, Code: v.code, Message: lenient.PlainText(description, maxText),
-		Err: fmt.Errorf("the customer came back from the bank without having authorised %s", errorCode(strings.ToUpper(code)))}
+		Err: fmt.Errorf("the customer came back from the bank without having authorised: %s", logged)}
 	if v.kind != providers.Transient {
 		return fault
 	}
