@@ -9,11 +9,13 @@ import (
 	"kontoflow/providers/fints/syntax"
 )
 
-// fintsNoHash stands for the hash of what is no order: a login ("Sicherheitsverfahren PIN/TAN", section B.4.3.2).
+// fintsNoHash stands for the hash of what is no order: a login ("Sicherheitsverfahren PIN/TAN",
+// section B.4.3.2).
 const fintsNoHash = "00000000"
 
-// takeHash is process 1 ("Sicherheitsverfahren PIN/TAN", sections B.4.1.1 and B.4.3.2): the challenge is made from the hash of
-// an order, which follows with its TAN. For the login HKTAN itself comes again, with the TAN.
+// takeHash is process 1 ("Sicherheitsverfahren PIN/TAN", sections B.4.1.1 and B.4.3.2): the
+// challenge is made from the hash of an order, which follows with its TAN. For the login HKTAN
+// itself comes again, with the TAN.
 func (c *fintsCall) takeHash(s *syntax.Segment) {
 	d, what, hash := c.dialog, s.Get(1, 0), []byte(s.Get(3, 0))
 	login := what == "HKIDN" || what == "HKTAB"
@@ -73,7 +75,8 @@ func (c *fintsCall) rightTAN(segment int, w *fintsOrder) bool {
 	return true
 }
 
-// hashed reports whether an order is the one whose hash was taken before, and has its TAN where one is wanted.
+// hashed reports whether an order is the one whose hash was taken before, and has its TAN where one
+// is wanted.
 func (c *fintsCall) hashed(s *syntax.Segment) bool {
 	d := c.dialog
 	wire, err := syntax.Append(nil, *s)

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// fintsShape is how one of the FinTS banks deviates from the plain one. Each stands for a habit of real banks.
+// fintsShape is how one of the FinTS banks deviates from the plain one. Each stands for a habit of
+// real banks.
 type fintsShape struct {
 	Path     string // on the server, and name in faults and counters
 	Name     string
@@ -33,7 +34,8 @@ const (
 	anonymousEmpty                   // opens the dialog, and sends no bank parameters
 )
 
-// fintsShapes is the table of the FinTS banks. The first one is the plain one, which is the demo bank's other way in.
+// fintsShapes is the table of the FinTS banks. The first one is the plain one, which is the demo
+// bank's other way in.
 var fintsShapes = append([]fintsShape{
 	{Path: fintsBank, Name: "Demobank", BankCode: bankCode, BIC: "DEMODE01XXX",
 		Shows: "the plain specification"},
@@ -65,7 +67,8 @@ func (c *fintsCall) tanLife() time.Duration {
 	return fintsTANLife
 }
 
-// germany is the zone of the times that the bank tells; without zone data it is an hour off in summer.
+// germany is the zone of the times that the bank tells; without zone data it is an hour off in
+// summer.
 var germany = func() *time.Location {
 	if zone, err := time.LoadLocation("Europe/Berlin"); err == nil {
 		return zone
@@ -123,8 +126,8 @@ func (c *fintsCall) bankMethods() []fintsMethod {
 	return list
 }
 
-// methodsOf are the methods of a customer. One of whom nothing is asked has a method all the same: the bank says that it
-// does not need it (3076).
+// methodsOf are the methods of a customer. One of whom nothing is asked has a method all the same:
+// the bank says that it does not need it (3076).
 func (c *fintsCall) methodsOf(customer *customer) []fintsMethod {
 	own := customer.persona.methods
 	if len(own) == 0 {

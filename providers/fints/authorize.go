@@ -14,12 +14,15 @@ import (
 )
 
 const (
-	// maxRestarts bounds how often a synchronization begins the authorization afresh, after answers were lost.
+	// maxRestarts bounds how often a synchronization begins the authorization afresh, after answers
+	// were lost.
 	maxRestarts = 3
-	// maxLogins bounds how often a synchronization sends the PIN to open a dialog. A first one needs three logins: for the
-	// methods, for the TAN media, and for reading. The others are for what goes wrong.
+	// maxLogins bounds how often a synchronization sends the PIN to open a dialog. A first one
+	// needs three logins: for the methods, for the TAN media, and for reading. The others are for
+	// what goes wrong.
 	maxLogins = 6
-	// maxAnonymousFailures is how many anonymous dialogs the bank's HTTP server may fail before there is taken to be none.
+	// maxAnonymousFailures is how many anonymous dialogs the bank's HTTP server may fail before
+	// there is taken to be none.
 	maxAnonymousFailures = 2
 )
 
@@ -43,6 +46,7 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 	if err := t.unattended(); err != nil {
 		return providers.Step{}, err
 	}
+	t.reselect()
 	if t.lasting.Bank == nil && !d.Personal {
 		if err := t.askAnonymously(ctx); err != nil {
 			return providers.Step{}, err
@@ -70,7 +74,8 @@ func (t *talk) authorize(ctx context.Context) (providers.Step, error) {
 	return t.announce(login, forReading), nil
 }
 
-// restart gives up the open question by the customer's wish, and with it the order that waits for them: the dialog ends.
+// restart gives up the open question by the customer's wish, and with it the order that waits for
+// them: the dialog ends.
 func (t *talk) restart(ctx context.Context) {
 	d, wish := &t.dialog, t.conv.Restart
 	if wish == "" || wish == d.Restarted || !t.conv.Interactive {
@@ -84,8 +89,8 @@ func (t *talk) restart(ctx context.Context) {
 	d.Ask, d.Waiting, d.About, d.Logins, d.Restarts = nil, nil, nil, 0, 0
 }
 
-// unattended refuses a login that would send a TAN or a push message to a customer who is not there, as far as that is
-// known beforehand: the bank sends it as soon as it is asked.
+// unattended refuses a login that would send a TAN or a push message to a customer who is not
+// there, as far as that is known beforehand: the bank sends it as soon as it is asked.
 func (t *talk) unattended() error {
 	l := &t.lasting
 	switch {
@@ -105,7 +110,8 @@ func (t *talk) unattended() error {
 	return nil
 }
 
-// goodFor is for how many days a bank may go without strong customer authentication (RTS 2018/389, Art. 10a).
+// goodFor is for how many days a bank may go without strong customer authentication (RTS 2018/389,
+// Art. 10a).
 const goodFor = 180
 
 // outdated reports whether the bank has to want strong customer authentication at the next login.
@@ -120,8 +126,9 @@ func (t *talk) announce(what, purpose step) providers.Step {
 	return providers.Step{Status: providers.Moving}
 }
 
-// askAnonymously fetches the bank parameters in a dialog without a customer ("Formals", section C.5): no PIN goes along.
-// A bank without anonymous dialogs gives them to its customers only: then they come with the first login.
+// askAnonymously fetches the bank parameters in a dialog without a customer ("Formals", section
+// C.5): no PIN goes along. A bank without anonymous dialogs gives them to its customers only: then
+// they come with the first login.
 func (t *talk) askAnonymously(ctx context.Context) error {
 	const doing = "fetch the bank parameters"
 	identify := syntax.New("HKIDN", 2, syntax.Text(country, t.conv.Connection.BankCode), syntax.Text(nobody), syntax.Text(noSystem), syntax.Text("0"))
@@ -140,7 +147,8 @@ func (t *talk) askAnonymously(ctx context.Context) error {
 	return nil
 }
 
-// refusesAnonymous reports whether the customer's own dialog is worth a try after an anonymous one failed.
+// refusesAnonymous reports whether the customer's own dialog is worth a try after an anonymous one
+// failed.
 func (t *talk) refusesAnonymous(err error) bool {
 	if refused, ok := asRefusal(err); ok {
 		return refused.fault.Kind != providers.BankDown && refused.fault.Code != providers.CodeInternal
@@ -159,7 +167,8 @@ func (t *talk) refusesAnonymous(err error) bool {
 	return false
 }
 
-// prepare is HKVVB: which parameters are known here, and what product asks ("Formals", section C.3.1.3).
+// prepare is HKVVB: which parameters are known here, and what product asks ("Formals", section
+// C.3.1.3).
 func (t *talk) prepare() syntax.Segment {
 	bank, user := t.lasting.stated()
 	return syntax.New("HKVVB", 3, syntax.Number(bank), syntax.Number(user), syntax.Text("0"),
@@ -247,8 +256,8 @@ func (t *talk) sendTAN(ctx context.Context, tan string) (providers.Step, error) 
 	return providers.Step{}, tanRefused(err)
 }
 
-// tanRefused reads a refusal in the light of the TAN that was sent: an order that the bank does not know any more has
-// expired ("Sicherheitsverfahren PIN/TAN", section B.6.1, code 9210).
+// tanRefused reads a refusal in the light of the TAN that was sent: an order that the bank does not
+// know any more has expired ("Sicherheitsverfahren PIN/TAN", section B.6.1, code 9210).
 func tanRefused(err error) error {
 	if refused, ok := asRefusal(err); ok && refused.has(9210) && refused.fault.Kind == providers.Rejected {
 		expired := *refused.fault
@@ -258,7 +267,8 @@ func tanRefused(err error) error {
 	return err
 }
 
-// authorized goes on after the customer authorized what waited. The answer to an order is kept for the next read.
+// authorized goes on after the customer authorized what waited. The answer to an order is kept for
+// the next read.
 func (t *talk) authorized(r *reply) (providers.Step, error) {
 	d := &t.dialog
 	w := d.Waiting
@@ -277,7 +287,8 @@ func (t *talk) authorized(r *reply) (providers.Step, error) {
 	return t.opened()
 }
 
-// startAfresh begins again with a login: whether the bank took the TAN shows itself by what it asks then.
+// startAfresh begins again with a login: whether the bank took the TAN shows itself by what it asks
+// then.
 func (t *talk) startAfresh(ctx context.Context) (providers.Step, error) {
 	d := &t.dialog
 	if d.Restarts++; d.Restarts > maxRestarts {
@@ -288,7 +299,8 @@ func (t *talk) startAfresh(ctx context.Context) (providers.Step, error) {
 	return t.authorize(ctx)
 }
 
-// poll asks whether the customer confirmed in the app (HKTAN process S), at the pace that the bank gave.
+// poll asks whether the customer confirmed in the app (HKTAN process S), at the pace that the bank
+// gave.
 func (t *talk) poll(ctx context.Context) (providers.Step, error) {
 	d := &t.dialog
 	if d.About != nil || d.Ask == nil || d.Ask.Challenge.Type != providers.Decoupled {
@@ -327,7 +339,8 @@ func (t *talk) poll(ctx context.Context) (providers.Step, error) {
 	return t.authorized(r)
 }
 
-// declined reads a refusal of a decoupled authentication: it was the customer who refused, or waited too long.
+// declined reads a refusal of a decoupled authentication: it was the customer who refused, or
+// waited too long.
 func declined(err error) error {
 	refused, ok := asRefusal(err)
 	if !ok || refused.ofPIN() || refused.fault.Kind != providers.WrongCredentials && refused.fault.Kind != providers.Rejected && refused.fault.Kind != providers.Transient {

@@ -18,8 +18,8 @@ import (
 	"kontoflow/providers/internal/transport"
 )
 
-// A bank is one address of the catalog with its open connections. Nothing that a bank sends changes the address: what
-// HIKOM names ("Formals", section D.5) is not looked at.
+// A bank is one address of the catalog with its open connections. Nothing that a bank sends changes
+// the address: what HIKOM names ("Formals", section D.5) is not looked at.
 type bank struct {
 	url string
 	*transport.Client
@@ -37,8 +37,9 @@ func (p *provider) dial(c *providers.Connection) (*bank, error) {
 	return &bank{url: u.String(), Client: client}, nil
 }
 
-// post carries a message to the bank and its answer back, both as base64 ("Sicherheitsverfahren PIN/TAN", chapter B.1,
-// and the HTTPS profile of "Formals"). An error that leaves open whether the bank processed the message is a *lost.
+// post carries a message to the bank and its answer back, both as base64 ("Sicherheitsverfahren
+// PIN/TAN", chapter B.1, and the HTTPS profile of "Formals"). An error that leaves open whether the
+// bank processed the message is a *lost.
 func (t *talk) post(ctx context.Context, doing string, wire []byte) ([]byte, error) {
 	if err := t.bank.Turn(ctx, doing, t.conv.Interactive); err != nil {
 		return nil, &unsent{err}

@@ -27,7 +27,8 @@ import (
 // maxLoginsOfASynchronization is how often a synchronization may send the PIN to open a dialog.
 const maxLoginsOfASynchronization = 6
 
-// An erratic bank answers every message as the next of its whims says, and keeps to nothing but the form of messages.
+// An erratic bank answers every message as the next of its whims says, and keeps to nothing but the
+// form of messages.
 type erratic struct {
 	mu     sync.Mutex
 	whims  *rand.Rand
@@ -241,9 +242,10 @@ func (b *erratic) media(s, about *syntax.Segment, say func(*syntax.Segment, stri
 	return []syntax.Segment{list}
 }
 
-// TestPINLoginsAreBounded lets a bank answer whatever it likes: with any methods, any of HITANS' versions, any media, any
-// refusal of anything, and no answer at all. A synchronization never sends the PIN more than six times to open a dialog, and
-// never again once it knows that the bank refused it, whoever dies in between. It ends: ready, or with a classified error.
+// TestPINLoginsAreBounded lets a bank answer whatever it likes: with any methods, any of HITANS'
+// versions, any media, any refusal of anything, and no answer at all. A synchronization never sends
+// the PIN more than six times to open a dialog, and never again once it knows that the bank refused
+// it, whoever dies in between. It ends: ready, or with a classified error.
 func TestPINLoginsAreBounded(t *testing.T) {
 	t.Parallel()
 	bank := &erratic{}
@@ -276,8 +278,8 @@ func TestPINLoginsAreBounded(t *testing.T) {
 	})
 }
 
-// A driver does what activities and workflow do: it seals after every move, tries again what may pass, and loses what a
-// worker that dies loses.
+// A driver does what activities and workflow do: it seals after every move, tries again what may
+// pass, and loses what a worker that dies loses.
 type driver struct {
 	t        *rapid.T
 	bank     *erratic

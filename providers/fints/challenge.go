@@ -22,11 +22,11 @@ import (
 const (
 	// pollEvery is the pace of a decoupled authentication where the BPD name none.
 	pollEvery = 5 * time.Second
-	// slowest is the slowest pace that a bank can set: three digits of seconds (data dictionary, "Wartezeit vor nächster
-	// Statusabfrage").
+	// slowest is the slowest pace that a bank can set: three digits of seconds (data dictionary,
+	// "Wartezeit vor nächster Statusabfrage").
 	slowest = 999 * time.Second
-	// usualValidity is how long a challenge is taken to be valid where the bank does not say, and longestValidity the
-	// longest that is believed.
+	// usualValidity is how long a challenge is taken to be valid where the bank does not say, and
+	// longestValidity the longest that is believed.
 	usualValidity   = 5 * time.Minute
 	longestValidity = time.Hour
 )
@@ -39,9 +39,9 @@ func pace(seconds int) time.Duration {
 	return min(time.Duration(seconds)*time.Second, slowest)
 }
 
-// wait is how long to wait before the next poll for an order. The bank's times are its least. Where it allows only so many
-// polls they are spread over the time that the challenge is valid: close together at first, since most customers confirm
-// at once, and the last one shortly before the end.
+// wait is how long to wait before the next poll for an order. The bank's times are its least. Where
+// it allows only so many polls they are spread over the time that the challenge is valid: close
+// together at first, since most customers confirm at once, and the last one shortly before the end.
 func (m *method) wait(w *waiting, now time.Time) time.Duration {
 	least := pace(m.NextPoll)
 	if w.Polls == 0 {
@@ -121,7 +121,8 @@ func (t *talk) askTAN() (providers.Step, error) {
 	return t.ask(question{Challenge: challenge})
 }
 
-// present finds the form of a challenge: a picture, a flicker code, or a text. rest is the text beside the first two.
+// present finds the form of a challenge: a picture, a flicker code, or a text. rest is the text
+// beside the first two.
 func (m *method) present(text string, hhduc []byte) (format, data, rest string, err error) {
 	rest = text
 	if i := strings.Index(text, "CHLGUC"); i >= 0 {
@@ -174,7 +175,8 @@ func dataURI(m hhd.Matrix) (string, error) {
 
 var (
 	anyTag = regexp.MustCompile(`</?[a-zA-Z][^>]*>`)
-	// A challenge may hold these and no other tags ("Sicherheitsverfahren PIN/TAN", data element "Challenge").
+	// A challenge may hold these and no other tags ("Sicherheitsverfahren PIN/TAN", data element
+	// "Challenge").
 	structure = func() *bluemonday.Policy {
 		p := bluemonday.NewPolicy()
 		p.AllowElements("br", "p", "b", "i", "u", "ul", "ol", "li")

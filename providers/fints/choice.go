@@ -2,6 +2,7 @@ package fints
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,7 +10,8 @@ import (
 	"kontoflow/providers"
 )
 
-// beginChoice begins another choice of method and medium by the customer's wish. The bank is asked again which there are.
+// beginChoice begins another choice of method and medium by the customer's wish. The bank is asked
+// again which there are.
 func (t *talk) beginChoice() {
 	d, wish := &t.dialog, t.conv.ChooseMethod
 	if wish == "" || !t.conv.Interactive || wish == t.lasting.Chose || d.Choice != nil && d.Choice.Wish == wish {
@@ -26,7 +28,8 @@ func (t *talk) keepChoice() {
 	}
 }
 
-// chosen is the method and the medium to log in with: of the choice that is under way, else as stored.
+// chosen is the method and the medium to log in with: of the choice that is under way, else as
+// stored.
 func (t *talk) chosen() choice {
 	if c := t.dialog.Choice; c != nil {
 		return *c
@@ -62,6 +65,33 @@ func (t *talk) method() *method {
 		}
 	}
 	return nil
+}
+
+// ofMethod reads the refusal of an order. One that is about the TAN method has the method chosen
+// anew, once in a synchronization, if the customer is there.
+func (t *talk) ofMethod(ctx context.Context, err error) error {
+	refused, ok := asRefusal(err)
+	if !ok || !refused.ofMethod() || t.method() == nil {
+		return err
+	}
+	d, l := &t.dialog, &t.lasting
+	l.Reselect, l.Owed, t.dirty = true, true, true
+	if !t.conv.Interactive || d.Rechosen {
+		return err
+	}
+	d.Rechosen = true
+	t.hangUp(ctx)
+	return needsAuthorization("the bank refuses the TAN method")
+}
+
+// reselect has the method chosen anew if the bank refused the stored one for an order.
+func (t *talk) reselect() {
+	l := &t.lasting
+	if !l.Reselect || !t.conv.Interactive {
+		return
+	}
+	l.Reselect, l.Allowed = false, nil
+	t.dropMethod()
 }
 
 // methods are those that the customer has and we speak, in the bank's order.
@@ -120,15 +150,15 @@ func (t *talk) chooseMethod() (providers.Step, error) {
 	return t.ask(question{Challenge: challenge, For: forMethods})
 }
 
-// methodGone ends what cannot go on because the customer does not have the stored method any more, and is not there to
-// choose another.
+// methodGone ends what cannot go on because the customer does not have the stored method any more,
+// and is not there to choose another.
 func (t *talk) methodGone() error {
 	t.lasting.Owed, t.dirty = true, true
 	return needsUser(providers.CodeActivationNeeded, "log in: the customer has the stored method no more, and is not there")
 }
 
-// withoutMethod goes on where the customer has no method that we speak: with the one-step procedure, if the bank allows it
-// or does not offer anything else.
+// withoutMethod goes on where the customer has no method that we speak: with the one-step
+// procedure, if the bank allows it or does not offer anything else.
 func (t *talk) withoutMethod() (providers.Step, error) {
 	l := &t.lasting
 	if l.oneStep() {
@@ -142,8 +172,9 @@ func (t *talk) withoutMethod() (providers.Step, error) {
 	return providers.Step{}, needsUser(providers.CodeTANNotActivated, "the customer has no TAN method that can be used")
 }
 
-// oneStep reports whether a login with security function 999 alone is enough. Banks list it as 999, or as 900 where that is
-// none of their two-step methods; one without HITANS of a version that we speak has nothing else.
+// oneStep reports whether a login with security function 999 alone is enough. Banks list it as 999,
+// or as 900 where that is none of their two-step methods; one without HITANS of a version that we
+// speak has nothing else.
 func (l *lasting) oneStep() bool {
 	return len(l.Bank.Methods) == 0 && l.Bank.version("HKTAN") == 0 || slices.Contains(l.Allowed, oneStep) || slices.Contains(l.Allowed, oneStepListed)
 }
@@ -157,8 +188,8 @@ func (t *talk) needsMedium(m *method) bool {
 	return m.Medium && c.Medium == "" && !c.NoMedium && t.lasting.Bank.version("HKTAB") > 0
 }
 
-// chooseMedium lets the customer choose the device or card. Where the bank names none, the login is tried without: some
-// banks want a name and list nobody's.
+// chooseMedium lets the customer choose the device or card. Where the bank names none, the login is
+// tried without: some banks want a name and list nobody's.
 func (t *talk) chooseMedium() (providers.Step, error) {
 	d, m := &t.dialog, t.method()
 	former := slices.IndexFunc(d.Media, func(one medium) bool { return one.Name == d.FormerMedium })

@@ -3,7 +3,8 @@
 //
 //	Authorize
 //	    │
-//	    ├─ no bank parameters ──▶ anonymous dialog: BPD with methods (HITANS), orders, and which of them need a TAN
+//	    ├─ no bank parameters ──▶ anonymous dialog: BPD with methods (HITANS), orders, and which of them need a TAN. A bank
+//	    │                         without such dialogs sends them with the next login
 //	    ├─ no methods known ────▶ ¹ login with function 999: 3920 lists the customer's methods, HISYN names our system ─┐
 //	    ├─ several methods ─────▶ (METHOD_SELECTION) ──────────────────────────────────────────────────────────────────┤
 //	    ├─ medium to be named ──▶ ¹ login for HKTAB: the TAN media ─▶ (METHOD_SELECTION, where there are several) ─────┤
@@ -25,7 +26,7 @@
 //
 // Banks tie strong customer authentication to the dialog, so that one dialog lasts from the login to the last read. Its
 // id, the number of the next message, method, medium, and what waits for a TAN are sealed in the conversation after
-// every move and every read: the worker may die while the customer looks for his TAN. A message whose answer was lost goes
+// every move and every read: the worker may die while the customer looks for their TAN. A message whose answer was lost goes
 // out again under its number: a bank that has processed it refuses the number ("Formals", data dictionary,
 // "Nachrichtennummer"), so that a TAN takes effect once, and the customer is not asked twice because of an answer that
 // was merely late. A dialog that the bank ended is opened anew; the bank says whether it wants the customer for that. The
@@ -38,19 +39,35 @@
 //
 //   - A login is only ever sent announced and sealed, in Authorize, Answer or Poll. Reads open a dialog again only in a
 //     conversation in which the bank accepted the PIN before.
+//   - At most six messages with the PIN open a dialog in one synchronization, whatever the bank answers. The count is sealed
+//     with the conversation, and begins anew only when the customer asks for another challenge.
 //   - A login that surely was not processed (no connection; HTTP 4xx or 5xx, except from a gateway that lost the answer)
 //     is announced and sent again.
 //   - A login whose answer is lost, or that is found announced by another worker, is sent once more if the bank accepted
 //     the PIN before in this conversation. Else it is over, for the PIN may be wrong and counted: as WrongCredentials on
-//     an access that never worked; as BankDown on one that did, since its customer need not look at the PIN, and his next
-//     synchronization logs in afresh.
-//   - Without the customer, the first such login ends in NeedsUser, and there is no other before one with him: his PIN may
+//     an access that never worked; as BankDown where the bank accepted the PIN before, in this conversation or an earlier
+//     one, since nobody need look at it, and the customer's next synchronization logs in afresh.
+//   - Without the customer, the first such login ends in NeedsUser, and there is no other before one with them: their PIN may
 //     have been changed, and the next day's would be the second wrong one.
+//   - A login that the bank refused because it is not available at the moment ends in BankDown. It is not repeated in the
+//     same synchronization.
 //   - Once the bank has refused the PIN, to a login or to any other message, nothing is signed with it any more in the same
 //     conversation, not even the end of a dialog; and none without the customer before a login with him succeeded.
 //   - Nothing is signed without a PIN: the client may have had it forgotten while the conversation went on. What cannot go
 //     on ends in NeedsUser, and a dialog is left to the bank to end.
 //   - No trace of a PIN is kept to recognise it by, neither in clear nor as a hash.
+//
+// # What goes stale
+//
+// Bank parameters, methods and media are kept with the access, and banks replace them overnight. A login that is refused for
+// another reason than the PIN, a lock or a passing failure drops them, once in a synchronization (refusedLogin). The chosen
+// method stays if the bank still lists it; else the customer chooses again, if they are there. A choice that the customer
+// wishes for (ChooseMethod) replaces the stored one when a login with it has succeeded.
+//
+// # Banks that want the customer at every login
+//
+// lasting.EachLogin is learnt from two such logins in a row (observe), and forgotten after a login without. Then nothing
+// is sent without the customer. providers.NeedsUserEachTime tells the caller.
 //
 // # Trust
 //

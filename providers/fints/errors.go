@@ -22,9 +22,10 @@ type verdict struct {
 	code int
 }
 
-// byCode classifies return codes ("FinTS Rückmeldungscodes"; those of the PIN/TAN procedure are in "Sicherheitsverfahren
-// PIN/TAN", chapter B.6). It is in order: of several codes in an answer the first one here says most. Codes from 3000 are
-// warnings; only those in this table end a move. 9xxx that are not here mean that the bank rejects the order.
+// byCode classifies return codes ("FinTS Rückmeldungscodes"; those of the PIN/TAN procedure are in
+// "Sicherheitsverfahren PIN/TAN", chapter B.6). It is in order: of several codes in an answer the
+// first one here says most. Codes from 3000 are warnings; only those in this table end a move. 9xxx
+// that are not here mean that the bank rejects the order.
 var byCode = []struct {
 	code int
 	verdict
@@ -80,19 +81,21 @@ const (
 	codeAborted   = 9800
 )
 
-// ofProduct are the codes about the registration of our product with the Deutsche Kreditwirtschaft. They are for the
-// operator: no customer can do anything about them.
+// ofProduct are the codes about the registration of our product with the Deutsche Kreditwirtschaft.
+// They are for the operator: no customer can do anything about them.
 var ofProduct = []int{9078, 9952, 3078, 3079}
 
-// A rule of byWords refines a refusal by what the bank says to the customer. FinTS has no codes for these.
+// A rule of byWords refines a refusal by what the bank says to the customer. FinTS has no codes for
+// these.
 type rule struct {
 	words   []string
 	on      []providers.Kind
 	verdict verdict
 }
 
-// byWords is in order: the first rule that fits counts. They apply to codes that only say no. A code that says why comes
-// first, whatever its text: the text of a wrong PIN often warns of the lock that follows.
+// byWords is in order: the first rule that fits counts. They apply to codes that only say no. A
+// code that says why comes first, whatever its text: the text of a wrong PIN often warns of the
+// lock that follows.
 var byWords = []rule{
 	{[]string{"wartung", "maintenance"}, []providers.Kind{providers.Transient, providers.Rejected, providers.BankDown},
 		verdict{providers.BankDown, providers.CodeMaintenance}},
@@ -128,20 +131,22 @@ func (r *refusal) about(segment, code int) bool {
 	return slices.ContainsFunc(r.said, func(f feedback) bool { return f.segment == segment && f.code == code })
 }
 
-// ofPIN reports whether the bank refused the login or the PIN, for good or for the time being: nothing else that is signed
-// with it can succeed.
+// ofPIN reports whether the bank refused the login or the PIN, for good or for the time being:
+// nothing else that is signed with it can succeed.
 func (r *refusal) ofPIN() bool {
 	return slices.ContainsFunc(r.said, func(f feedback) bool {
 		return slices.Contains([]int{9942, 9340, 9910, 9931, 9930, 3938, 3931}, f.code) && !f.refusesMethod()
 	})
 }
 
-// ofMethod reports whether the bank refused the TAN method: that the customer does not have it, or not any more.
+// ofMethod reports whether the bank refused the TAN method: that the customer does not have it, or
+// not any more.
 func (r *refusal) ofMethod() bool {
 	return slices.ContainsFunc(r.said, func(f feedback) bool { return f.code == 9380 || f.code == 9955 || f.refusesMethod() })
 }
 
-// refusesMethod reports whether a 9930 is about the TAN method. Else it means that the access is locked.
+// refusesMethod reports whether a 9930 is about the TAN method. Else it means that the access is
+// locked.
 func (f *feedback) refusesMethod() bool {
 	text := strings.ToLower(f.text)
 	return f.code == 9930 && slices.ContainsFunc(methodWords, func(w string) bool { return strings.Contains(text, w) })
@@ -153,7 +158,8 @@ func asRefusal(err error) (*refusal, bool) {
 	return r, ok
 }
 
-// judged classifies what an answer says, and tells the operator what is theirs. nil: nothing in it ends the move.
+// judged classifies what an answer says, and tells the operator what is theirs. nil: nothing in it
+// ends the move.
 func (t *talk) judged(ctx context.Context, doing string, said []feedback) error {
 	for i := range said {
 		if slices.Contains(ofProduct, said[i].code) {
@@ -218,7 +224,8 @@ var unknownCode = func() int {
 	return len(byCode)
 }()
 
-// refine looks at the bank's words where its codes do not say why. by is the return code whose words decided; nil: none.
+// refine looks at the bank's words where its codes do not say why. by is the return code whose
+// words decided; nil: none.
 func refine(v verdict, worst *feedback, refusing []feedback) (refined verdict, by *feedback) {
 	if v.code == providers.CodePINInvalid {
 		if wording.Blocked(worst.text) {
@@ -260,8 +267,9 @@ type httpError struct {
 func (e *httpError) Error() string { return e.err.Error() }
 func (e *httpError) Unwrap() error { return e.err }
 
-// refusedByHTTP classifies an answer that is not 200. A FinTS server refuses inside FinTS; what answers otherwise stands
-// before it, and has not processed the message: except a gateway that lost the server's answer.
+// refusedByHTTP classifies an answer that is not 200. A FinTS server refuses inside FinTS; what
+// answers otherwise stands before it, and has not processed the message: except a gateway that lost
+// the server's answer.
 func refusedByHTTP(doing string, r *http.Response, now time.Time) error {
 	e := &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot, RetryAfter: transport.RetryAfter(r.Header, now),
 		Err: fmt.Errorf("%s: the bank answered HTTP %d", doing, r.StatusCode)}
@@ -296,13 +304,14 @@ func needsUser(code int, what string) error {
 	return &providers.Error{Kind: providers.NeedsUser, Code: code, Err: errors.New(what)}
 }
 
-// needsAuthorization ends a read that the bank answers only after (more) strong customer authentication.
+// needsAuthorization ends a read that the bank answers only after (more) strong customer
+// authentication.
 func needsAuthorization(what string) error {
 	return &providers.Error{Kind: providers.NeedsAuthorization, Code: providers.CodeNotAuthorized, Err: errors.New(what)}
 }
 
-// unclear ends what was sent once and must not be sent twice: the bank may have counted a wrong PIN. Only the customer can
-// say that it is to be sent again.
+// unclear ends what was sent once and must not be sent twice: the bank may have counted a wrong
+// PIN. Only the customer can say that it is to be sent again.
 func (t *talk) unclear() error {
 	l := &t.lasting
 	l.Unclear, t.dirty = true, true

@@ -78,8 +78,8 @@ func (p *provider) Transactions(ctx context.Context, conv *providers.Conversatio
 	return with(p, conv, func(t *talk) (providers.Page, error) { return t.transactions(ctx, account, window, cursor) })
 }
 
-// Revoke forgets the customer-system id and everything else that the bank told us. FinTS has no consent that could be
-// ended at the bank; an open dialog is ended.
+// Revoke forgets the customer-system id and everything else that the bank told us. FinTS has no
+// consent that could be ended at the bank; an open dialog is ended.
 func (p *provider) Revoke(ctx context.Context, conv *providers.Conversation) error {
 	_, err := with(p, conv, func(t *talk) (struct{}, error) {
 		t.hangUp(ctx)
@@ -89,7 +89,8 @@ func (p *provider) Revoke(ctx context.Context, conv *providers.Conversation) err
 	return err
 }
 
-// HangUp ends an open dialog. A bank that does not hear of it ends the dialog itself after some minutes.
+// HangUp ends an open dialog. A bank that does not hear of it ends the dialog itself after some
+// minutes.
 func (p *provider) HangUp(ctx context.Context, conv *providers.Conversation) error {
 	_, err := with(p, conv, func(t *talk) (struct{}, error) {
 		t.hangUp(ctx)
@@ -98,7 +99,8 @@ func (p *provider) HangUp(ctx context.Context, conv *providers.Conversation) err
 	return err
 }
 
-// A talk is one call of a Provider method: the conversation opened, and what it takes to reach the bank.
+// A talk is one call of a Provider method: the conversation opened, and what it takes to reach the
+// bank.
 type talk struct {
 	*provider
 	conv    *providers.Conversation
@@ -111,7 +113,8 @@ type talk struct {
 	requests int
 }
 
-// with opens the conversation, lets do happen, and writes the state back whether it went well or not.
+// with opens the conversation, lets do happen, and writes the state back whether it went well or
+// not.
 func with[T any](p *provider, conv *providers.Conversation, do func(*talk) (T, error)) (result T, err error) {
 	t, err := p.open(conv)
 	if err != nil {

@@ -11,8 +11,9 @@ import (
 	"kontoflow/providers/fints/syntax"
 )
 
-// In process variant 1 the bank makes the challenge from a hash of the order (HKTAN process 1), and the order follows with
-// the TAN in its signature ("Sicherheitsverfahren PIN/TAN", sections B.4.1.1 and B.4.3.2).
+// In process variant 1 the bank makes the challenge from a hash of the order (HKTAN process 1), and
+// the order follows with the TAN in its signature ("Sicherheitsverfahren PIN/TAN", sections B.4.1.1
+// and B.4.3.2).
 
 // noHash stands for the hash of what is no order: a login.
 const noHash = "00000000"
@@ -26,8 +27,8 @@ const (
 // byHash reports whether the method is one of process variant 1.
 func (m *method) byHash() bool { return m.Process == 1 }
 
-// hashOf is the hash of an order with the number that it will be sent under, from its head to the sign that ends it (data
-// dictionary, "Auftrags-Hashwert").
+// hashOf is the hash of an order with the number that it will be sent under, from its head to the
+// sign that ends it (data dictionary, "Auftrags-Hashwert").
 func (m *method) hashOf(order syntax.Segment) ([]byte, error) {
 	wire, err := syntax.Append(nil, order)
 	if err != nil {
@@ -51,9 +52,10 @@ func (m *method) announceHash(order string, hash []byte, medium string) syntax.S
 	return s
 }
 
-// submit sends an order, and with it HKTAN where the bank may want a TAN. demanded says that the bank keeps the order, or
-// waits for it, until the customer has authorized it.
+// submit sends an order, and with it HKTAN where the bank may want a TAN. demanded says that the
+// bank keeps the order, or waits for it, until the customer has authorized it.
 func (t *talk) submit(ctx context.Context, doing, key string, order syntax.Segment, withTAN bool) (r *reply, demanded bool, err error) {
+	defer func() { err = t.ofMethod(ctx, err) }()
 	m := t.method()
 	switch {
 	case m == nil || !withTAN:
@@ -87,7 +89,8 @@ func (t *talk) submitHash(ctx context.Context, doing, key string, m *method, ord
 	return r, true, nil
 }
 
-// withTAN is what is sent with the TAN for an order that waits: HKTAN with its reference, or in process variant 1 the order.
+// withTAN is what is sent with the TAN for an order that waits: HKTAN with its reference, or in
+// process variant 1 the order.
 func (t *talk) withTAN(m *method, w *waiting) ([]syntax.Segment, error) {
 	switch {
 	case !m.byHash():

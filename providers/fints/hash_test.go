@@ -18,8 +18,9 @@ import (
 	"kontoflow/providers/fints/syntax"
 )
 
-// In process variant 1 the bank gets the hash of an order as it follows: from its head to the sign that ends it. The TAN
-// goes along with the order itself ("Sicherheitsverfahren PIN/TAN", section B.4.1.1).
+// In process variant 1 the bank gets the hash of an order as it follows: from its head to the sign
+// that ends it. The TAN goes along with the order itself ("Sicherheitsverfahren PIN/TAN", section
+// B.4.1.1).
 func TestProcessVariant1(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

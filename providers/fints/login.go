@@ -64,8 +64,8 @@ func (t *talk) announcedBefore() (providers.Step, error) {
 	return providers.Step{Status: providers.Moving}, nil
 }
 
-// refusedLogin decides what follows a login that the bank refused. fresh says that parameters and methods came from this
-// synchronization when it was sent.
+// refusedLogin decides what follows a login that the bank refused. fresh says that parameters and
+// methods came from this synchronization when it was sent.
 func (t *talk) refusedLogin(r *refusal, purpose step, fresh bool) (providers.Step, error) {
 	d, l, fault := &t.dialog, &t.lasting, r.fault
 	if fault.Kind == providers.NeedsAuthorization { // the login itself was the authorization; the bank wants another procedure
@@ -103,8 +103,8 @@ func (t *talk) refusedLogin(r *refusal, purpose step, fresh bool) (providers.Ste
 	return providers.Step{}, r
 }
 
-// mayBeStale reports whether a login may have been refused because of parameters or a method that the bank has replaced.
-// Banks seldom say so.
+// mayBeStale reports whether a login may have been refused because of parameters or a method that
+// the bank has replaced. Banks seldom say so.
 func mayBeStale(fault *providers.Error) bool {
 	switch fault.Code {
 	case providers.CodeBankCannot, providers.CodeTANNotActivated:
@@ -113,9 +113,9 @@ func mayBeStale(fault *providers.Error) bool {
 	return fault.Kind == providers.Transient
 }
 
-// renew drops the bank parameters and what the customer's methods are, so that they are asked for again. The chosen method
-// stays if it is still among them. It reports whether there was anything to drop. Without the customer it happens once
-// until a login has succeeded.
+// renew drops the bank parameters and what the customer's methods are, so that they are asked for
+// again. The chosen method stays if it is still among them. It reports whether there was anything
+// to drop. Without the customer it happens once until a login has succeeded.
 func (t *talk) renew() bool {
 	d, l := &t.dialog, &t.lasting
 	if l.Bank == nil || l.Renewing && !t.conv.Interactive {
@@ -128,9 +128,10 @@ func (t *talk) renew() bool {
 	return true
 }
 
-// forget drops what the bank refused a login for, where it says so: a method that the customer does not have any more
-// ("Sicherheitsverfahren PIN/TAN", section B.6.1, code 3920 with 9800), or a customer-system id that is not known any more
-// ("Formals", section C.3.1.2). It reports whether there was anything.
+// forget drops what the bank refused a login for, where it says so: a method that the customer does
+// not have any more ("Sicherheitsverfahren PIN/TAN", section B.6.1, code 3920 with 9800), or a
+// customer-system id that is not known any more ("Formals", section C.3.1.2). It reports whether
+// there was anything.
 func (t *talk) forget(r *refusal) bool {
 	const identify = 3 // HKIDN, behind the heads of message and signature
 	l := &t.lasting
@@ -166,8 +167,9 @@ func (t *talk) logInFor(ctx context.Context, purpose step) (providers.Step, erro
 	return t.openDialog(ctx)
 }
 
-// learnMethods is the personal dialog with security function 999: it tells the customer's methods by code 3920, and
-// gives the customer-system id ("Sicherheitsverfahren PIN/TAN", section B.4.3.3; "Formals", chapter C.8).
+// learnMethods is the personal dialog with security function 999: it tells the customer's methods
+// by code 3920, and gives the customer-system id ("Sicherheitsverfahren PIN/TAN", section B.4.3.3;
+// "Formals", chapter C.8).
 func (t *talk) learnMethods(ctx context.Context) error {
 	const doing = "log in to learn the methods"
 	segments := []syntax.Segment{t.identify(), t.prepare()}
@@ -203,8 +205,9 @@ func (t *talk) methodsLearnt() {
 	}
 }
 
-// learnMedia asks which TAN media the customer has (HKTAB; "Sicherheitsverfahren PIN/TAN", section B.4.3.1.3): a login of
-// its own, which needs no strong customer authentication. A bank that refuses the question names none.
+// learnMedia asks which TAN media the customer has (HKTAB; "Sicherheitsverfahren PIN/TAN", section
+// B.4.3.1.3): a login of its own, which needs no strong customer authentication. A bank that
+// refuses the question names none.
 func (t *talk) learnMedia(ctx context.Context) error {
 	const doing = "ask for the TAN media"
 	m := t.method()
@@ -257,8 +260,9 @@ func readMedia(s *syntax.Segment, m *method) (all []medium) {
 	if s.Version >= 5 {
 		shift = 1 // element 3 is the security function
 	}
-	// Class, status, [function,] card, its sequence number, its kind, account (ktv: four elements), valid from, until, number
-	// of the list, name, phone ("Sicherheitsverfahren PIN/TAN", data dictionary, "TAN-Medium-Liste").
+	// Class, status, [function,] card, its sequence number, its kind, account (ktv: four elements),
+	// valid from, until, number of the list, name, phone ("Sicherheitsverfahren PIN/TAN", data
+	// dictionary, "TAN-Medium-Liste").
 	for _, e := range s.Elements[min(1, len(s.Elements)):] {
 		one := medium{Class: e.Get(0), Name: lenient.PlainText(e.Get(12+shift), 64), Phone: lenient.PlainText(e.Get(13+shift), 64), Card: masked(e.Get(2 + shift))}
 		if status := e.Get(1); status != "1" && status != "" || len(all) == maxMedia || one.Name == "" {
@@ -292,8 +296,8 @@ func (t *talk) entered(r *reply, function string) {
 	t.lasting.Unclear, t.dirty = false, true
 }
 
-// openDialog logs in with the chosen method, for reading; where there is no customer-system id yet, for that alone
-// ("Formals", chapter C.8: no orders may follow).
+// openDialog logs in with the chosen method, for reading; where there is no customer-system id yet,
+// for that alone ("Formals", chapter C.8: no orders may follow).
 func (t *talk) openDialog(ctx context.Context) (providers.Step, error) {
 	const doing = "log in"
 	segments, function := []syntax.Segment{t.identify(), t.prepare()}, oneStep
@@ -330,9 +334,10 @@ func (t *talk) openDialog(ctx context.Context) (providers.Step, error) {
 	return t.opened()
 }
 
-// observe learns whether the bank wants strong customer authentication at every login: it demanded it for two logins in a
-// row although the customer had authenticated, and did not let us in without since they did. A demand that was not met is
-// followed by another one at every bank, so that the second counts on another day only.
+// observe learns whether the bank wants strong customer authentication at every login: it demanded
+// it for two logins in a row although the customer had authenticated, and did not let us in without
+// since they did. A demand that was not met is followed by another one at every bank, so that the
+// second counts on another day only.
 func (t *talk) observe(demanded bool) {
 	d, l, today := &t.dialog, &t.lasting, t.today()
 	switch {
@@ -346,7 +351,8 @@ func (t *talk) observe(demanded bool) {
 	}
 }
 
-// demandsOfEachLogin is how many demands in a row, each soon after the customer authenticated, are a habit of the bank's.
+// demandsOfEachLogin is how many demands in a row, each soon after the customer authenticated, are
+// a habit of the bank's.
 const demandsOfEachLogin = 2
 
 // opened is the end of a login.
@@ -368,8 +374,8 @@ func (t *talk) opened() (providers.Step, error) {
 	return providers.Step{Status: providers.Ready}, nil
 }
 
-// tanFor is HKTAN with process 4 ("Sicherheitsverfahren PIN/TAN", section B.5), or with process 1 where the method has that:
-// it goes along with what may need a TAN.
+// tanFor is HKTAN with process 4 ("Sicherheitsverfahren PIN/TAN", section B.5), or with process 1
+// where the method has that: it goes along with what may need a TAN.
 func tanFor(m *method, order, medium string) syntax.Segment {
 	if m.byHash() {
 		return m.announceHash(order, []byte(noHash), medium)
@@ -382,7 +388,8 @@ func tanFor(m *method, order, medium string) syntax.Segment {
 	return s
 }
 
-// demands reports whether the bank keeps the order until the customer has authorized it (0030, or 3955 with HITAN).
+// demands reports whether the bank keeps the order until the customer has authorized it (0030, or
+// 3955 with HITAN).
 func (t *talk) demands(r *reply, order, key string) bool {
 	s := r.Find("HITAN")
 	if s == nil || !r.has(codeSCA) && !r.has(codeDecoupled) {

@@ -73,8 +73,8 @@ func (c *customer) reads() ([]providers.Entry, error) {
 
 const anonymous = "HKIDN HKVVB"
 
-// A bank without anonymous dialogs gives its parameters to its customers only ("Formals", section C.5, has them as an
-// offer). What it says in such a dialog about its user is about nobody.
+// A bank without anonymous dialogs gives its parameters to its customers only ("Formals", section
+// C.5, has them as an offer). What it says in such a dialog about its user is about nobody.
 func TestBankWithoutAnonymousDialogs(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -173,8 +173,8 @@ func TestNoPINAfterAnAnonymousDialogThatSaysWhy(t *testing.T) {
 	}
 }
 
-// Banks with the one-step procedure only list it as 900 or 999, or list nothing, and have HITANS of old versions at most.
-// HKTAN is never sent to them.
+// Banks with the one-step procedure only list it as 900 or 999, or list nothing, and have HITANS of
+// old versions at most. HKTAN is never sent to them.
 func TestOneStepBank(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -217,8 +217,8 @@ func TestOneStepBank(t *testing.T) {
 	})
 }
 
-// A bank may want the name of a medium and name none that can be used. Then it is tried without one, and the question is
-// not asked again.
+// A bank may want the name of a medium and name none that can be used. Then it is tried without
+// one, and the question is not asked again.
 func TestNoUsableMedium(t *testing.T) {
 	t.Parallel()
 	group := func(version int, class, status, name string) syntax.Element {
@@ -295,7 +295,8 @@ func TestPlaceholderIsNoMedium(t *testing.T) {
 	}
 }
 
-// Parameters and methods go stale overnight, and banks seldom say that this is why they refuse a login.
+// Parameters and methods go stale overnight, and banks seldom say that this is why they refuse a
+// login.
 func TestStaleParameters(t *testing.T) {
 	t.Parallel()
 	second := variant(smsTAN, map[int]string{0: "943", 5: "mobileTAN neu"})
@@ -405,7 +406,8 @@ func TestStaleParameters(t *testing.T) {
 	})
 }
 
-// A bank that says that parameters are outdated, and does not send the present ones, is asked for them the next time.
+// A bank that says that parameters are outdated, and does not send the present ones, is asked for
+// them the next time.
 func TestOutdatedParameters(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -451,7 +453,8 @@ func TestMethodsInSeveralCodes(t *testing.T) {
 
 func (c *customer) authorize() (providers.Step, error) { return c.move(c.provider.Authorize) }
 
-// A bank may give the customer other names (3072). They hold for the login that the customer gave, and for no other.
+// A bank may give the customer other names (3072). They hold for the login that the customer gave,
+// and for no other.
 func TestRenamedCustomer(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -474,7 +477,8 @@ func TestRenamedCustomer(t *testing.T) {
 	require.Equal(t, []string{"demo/demo", "benutzer-1/kunde-1", "other/other"}, names)
 }
 
-// A wrong PIN is one, whatever the bank says beside the code: its text often warns of the lock that would follow.
+// A wrong PIN is one, whatever the bank says beside the code: its text often warns of the lock that
+// would follow.
 func TestWrongPINIsNotBlocked(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int{
@@ -518,7 +522,8 @@ func TestMethodIsNotTheAccess(t *testing.T) {
 	}
 }
 
-// What passes by itself is not told as something that the bank cannot do, and the PIN is not sent for it again.
+// What passes by itself is not told as something that the bank cannot do, and the PIN is not sent
+// for it again.
 func TestTryLater(t *testing.T) {
 	t.Parallel()
 	for name, codes := range map[string][][]string{
@@ -591,7 +596,8 @@ func TestOperatorsFaults(t *testing.T) {
 	})
 }
 
-// A PIN that the bank accepted in the same synchronization is not called wrong because answers get lost after it.
+// A PIN that the bank accepted in the same synchronization is not called wrong because answers get
+// lost after it.
 func TestAcceptedPINIsNeverCalledWrong(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)
@@ -674,7 +680,8 @@ func TestPollsAreSpread(t *testing.T) {
 	}
 }
 
-// A bank that wants the customer at every login is known after two of them. Then nothing is sent without the customer.
+// A bank that wants the customer at every login is known after two of them. Then nothing is sent
+// without the customer.
 func TestEachLogin(t *testing.T) {
 	t.Parallel()
 	newBank := func(t *testing.T) (*script, *customer, *bool) {
@@ -743,7 +750,8 @@ func TestEachLogin(t *testing.T) {
 	})
 }
 
-// A customer can choose method and medium again. What is stored stays until a login with the new choice has succeeded.
+// A customer can choose method and medium again. What is stored stays until a login with the new
+// choice has succeeded.
 func TestChooseMethod(t *testing.T) {
 	t.Parallel()
 	newBank := func(t *testing.T) (*script, *customer) {
@@ -853,7 +861,8 @@ func types(asked []providers.Challenge) (all []providers.ChallengeType) {
 	return all
 }
 
-// A customer whose TAN does not come can have another one, or choose another method, in the same synchronization.
+// A customer whose TAN does not come can have another one, or choose another method, in the same
+// synchronization.
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	newBank := func(t *testing.T) (*script, *customer) {
@@ -968,4 +977,58 @@ func TestSeveralTANs(t *testing.T) {
 	require.EqualValues(t, 2, s.logins.Load())
 	_, err := c.reads()
 	require.NoError(t, err)
+}
+
+// A bank may refuse the method only when an order comes with it. Then it is chosen anew, in the same
+// synchronization if the customer is there.
+func TestMethodRefusedForAnOrder(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	s.methods = [][]string{smsTAN, variant(smsTAN, map[int]string{0: "943", 5: "neu"})}
+	s.orders, s.needTAN = usualOrders(), []string{"HKKAZ"}
+	function := ""
+	s.overhear = func(m *syntax.Message) {
+		if m.Security != nil {
+			function = m.Security.Function
+		}
+	}
+	c := s.customer()
+	require.NoError(t, c.connect())
+	read := s.orders["HKKAZ"]
+	s.orders["HKKAZ"] = func(o *syntax.Segment) []syntax.Segment {
+		if function == "942" {
+			return []syntax.Segment{feedback("HIRMS", o.Number, []string{"9930", "Freigabeverfahren widerspricht dem Vertrag"})}
+		}
+		return read(o)
+	}
+	_, err := c.next(false).synchronize()
+	requireError(t, err, providers.NeedsUser, providers.CodeTANNotActivated)
+	_, err = c.next(false).synchronize()
+	requireError(t, err, providers.NeedsUser, providers.CodeActivationNeeded)
+	require.Zero(t, s.logins.Load())
+
+	_, err = c.next(true).synchronize()
+	requireError(t, err, providers.NeedsUser, providers.CodeTANNotActivated) // there is no other
+	require.LessOrEqual(t, s.logins.Load(), int32(4))
+	s.allowed = []string{"943"}
+	entries, err := c.next(true).synchronize()
+	require.NoError(t, err)
+	require.NotEmpty(t, entries)
+	require.Contains(t, string(c.conv.Lasting), `"method":"943"`)
+	_, err = c.next(false).synchronize()
+	require.NoError(t, err)
+	require.EqualValues(t, 1, s.logins.Load())
+}
+
+// synchronize logs in and reads, and goes back to the login where the bank wants more.
+func (c *customer) synchronize() (entries []providers.Entry, err error) {
+	for range 4 {
+		if err = c.connect(); err != nil {
+			return nil, err
+		}
+		if entries, err = c.reads(); err == nil || providers.AsError(err).Kind != providers.NeedsAuthorization {
+			return entries, err
+		}
+	}
+	return entries, err
 }

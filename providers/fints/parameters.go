@@ -19,8 +19,8 @@ type bankParameters struct {
 	Camt    []string         `json:"camt,omitempty"` // formats of HKCAZ, as the bank writes them
 	// Days that statements are kept (Speicherzeitraum), by order; 0: the bank did not say.
 	Days map[string]int `json:"days,omitempty"`
-	// National says whether the national account number may go along with an IBAN (HISPAS, "Nationale Kontoverbindung
-	// erlaubt"); nil: the bank did not say.
+	// National says whether the national account number may go along with an IBAN (HISPAS,
+	// "Nationale Kontoverbindung erlaubt"); nil: the bank did not say.
 	National *bool          `json:"national,omitempty"`
 	Cards    cardParameters `json:"cards,omitzero"`
 	// Reader is parameterReader as it was when these parameters were read.
@@ -35,12 +35,13 @@ type cardParameters struct {
 	WithAccount bool `json:"with_account,omitempty"` // the account goes along with the card's number
 }
 
-// parameterReader counts how much of the parameters is read and kept. Parameters that were read by an earlier version of
-// Kontoflow lack something: the bank is told that they are not known, and sends them again.
+// parameterReader counts how much of the parameters is read and kept. Parameters that were read by
+// an earlier version of Kontoflow lack something: the bank is told that they are not known, and
+// sends them again.
 const parameterReader = 1
 
-// method is a two-step procedure of the bank (HITANS; "Sicherheitsverfahren PIN/TAN", "Verfahrensparameter
-// Zwei-Schritt-Verfahren").
+// method is a two-step procedure of the bank (HITANS; "Sicherheitsverfahren PIN/TAN",
+// "Verfahrensparameter Zwei-Schritt-Verfahren").
 type method struct {
 	Function   string `json:"function"` // 900 to 997
 	Version    int    `json:"version"`  // of HKTAN: 6, 7
@@ -102,8 +103,8 @@ var spoken = map[string][]int{
 // depotOrders are those that depots have. They are not spoken, but tell what an account is.
 var depotOrders = []string{"HKWPD", "HKWDU", "HKWSD", "HKWOA"}
 
-// version is the highest version of an order that the bank offers and we speak; 0: none. Of DKKKU it is the lowest one:
-// higher ones than 2 are spoken as if they were that.
+// version is the highest version of an order that the bank offers and we speak; 0: none. Of DKKKU
+// it is the lowest one: higher ones than 2 are spoken as if they were that.
 func (b *bankParameters) version(order string) int {
 	switch {
 	case b == nil || len(b.Orders[order]) == 0:
@@ -114,8 +115,8 @@ func (b *bankParameters) version(order string) int {
 	return slices.Max(b.Orders[order])
 }
 
-// stated are the versions of bank and user parameters that HKVVB names as known here ("Formals", section C.3.1.3); 0: none,
-// so that the bank sends them.
+// stated are the versions of bank and user parameters that HKVVB names as known here ("Formals",
+// section C.3.1.3); 0: none, so that the bank sends them.
 func (l *lasting) stated() (bank, user int) {
 	if l.Bank != nil && l.Bank.Reader == parameterReader && !l.Bank.Outdated {
 		bank = l.Bank.Version
@@ -160,8 +161,8 @@ func (t *talk) learn(r *reply) {
 	}
 }
 
-// learnOutdated heeds a bank that says that parameters are outdated (3050) and does not send the present ones: they are asked
-// for with the next login.
+// learnOutdated heeds a bank that says that parameters are outdated (3050) and does not send the
+// present ones: they are asked for with the next login.
 func (t *talk) learnOutdated(r *reply) {
 	l := &t.lasting
 	for _, f := range r.feedback {
@@ -188,7 +189,8 @@ type renamed struct {
 // maxName is the longest user or customer id ("Formals", data dictionary, "Benutzerkennung").
 const maxName = 30
 
-// learnNames takes another user and customer id that the bank wants to be used from now on (3072: P1, P2).
+// learnNames takes another user and customer id that the bank wants to be used from now on (3072:
+// P1, P2).
 func (t *talk) learnNames(r *reply) {
 	f := r.find(codeRenamed)
 	if f == nil || len(f.parameters) == 0 {
@@ -205,7 +207,8 @@ func (t *talk) learnNames(r *reply) {
 	t.lasting.Renamed, t.dirty = &renamed{From: t.conv.Credentials[providers.CredentialLogin], User: user, Customer: customer}, true
 }
 
-// names are the user and the customer id to log in with: as the customer gave them, unless the bank gave others since.
+// names are the user and the customer id to log in with: as the customer gave them, unless the bank
+// gave others since.
 func (t *talk) names() (user, customer string) {
 	user = t.conv.Credentials[providers.CredentialLogin]
 	if n := t.lasting.Renamed; n != nil && n.From == user {
@@ -214,7 +217,8 @@ func (t *talk) names() (user, customer string) {
 	return user, cmp.Or(t.conv.Credentials[providers.CredentialCorporateID], user)
 }
 
-// methods are the security functions that an answer lists as the customer's (3920), which may come in several parts.
+// methods are the security functions that an answer lists as the customer's (3920), which may come
+// in several parts.
 func (r *reply) methods() (functions []string) {
 	for _, f := range r.feedback {
 		for _, p := range f.parameters {
@@ -264,7 +268,8 @@ func readBank(head *syntax.Segment, segments []syntax.Segment) *bankParameters {
 	return b
 }
 
-// orderOf is the order that a segment of parameters belongs to: HISALS to HKSAL, DIKKUS to DKKKU; "" for other segments.
+// orderOf is the order that a segment of parameters belongs to: HISALS to HKSAL, DIKKUS to DKKKU;
+// "" for other segments.
 func orderOf(segment string) string {
 	head, ours := "", ""
 	switch {
@@ -289,7 +294,8 @@ func (b *bankParameters) readFormats(parameters syntax.Element) {
 	}
 }
 
-// readTANs reads which orders need a TAN (HIPINS: order, J or N, …; "Sicherheitsverfahren PIN/TAN", section B.8.1).
+// readTANs reads which orders need a TAN (HIPINS: order, J or N, …; "Sicherheitsverfahren PIN/TAN",
+// section B.8.1).
 func (b *bankParameters) readTANs(s *syntax.Segment) {
 	list := s.At(len(s.Elements) - 1)
 	for i := 5; i+1 < len(list); i += 2 {
@@ -299,9 +305,9 @@ func (b *bankParameters) readTANs(s *syntax.Segment) {
 	}
 }
 
-// readMethods reads the methods of HITANS; they follow one another in one group, without anything between them. A
-// method of version 7 has 26 elements, or 21 where the bank leaves out those of decoupled ones; where one ends shows
-// itself by the next one's function and process.
+// readMethods reads the methods of HITANS; they follow one another in one group, without anything
+// between them. A method of version 7 has 26 elements, or 21 where the bank leaves out those of
+// decoupled ones; where one ends shows itself by the next one's function and process.
 func (b *bankParameters) readMethods(e syntax.Element, version int) {
 	const head = 3
 	longest := 21
@@ -386,7 +392,8 @@ func (a *userAccount) allows(order string) bool {
 	return a.Unlisted || slices.Contains(a.Orders, order)
 }
 
-// holdsSecurities reports whether the customer may ask for securities in the account, and not for statements.
+// holdsSecurities reports whether the customer may ask for securities in the account, and not for
+// statements.
 func (a *userAccount) holdsSecurities() bool {
 	listed := func(order string) bool { return slices.Contains(a.Orders, order) }
 	return slices.ContainsFunc(depotOrders, listed) && !slices.ContainsFunc(statementOrders, listed)
