@@ -73,9 +73,16 @@ func (s *Store) OpenReading(ctx context.Context, sync, account uuid.UUID) (*Read
 func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Time) error {
 	return r.transact(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
 		if r.resumed { // what is stored already is not to come again
-			facts, err := storedLast(ctx, c, r.Account.ID, reconcile.Remembered)
+			last, err := storedLast(ctx, c, r.Account.ID, reconcile.Remembered)
 			if err != nil {
 				return err
+			}
+			if err := freshen(ctx, tx, c, last); err != nil {
+				return err
+			}
+			facts := make([]reconcile.Facts, len(last))
+			for i := range last {
+				facts[i] = last[i].Facts
 			}
 			r.paging.Remember(facts)
 			r.resumed = false
@@ -188,7 +195,7 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 		if err != nil {
 			return err
 		}
-		if err := freshen(tx, stored); err != nil {
+		if err := freshen(ctx, tx, c, stored); err != nil {
 			return err
 		}
 		plan := reconcile.Match(stored, facts, window)

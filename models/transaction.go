@@ -176,7 +176,7 @@ func (w *rowWriter) insert(ctx context.Context, c *pgx.Conn, ids []uuid.UUID, en
 	return nil
 }
 
-// entry is the stored transaction as the bank once sent it, near enough for a newer normaliser to judge it again.
+// entry is the stored transaction as the bank once sent it, near enough for a newer normalizer to judge it again.
 func (t *Transaction) entry() *providers.Entry {
 	e := &providers.Entry{TransactionID: value(t.BankTransactionID), EntryReference: value(t.EntryReference), Pending: !t.Booked,
 		BookingDate: t.BookedAt, ValueDate: t.SettledAt, Amount: t.Amount, Currency: t.Currency,
@@ -286,24 +286,24 @@ func storedIn(ctx context.Context, c *pgx.Conn, account uuid.UUID, spans []span)
 	return stored, nil
 }
 
-// storedLast loads the facts of the n transactions that a first reading stored last, in the order in which they came.
-func storedLast(ctx context.Context, c *pgx.Conn, account uuid.UUID, n int) ([]reconcile.Facts, error) {
-	rows, err := c.Query(ctx, `SELECT facts FROM transactions WHERE account_id = $1 ORDER BY modified_at DESC, id DESC LIMIT $2`, account, n)
+// storedLast loads the n transactions that a first reading stored last, in the order in which they came: their ids and facts.
+func storedLast(ctx context.Context, c *pgx.Conn, account uuid.UUID, n int) ([]reconcile.Stored, error) {
+	rows, err := c.Query(ctx, `SELECT id, facts FROM transactions WHERE account_id = $1 ORDER BY modified_at DESC, id DESC LIMIT $2`, account, n)
 	if err != nil {
 		return nil, fmt.Errorf("read the transactions stored last: %w", err)
 	}
-	facts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (f reconcile.Facts, err error) {
+	stored, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s reconcile.Stored, err error) {
 		var encoded []byte
-		if err := row.Scan(&encoded); err != nil {
-			return f, err
+		if err := row.Scan(&s.ID, &encoded); err != nil {
+			return s, err
 		}
-		return f, f.UnmarshalBinary(encoded)
+		return s, s.Facts.UnmarshalBinary(encoded)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read the transactions stored last: %w", err)
 	}
-	slices.Reverse(facts)
-	return facts, nil
+	slices.Reverse(stored)
+	return stored, nil
 }
 
 // sqlBound is the end of a span as the database has it: infinite where it is beyond all days.
@@ -317,8 +317,9 @@ func sqlBound(d plain.Date) pgtype.Date {
 	return pgtype.Date{Time: d.Time(), Valid: true}
 }
 
-// freshen gives stored rows whose facts an older normaliser made those of today's.
-func freshen(tx *gorm.DB, stored []reconcile.Stored) error {
+// freshen gives stored rows whose facts an older normalizer made those of today's, and stores these: it is done once for
+// each row.
+func freshen(ctx context.Context, tx *gorm.DB, c *pgx.Conn, stored []reconcile.Stored) error {
 	stale := make(map[uuid.UUID]*reconcile.Stored)
 	ids := make([]uuid.UUID, 0)
 	for i := range stored {
@@ -331,10 +332,20 @@ func freshen(tx *gorm.DB, stored []reconcile.Stored) error {
 		n := min(len(ids), 1000)
 		var rows []Transaction
 		if err := tx.Where("id IN ?", ids[:n]).Find(&rows).Error; err != nil {
-			return fmt.Errorf("read transactions of an older normaliser: %w", err)
+			return fmt.Errorf("read transactions of an older normalizer: %w", err)
 		}
+		batch := &pgx.Batch{}
 		for i := range rows {
-			stale[rows[i].ID].Facts = reconcile.Normalize(rows[i].entry())
+			s := stale[rows[i].ID]
+			s.Facts = reconcile.Renew(rows[i].entry())
+			encoded, err := s.Facts.MarshalBinary()
+			if err != nil {
+				return err
+			}
+			batch.Queue(`UPDATE transactions SET facts = $2 WHERE id = $1`, s.ID, encoded)
+		}
+		if err := c.SendBatch(ctx, batch).Close(); err != nil {
+			return fmt.Errorf("store facts of today's normalizer: %w", err)
 		}
 		ids = ids[n:]
 	}

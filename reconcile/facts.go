@@ -54,7 +54,7 @@ func (f *Facts) days() (first, last plain.Date) {
 	return min(first, last), max(first, last)
 }
 
-// Stale reports that another version of the normaliser made the facts: take Normalize of the stored transaction instead.
+// Stale reports that another version of the normalizer made the facts: take Renew of the stored transaction instead.
 func (f *Facts) Stale() bool { return f.Version != NormalizerVersion }
 
 const factsSize = 2 + 2*(3+8) + 2*4 + 2*8 + 2*8 + 8 + 8 + 8 + 8*8

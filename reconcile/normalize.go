@@ -28,6 +28,17 @@ func Normalize(entry *providers.Entry) Facts {
 	return factsOf(entry)
 }
 
+// Renew gives the facts of a transaction as an older normalizer stored it: those of today's normalizer, by which it is
+// recognised, but Content is that of what is shown still. So a transaction that today's normalizer reads otherwise is
+// Modified when the bank sends it again.
+func Renew(stored *providers.Entry) Facts {
+	var scratch [2048]byte
+	shown := content(stored, scratch[:0])
+	facts := Normalize(stored)
+	facts.Content = shown
+	return facts
+}
+
 func tidy(e *providers.Entry) {
 	party := &e.Counterparty
 	for _, text := range [...]*string{

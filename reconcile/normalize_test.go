@@ -297,6 +297,8 @@ func TestNormalizingAgainChangesNothing(t *testing.T) {
 func FuzzNormalize(f *testing.F) {
 	f.Add("NONREF", "Müller", "DE67900900424711951500", "EREF+1SVWZ+Rechnung\nMREF: 12 34 CRED+x", "E", int64(-70), int32(-2))
 	f.Add("\xff\xfe", "Ãƒ\u009f¼", "5355XXXXXXXX1234", "SVWZ+SVWZ+EREF: a IBAN+DE67 BIC:", "0", int64(math.MinInt64), int32(math.MaxInt32))
+	f.Add("1", "", "", "Abo End-to-E\nnd-Ref.: E-9 CORE / Mandatsref.: M 7 Gläubiger-ID: DE98ZZZ09\n999999999 wiederholend", "KREF+", int64(1), int32(0))
+	f.Add("2", "A", "1", "mandatereference:a,creditorid:b,remittanceinformation:SSSVWZ+VWZ+VWZ+x", "nicht angegeben", int64(1), int32(0))
 	f.Fuzz(func(t *testing.T, id, name, account, remittance, reference string, coefficient int64, exponent int32) {
 		requireNormal(t, providers.Entry{
 			TransactionID: id, Amount: decimal.New(coefficient, exponent), Currency: "EUR", EndToEndID: reference,

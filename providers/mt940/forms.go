@@ -17,7 +17,7 @@ func isNewStatement(content string, atEnd bool) bool {
 		return isAccount(content)
 	case "21":
 		return len(content) >= 6 && !strings.ContainsAny(content, "? ")
-	case "28", "28C":
+	case "28C":
 		return content != "" && strings.Trim(content, "0123456789/@") == ""
 	case "60F", "60M", "13D", "34F":
 		return true
@@ -72,22 +72,23 @@ func isEntry(content string) bool {
 		return true
 	}
 	var buf [40]byte
-	n, ends := 0, 0
-	for i := 0; i < len(content) && n < len(buf) && ends <= 3; i++ {
-		switch c := content[i]; c {
-		case '\n':
-			ends++
-		case '\r', ' ':
+	n, digits := 0, 0
+	for i := 0; i < len(content) && n < len(buf); i++ {
+		switch c := content[i]; {
+		case c == '\n':
+			if digits < n && (digits != 6 && digits != 10 || !beginsMark(buf[digits:n])) {
+				i = len(content) // what came so far is no beginning of a field 61
+			}
+		case c == '\r' || c == ' ':
 		default:
+			if isDigit(c) && digits == n {
+				digits++
+			}
 			buf[n] = c
 			n++
 		}
 	}
 	s := buf[:n]
-	digits := 0
-	for digits < n && isDigit(s[digits]) {
-		digits++
-	}
 	rest := s[digits:]
 	if digits == 6 || digits == 10 {
 		if m := markOf(rest); m.sign != 0 && (isDay(s) || len(rest) > m.length && isDigit(rest[m.length])) {
@@ -97,12 +98,21 @@ func isEntry(content string) bool {
 	if digits >= 6 && hasAmount(rest, 3) {
 		return true
 	}
-	for i := 4; i < n && i < 16 && isDigit(s[0]); i++ { // letters in the day
-		if (s[i] == 'C' || s[i] == 'D') && hasAmount(s[i+1:], 1) {
+	digits = 0
+	for i := 0; i < n && i < 12 && s[i] < 'a' && isDigit(s[0]); i++ { // capitals in the day
+		if isDigit(s[i]) {
+			digits++
+		}
+		if digits >= 4 && (s[i] == 'C' || s[i] == 'D') && hasAmount(s[i+1:], 1) {
 			return true
 		}
 	}
 	return false
+}
+
+// beginsMark reports whether a mark stands there, or the beginning of one.
+func beginsMark(s []byte) bool {
+	return markOf(s).sign != 0 || len(s) <= 2 && strings.Trim(string(s), "RE") == ""
 }
 
 // isDay: the day YYMMDD may be one of a calendar.

@@ -84,10 +84,11 @@ func Read(file, currency string) (*Report, error) {
 // lineEnds makes all ends of lines those that the reader knows: \n, with or without \r before it. Old files end lines with @@
 // or with \r alone.
 func lineEnds(file string) string {
-	switch feeds := strings.IndexByte(file, '\n') >= 0; {
-	case strings.Contains(file, "@@") && (!feeds || strings.Contains(file, "@@:")):
+	feeds := strings.IndexByte(file, '\n') >= 0
+	if at := strings.Index(file, "@@"); at >= 0 && (strings.Contains(file[at:], "@@:") || !feeds && strings.IndexByte(file, '\r') < 0) {
 		return strings.ReplaceAll(file, "@@", "\n")
-	case !feeds && strings.IndexByte(file, '\r') >= 0:
+	}
+	if !feeds && strings.IndexByte(file, '\r') >= 0 {
 		return strings.ReplaceAll(file, "\r", "\n")
 	}
 	return file

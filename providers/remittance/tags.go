@@ -14,7 +14,7 @@ type Tag struct {
 }
 
 // maxPasses bounds how often a text is searched again, because two of its parts put together look like a tag.
-const maxPasses = 8
+const maxPasses = 4
 
 // Split takes a remittance of one line apart: the text that is its purpose, and the tags with something in them, appended
 // to tags. It finds
@@ -117,6 +117,9 @@ func nextSign(text string, from int, sign byte) int {
 
 // markAt is the mark whose sign is text[i], and which begins at from or later.
 func markAt(text string, i, from int) (mark, bool) {
+	if i == 0 || text[i] == '+' && !isUpper(text[i-1:i]) {
+		return mark{}, false
+	}
 	for _, n := range names {
 		at := wordBefore(text, i, from, n.name, false)
 		if at < 0 {
