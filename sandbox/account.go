@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"sync"
@@ -38,6 +39,8 @@ type account struct {
 	key      uint64 // its point of the random space
 	broken   string // endpoint that always fails, "" none
 	quirk    quirk
+	sub      string // sub-account number; "": its currency, or none
+	static   bool   // nothing is booked after staticTo, and all is sent whatever is asked for
 
 	mu      sync.Mutex
 	summed  plain.Date // last day that is part of sum
@@ -88,6 +91,7 @@ type pace struct {
 	holds bool // every day has pending card payments, some of which vanish or are booked with another amount
 	bulk  int  // additional bookings, spread evenly over bulkFrom … bulkTo
 
+	sums    bool // every working day has a batch of transfers, booked as one sum on its day and as its parts after it
 	returns bool // transfers and direct debits come back, three working days later
 }
 
@@ -108,6 +112,7 @@ type accountPlan struct {
 	pace     pace
 	broken   string
 	quirk    quirk
+	static   bool
 }
 
 // quirk is what a bank does to the ids and dates of its bookings.
@@ -145,12 +150,16 @@ func (b *Bank) open(login, owner string, plan accountPlan, nth int, before *acco
 		quirk:    plan.quirk,
 		opening:  int64(mix(key+1)%400_000) + 150_000,
 	}
+	a.currency = cmp.Or(a.currency, "EUR")
 	if plan.sameIBAN {
 		a.number = before.number
+		if before.currency == a.currency {
+			a.sub = secondSub
+		}
 	}
 	a.iban = germanIBAN(bankCode, a.number)
-	if a.currency == "" {
-		a.currency = "EUR"
+	if plan.static {
+		a.static, a.opened, a.history = true, staticFrom, everything
 	}
 	switch {
 	case a.history == 0:

@@ -98,7 +98,7 @@ var (
 )
 
 func init() {
-	for _, kinds := range [][]kind{monthly, others, dues, payIns, bills} {
+	for _, kinds := range [][]kind{monthly, others, dues, payIns, bills, batch} {
 		for i := range kinds {
 			kinds[i].identify()
 			kinds[i].comesBack()
@@ -137,7 +137,7 @@ const (
 
 // booked appends the bookings of one day to list, in the bank's order.
 func (a *account) booked(list []booking, day plain.Date) []booking {
-	if day < a.opened {
+	if day < a.opened || a.static && day > staticTo {
 		return list
 	}
 	start := len(list)
@@ -150,7 +150,7 @@ func (a *account) booked(list []booking, day plain.Date) []booking {
 			list = append(list, booking{kind: k, cents: k.amount(key), key: key})
 		}
 	case workingDay(day):
-		list = a.returned(a.working(list, day), day)
+		list = a.batched(a.returned(a.working(list, day), day), day)
 	}
 	for i := range list[start:] {
 		list[start+i].day = day
@@ -183,7 +183,10 @@ func (a *account) working(list []booking, day plain.Date) []booking {
 func (a *account) posted(list []booking, day plain.Date, now time.Time) []booking {
 	start := len(list)
 	list = a.booked(list, day)
-	if !a.pace.drips || day < plain.On(now) {
+	if day < plain.On(now) {
+		return list
+	}
+	if list = append(list[:start], a.folded(list[start:])...); !a.pace.drips {
 		return list
 	}
 	kept := list[:start]

@@ -283,7 +283,7 @@ func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdow
 	w := &fintsWindow{account: a, from: a.shown(c.today), to: c.today, first: true, how: edition{today: c.today, reform: c.dialog.customer.reform}}
 	for i, into := range []*plain.Date{&w.from, &w.to} {
 		text := s.Get(from+i, 0)
-		if text == "" || c.shape.reads.timeless {
+		if text == "" || c.shape.reads.timeless || a.static {
 			continue
 		}
 		day, ok := fintsDay(text)

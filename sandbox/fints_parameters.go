@@ -220,10 +220,10 @@ func (a *account) fintsIBAN() string {
 
 // subAccount tells accounts of one number apart.
 func (a *account) subAccount() string {
-	if a.currency == "EUR" {
-		return ""
+	if a.sub == "" && a.currency != "EUR" {
+		return a.currency
 	}
-	return a.currency
+	return a.sub
 }
 
 // national is the account as ktv, international as kti ("Formals", section B.3.1).

@@ -20,6 +20,7 @@ type Persona struct {
 	recent   bool // … before it shows transactions of more than 90 days, unless the last one was just now
 	polls    int  // a decoupled request counts as confirmed at this many status calls; 0: only by the control API
 	files    bool // transactions are a file to be downloaded
+	shuffles bool // accounts are listed in another order under every consent
 	accounts []accountPlan
 	faults   []Fault // always in force for this customer
 }
@@ -102,6 +103,12 @@ var Personas = []Persona{
 	{Login: "partial", Shows: "today is not complete: its bookings come hour by hour", accounts: []accountPlan{{history: 90, pace: pace{holds: true, drips: true}}}},
 	{Login: "returns", Shows: "transfers and direct debits come back three working days later, with a reason, and some with charges",
 		accounts: []accountPlan{{history: 90, pace: pace{returns: true}}}},
+	{Login: "twins", Shows: "a giro and a daily savings account with one IBAN and currency; every consent lists them in an order of its own",
+		methods: []method{smsTAN}, shuffles: true, accounts: []accountPlan{{history: 90}, {kind: dailySavings, sameIBAN: true}}},
+	{Login: "sums", Shows: "a batch of three transfers every working day: on its day as one sum, after it as its parts",
+		accounts: []accountPlan{{history: 90, pace: pace{sums: true}}}},
+	{Login: "static", Shows: "the same 89 entries of the winter of 2024, whatever days are asked for",
+		accounts: []accountPlan{{static: true, pace: pace{once: true}}}},
 	{Login: "badaccount", Shows: "three accounts; the transactions of the second always fail (500)", methods: []method{smsTAN},
 		accounts: []accountPlan{{history: 90}, {history: 90, broken: "transactions"}, {kind: savings, history: 90}}},
 	{Login: "noids", Shows: "transactions have no id at all", accounts: quirky(noIDs)},

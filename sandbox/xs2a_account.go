@@ -12,7 +12,7 @@ import (
 
 // resourceID is the handle of an account under one consent; the next consent has another.
 func (a *account) resourceID(k *consent) string {
-	id := uuid.NewSHA1(uuid.NameSpaceOID, []byte(k.id+a.iban+a.pan+a.currency+strconv.Itoa(int(a.kind))))
+	id := uuid.NewSHA1(uuid.NameSpaceOID, []byte(k.id+a.iban+a.pan+a.currency+a.sub+strconv.Itoa(int(a.kind))))
 	return id.String()
 }
 
@@ -117,7 +117,7 @@ func (c *call) account(what right, isCard bool) (*account, *refusal) {
 			}
 			budget := name
 			if !c.face.dialect.sharedBudget {
-				budget += a.iban + a.pan + a.currency
+				budget += a.iban + a.pan + a.currency + a.sub
 			}
 			if c.r.URL.Query().Get(pageParameter) != "" {
 				budget = "" // a further page belongs to the read before it
@@ -169,7 +169,7 @@ func (f *face) list(c *call, isCard bool, key string) error {
 	}
 	b.mu.Unlock()
 	list := make([]accountDetails, 0, len(open))
-	for _, a := range open {
+	for _, a := range c.customer.shuffled(open, k) {
 		list = append(list, f.details(c, k, a, withBalance && k.allows(seeBalances, a)))
 	}
 	return c.answer(http.StatusOK, map[string]any{key: list})

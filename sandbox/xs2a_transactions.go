@@ -68,6 +68,9 @@ func (f *face) transactions(c *call, isCard bool) error {
 		s.size = 2_000
 	}
 	s.from = max(s.from, a.shown(c.today))
+	if a.static {
+		s.from, s.to, s.day = a.opened, c.today, c.today
+	}
 
 	w := &writer{to: c.w, edition: how, dialect: f.dialect, version: "08"}
 	switch {
