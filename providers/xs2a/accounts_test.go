@@ -197,7 +197,9 @@ func TestBalancesOfTheAccount(t *testing.T) {
 
 // A list of millions costs about what it takes to hold its text. Not in parallel: the memory of all tests is counted.
 func TestListsAreBoundedWhileTheyAreRead(t *testing.T) {
-	fill := func(element string) string { return strings.Repeat(element+",", (16<<20-100)/(len(element)+1)) + element }
+	fill := func(element string) string {
+		return strings.Repeat(element+",", (16<<20-100)/(len(element)+1)) + element
+	}
 	keys := func(value string) string {
 		var b strings.Builder
 		for i := 0; b.Len() < 15<<20; i++ {
