@@ -137,7 +137,7 @@ func (t *talk) chooseMethod() (providers.Step, error) {
 	switch {
 	case len(all) == 0:
 		return t.withoutMethod()
-	case !t.conv.Interactive && t.chosen().Method != "": // to a new method the bank wants the customer
+	case !t.conv.Interactive: // to a new method the bank wants the customer
 		return providers.Step{}, t.methodGone()
 	case len(all) == 1:
 		t.choose(all[0].Function, "", false)
@@ -150,11 +150,11 @@ func (t *talk) chooseMethod() (providers.Step, error) {
 	return t.ask(question{Challenge: challenge, For: forMethods})
 }
 
-// methodGone ends what cannot go on because the customer does not have the stored method any more,
-// and is not there to choose another.
+// methodGone ends what cannot go on because a method has to be chosen, and the customer is not
+// there. A new one is not taken without them: the bank would want a TAN for it.
 func (t *talk) methodGone() error {
 	t.lasting.Owed, t.dirty = true, true
-	return needsUser(providers.CodeActivationNeeded, "log in: the customer has the stored method no more, and is not there")
+	return needsUser(providers.CodeActivationNeeded, "log in: a method has to be chosen anew, and the customer is not there")
 }
 
 // withoutMethod goes on where the customer has no method that we speak: with the one-step

@@ -1032,3 +1032,31 @@ func (c *customer) synchronize() (entries []providers.Entry, err error) {
 	}
 	return entries, err
 }
+
+// A one-step bank that introduces a TAN method overnight sends no TAN to a customer who is not there.
+func TestOneStepBankThatGetsAMethod(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	s.version, s.allowed, s.orders = 1, []string{"900"}, usualOrders()
+	c := s.customer()
+	require.NoError(t, c.connect())
+	s.version, s.allowed, s.bpd = 7, []string{"942"}, 8
+	s.refuse = func(function string) [][]string {
+		if function == "999" && !strings.HasSuffix(s.seen[len(s.seen)-1], "HKSYN") && len(s.seen) == 1 {
+			return [][]string{{"9075", "Starke Authentifizierung erforderlich"}}
+		}
+		return nil
+	}
+	challenges := 0
+	s.challenge = func(order string) *challenge {
+		if order != "HKIDN" || s.tans.Load() > 0 {
+			return nil
+		}
+		challenges++
+		return &challenge{text: "TAN"}
+	}
+	requireError(t, c.next(false).connect(), providers.NeedsUser, providers.CodeActivationNeeded)
+	require.Zero(t, challenges)
+	require.NoError(t, c.next(true).connect())
+	require.Len(t, c.asked, 1)
+}
