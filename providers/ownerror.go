@@ -19,10 +19,10 @@ func OwnWords(err error) error {
 	var own OwnError
 	var entry *EntryError
 	switch {
+	case errors.As(err, &entry): // it names the place
+		return entry
 	case errors.As(err, &own):
 		return own
-	case errors.As(err, &entry):
-		return entry
 	}
 	for {
 		inner := errors.Unwrap(err)

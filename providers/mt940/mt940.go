@@ -8,7 +8,6 @@
 package mt940
 
 import (
-	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -34,11 +33,11 @@ const (
 )
 
 // Errors of reading. None quotes the file.
-var (
-	ErrTooLarge = errors.New("the statement exceeds its bounds")
-	ErrNone     = errors.New("no MT940 or MT942 statement")
+const (
+	ErrTooLarge = providers.OwnError("the statement exceeds its bounds")
+	ErrNone     = providers.OwnError("no MT940 or MT942 statement")
 	// ErrEntry goes with a *providers.EntryError that names the place.
-	ErrEntry = errors.New("an entry of a statement")
+	ErrEntry = providers.OwnError("an entry of a statement")
 )
 
 // Read reads all statements of a file; an empty one has none. currency stands in where the file names none. Text is ISO
@@ -104,7 +103,7 @@ func Complete(file string) (statements, rest string) {
 			if at < 0 {
 				break
 			}
-			if beginsStatement(file, at+len(line)) {
+			if BeginsStatement(file, at+len(line)) {
 				end = max(end, at+len(line))
 				break
 			}
@@ -123,8 +122,8 @@ func isClosed(statement string) bool {
 		strings.Contains(statement, ":62F:") || strings.Contains(statement, ":62M:")
 }
 
-// beginsStatement reports whether the field 20 at a place begins a statement, and is no line of a text.
-func beginsStatement(file string, at int) bool {
+// BeginsStatement reports whether the field ":20:" at a place of a file begins a statement, and is no line of a text.
+func BeginsStatement(file string, at int) bool {
 	if isNewStatement(file[at+len(":20:"):], false) {
 		return true
 	}

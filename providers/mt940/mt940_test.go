@@ -122,6 +122,10 @@ func TestOthers(t *testing.T) {
 	for _, entry := range []string{"", "26", "260101", "260101X1,00NMSC", "260101DN", "260101D1,2,3NMSC", "260101D" + strings.Repeat("9", 40) + "NMSC"} {
 		_, err := mt940.Read(":20:X\n:61:"+entry+"\n", "EUR")
 		require.ErrorIs(t, err, mt940.ErrEntry, entry)
+		var place *providers.EntryError
+		require.ErrorAs(t, err, &place, entry)
+		require.Regexp(t, `^statement 1, entry 1, field 61: (sign|amount)$`, place.Place)
+		require.Equal(t, place.Error(), providers.OwnWords(err).Error(), "what is logged names the place")
 	}
 }
 

@@ -257,6 +257,20 @@ func TestFormatsAreToldByContent(t *testing.T) {
 	}
 }
 
+// A line of a text that looks like the beginning of a statement ends no MT942 message.
+func TestInterimReportsAreNotCutInTexts(t *testing.T) {
+	t.Parallel()
+	body := strings.Replace(mt942File, "SVWZ+Kiosk\r\n", "SVWZ+Kiosk 18\r\n:20:15 Uhr\r\n:61:2611301130D3,00NMSCNONREF\r\n", 1)
+	b := newReadingBank(t, func(int, *http.Request) said { return said{media: "text/plain", body: mt940File + body} })
+	entries, _, err := b.read(providers.Window{From: readingToday.AddDays(-20)})
+	require.NoError(t, err)
+	require.Len(t, entries, 3)
+	require.False(t, entries[0].Pending)
+	require.True(t, entries[1].Pending)
+	require.True(t, entries[2].Pending, "behind the line")
+	require.Equal(t, []string{"Kiosk 18:20:15 Uhr"}, entries[1].Remittance)
+}
+
 // MT942 messages hold what is pending, wherever they stand in the file.
 func TestInterimReportsArePending(t *testing.T) {
 	t.Parallel()

@@ -388,17 +388,19 @@ func splitInterim(file string) (booked, pending string) {
 		return file, ""
 	}
 	var parts [2]strings.Builder
-	for file != "" {
-		end := len(file)
-		if at := strings.Index(file[min(1, len(file)):], "\n"+begin); at >= 0 {
-			end = at + 2
+	for start, at := 0, 0; start < len(file); {
+		next := strings.Index(file[at:], "\n"+begin)
+		if at += next + 1; next < 0 {
+			at = len(file)
+		} else if !mt940.BeginsStatement(file, at) {
+			continue
 		}
 		which := 0
-		if strings.Contains(file[:end], "\n"+limit) {
+		if strings.Contains(file[start:at], "\n"+limit) {
 			which = 1
 		}
-		parts[which].WriteString(file[:end])
-		file = file[end:]
+		parts[which].WriteString(file[start:at])
+		start = at
 	}
 	return parts[0].String(), parts[1].String()
 }
