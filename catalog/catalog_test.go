@@ -121,7 +121,7 @@ func TestWrongFiles(t *testing.T) {
 		"OAuth without a client":       {connected("oauth", object{"flow": "INTEGRATED"}), []string{first + ".connection.oauth.client_id"}},
 		"an unknown flow":              {connected("oauth", object{"flow": "IMPLICIT", "client_id": "k"}), []string{first + ".connection.oauth.flow"}},
 		"no address for our own token": {connected("oauth", object{"flow": "CLIENT_CREDENTIALS", "client_id": "k"}), []string{first + ".connection.oauth"}},
-		"no address for the password":  {connected("oauth", object{"flow": "PASSWORD_TOKEN"}), []string{first + ".connection.oauth.token_url"}},
+		"no address for the password":  {connected("oauth", object{"flow": "PASSWORD_TOKEN"}), []string{first + ".connection.oauth", first + ".connection.oauth.token_url"}},
 		"a page beside the password":   {connected("oauth", object{"flow": "PASSWORD_TOKEN", "token_url": "https://bank.example/t", "authorization_url": "https://bank.example/a"}), []string{first + ".connection.oauth"}},
 		"roots for the password":       {connected("password_ca_pem", "none"), []string{first + ".connection.password_ca_pem"}},
 		"OAuth over http":              {connected("oauth", object{"flow": "PRE_STEP", "client_id": "k", "metadata_url": "http://bank.example"}), []string{first + ".connection.oauth.metadata_url"}},
