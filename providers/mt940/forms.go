@@ -27,6 +27,7 @@ func isNewStatement(content string, atEnd bool) bool {
 
 // endOfLine is where the first line ends, in files of all kinds.
 func endOfLine(s string) int {
+	s = s[:min(len(s), maxLine)]
 	end := strings.IndexByte(s, '\n')
 	if end < 0 {
 		end = len(s)
@@ -214,11 +215,6 @@ func brokenEntry(line string) (value int, ok bool) {
 	for i := 0; i < len(line) && i <= 8; i++ {
 		if isDigit(line[i]) && exactEntry(line[i:]) {
 			return i, true
-		}
-		switch line[i] {
-		case ':', ';', '.', ',', '-', ' ', '6', '1', 'l', 'I', '|':
-		default:
-			return 0, false
 		}
 	}
 	return 0, false

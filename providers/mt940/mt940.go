@@ -30,6 +30,7 @@ const (
 	maxBalances = 50
 	maxText     = 2048 // bytes of one field 86, after which the rest is cut
 	maxLines    = 100  // that one field spans
+	maxLine     = 512  // bytes of a line that are looked at to tell what it is
 )
 
 // Errors of reading. None quotes the file.
@@ -64,7 +65,7 @@ func Read(file, currency string) (*Report, error) {
 	s := statement{report: report, currency: currency, preset: currency}
 	known := false
 	for f, ok := r.field(); ok; f, ok = r.field() {
-		known = true
+		known = known || isOfStatements(f.tag)
 		if err := s.take(&f); err != nil {
 			return nil, err
 		}
@@ -78,6 +79,15 @@ func Read(file, currency string) (*Report, error) {
 	s.end()
 	report.Balances = newest(report.Balances)
 	return report, nil
+}
+
+// isOfStatements: only a statement has the field. Others may stand in any text.
+func isOfStatements(tag string) bool {
+	switch tag {
+	case "20", "60", "60F", "60M", "61", "62", "62F", "62M":
+		return true
+	}
+	return false
 }
 
 // lineEnds makes all ends of lines those that the reader knows: \n, with or without \r before it. Old files end lines with @@
@@ -128,6 +138,7 @@ func BeginsStatement(file string, at int) bool {
 		return true
 	}
 	before := strings.TrimRight(file[:at], "\r\n@ ")
+	before = before[max(0, len(before)-maxLine):] // a balance is shorter than that
 	if i := strings.LastIndexByte(before, '\n'); i >= 0 {
 		before = before[i+1:]
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
@@ -115,7 +116,7 @@ func TestOthers(t *testing.T) {
 	report, err := mt940.Read("", "EUR")
 	require.NoError(t, err)
 	require.Empty(t, report.Entries)
-	for _, file := range []string{"no statement", "<?xml", "\x00\xff"} {
+	for _, file := range []string{"no statement", "<?xml", "\x00\xff", ":25:00 Uhr", "Wartung\n:86:bis acht", ":13:30 Uhr\r\n-\r\n"} {
 		_, err := mt940.Read(file, "EUR")
 		require.ErrorIs(t, err, mt940.ErrNone, file)
 	}
@@ -127,6 +128,17 @@ func TestOthers(t *testing.T) {
 		require.Regexp(t, `^statement 1, entry 1, field 61: (sign|amount)$`, place.Place)
 		require.Equal(t, place.Error(), providers.OwnWords(err).Error(), "what is logged names the place")
 	}
+}
+
+// Where neither the entry nor its statement has a day, it is booked today.
+func TestNoDayAtAll(t *testing.T) {
+	t.Parallel()
+	before := plain.On(time.Now())
+	report, err := mt940.Read(":20:X\r\n:61:261302D1,00NMSCNONREF\r\n-", "EUR")
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, report.Entries[0].BookingDate, before)
+	require.True(t, report.Entries[0].ValueDate.IsZero())
+	require.Equal(t, providers.Unreadable{Count: 1, First: "statement 1, entry 1, field 61: value date"}, report.Unreadable)
 }
 
 // The first statement of an account has no day in its opening balance: "0" ("Messages – Finanzdatenformate", section B.8).
@@ -176,7 +188,7 @@ func FuzzRead(f *testing.F) {
 		require.LessOrEqual(t, len(report.Balances), 50)
 		for _, e := range report.Entries {
 			require.NotEmpty(t, e.Currency)
-			require.True(t, report.Unreadable.Count > 0 || !e.BookingDate.IsZero(), "a day is cleared without a word")
+			require.False(t, e.BookingDate.IsZero())
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/shopspring/decimal"
 
@@ -73,7 +74,7 @@ func (s *statement) take(f *field) error {
 	return nil
 }
 
-// end completes the statement's entries: one that is left without a day has that of the statement's balance.
+// end completes the statement's entries: one that is left without a day has that of the statement's balance, else today.
 func (s *statement) end() {
 	s.describe()
 	day := s.closing
@@ -81,11 +82,13 @@ func (s *statement) end() {
 		day = s.opening
 	}
 	for i := s.first; i < len(s.report.Entries); i++ {
-		if e := &s.report.Entries[i]; e.BookingDate.IsZero() {
-			if e.BookingDate = day; day.IsZero() {
-				s.count("61", "booking date")
-			}
+		if !s.report.Entries[i].BookingDate.IsZero() {
+			continue
 		}
+		if day.IsZero() {
+			day = plain.On(time.Now())
+		}
+		s.report.Entries[i].BookingDate = day
 	}
 	s.first = len(s.report.Entries)
 }

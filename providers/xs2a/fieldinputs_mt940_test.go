@@ -102,6 +102,7 @@ var mt940Breaks = []fieldRow{
 	{kind: "line break", name: "blank lines before the text", input: mt940Text("", "", ":86:105?20SVWZ+Miete"), entries: []fieldEntry{{text: "Miete"}}},
 	{kind: "lost tag", name: "a letter for a digit", input: mt940Lines(":61:2603020302D1,00NMSCNONREF", ":86:Eins", ":6l:2603030303D2,00NMSCNONREF", ":86:Zwei"),
 		entries: []fieldEntry{{amount: "-1 EUR", text: "Eins"}, {amount: "-2 EUR", text: "Zwei"}}},
+	{kind: "lost tag", name: "other digits", input: mt940Text(":86:Eins", ":16:2603030303D2,00NMSCNONREF", ":81:2603040304D3,00NMSCNONREF"), entries: []fieldEntry{{text: "Eins"}, {amount: "-2 EUR"}, {amount: "-3 EUR"}}},
 	{kind: "lost tag", name: "without its colons", input: mt940Text(":86:Eins", "612603030303DR2,00NMSCNONREF"), entries: []fieldEntry{{text: "Eins"}, {amount: "-2 EUR"}}},
 	{kind: "lost tag", name: "no tag at all", input: mt940Lines("2603030303DR2,00NMSCNONREF", ":86:Zwei"), entries: []fieldEntry{{amount: "-2 EUR", text: "Zwei"}}},
 	{kind: "lost tag", name: "the line before did not end", input: mt940Text(":86:105?20SVWZ+Eins?32Anna Beispiel:61:2603030303DR2,00NMSCNONREF:86:Zwei:62F:C260306EUR77,00"),
