@@ -23,15 +23,15 @@ type fieldRow struct {
 	input  string // the file as the bank sends it
 	preset string // the account's currency; empty: EUR
 
-	entries    []fieldEntry // in order, and no others; nil: not looked at
+	entries    []inputEntry // in order, and no others; nil: not looked at
 	balances   []string     // "closingBooked 2026-01-30 1030.5 EUR", in order; nil: not looked at
 	unreadable int          // how many values had to be left out or clamped
 	withheld   providers.Withheld
 	fails      string // the place that the error names; the input is refused
 }
 
-// A fieldEntry holds what is right for one entry. Empty fields are not looked at; "-" says that the field is empty.
-type fieldEntry struct {
+// A inputEntry holds what is right for one entry. Empty fields are not looked at; "-" says that the field is empty.
+type inputEntry struct {
 	amount             string // "-12.5 EUR"
 	original           string // "50 USD"
 	booked, valued     string // days; "-": none
@@ -132,7 +132,7 @@ func TestFieldInputsAreMany(t *testing.T) {
 	}
 }
 
-func requireEntries(t *testing.T, want []fieldEntry, got []providers.Entry) {
+func requireEntries(t *testing.T, want []inputEntry, got []providers.Entry) {
 	t.Helper()
 	if want == nil {
 		return
