@@ -7,21 +7,24 @@ import (
 	"kontoflow/providers/lenient"
 )
 
-// historyRungs are the days of history that a bank is asked for, one after the other, where it refuses more. Today is
-// among the days: a bank that counts it and gives 90 days is asked from 89 days ago on.
+// historyRungs are the days of history that a bank is asked for, one after the other, where it
+// refuses more. Today is among the days: a bank that counts it and gives 90 days is asked from 89
+// days ago on.
 var historyRungs = [...]int{730, 365, 180, 90, 60, 30}
 
 const (
-	// maxHistoryRequests bounds the requests for the first page of an account: one as asked, and one for each rung.
+	// maxHistoryRequests bounds the requests for the first page of an account: one as asked, and
+	// one for each rung.
 	maxHistoryRequests = 1 + len(historyRungs)
-	// shortestHistory is the fewest days, today among them, that a date in a refusal is taken for. A later one is
-	// the time of the refusal, or the end of the period.
+	// shortestHistory is the fewest days, today among them, that a date in a refusal is taken for.
+	// A later one is the time of the refusal, or the end of the period.
 	shortestHistory = 7
 )
 
-// A Ladder finds how far back a bank can be asked. It begins with what is wanted. Each refusal leads to a shorter
-// period: one that begins on the date that the bank names in its refusal, else the next rung of 730, 365, 180, 90, 60
-// and 30 days. There are at most seven requests, and without the customer at most two.
+// A Ladder finds how far back a bank can be asked. It begins with what is wanted. Each refusal
+// leads to a shorter period: one that begins on the date that the bank names in its refusal, else
+// the next rung of 730, 365, 180, 90, 60 and 30 days. There are at most seven requests, and without
+// the customer at most two.
 type Ladder struct {
 	today    plain.Date
 	from     plain.Date
@@ -30,8 +33,8 @@ type Ladder struct {
 	requests int  // with the one for from
 }
 
-// NewLadder begins a ladder at from, which may be zero: as far back as the bank gives. alone says that the customer is
-// not there.
+// NewLadder begins a ladder at from, which may be zero: as far back as the bank gives. alone says
+// that the customer is not there.
 func NewLadder(today, from plain.Date, alone bool) *Ladder {
 	return &Ladder{today: today, from: from, alone: alone, requests: 1}
 }
@@ -39,8 +42,8 @@ func NewLadder(today, from plain.Date, alone bool) *Ladder {
 // From is the first day to ask for; zero: as far back as the bank gives.
 func (l *Ladder) From() plain.Date { return l.from }
 
-// Days is how many days From stands for, today among them; 0 where From is zero. It is what to remember for the next
-// synchronization: see LadderStart.
+// Days is how many days From stands for, today among them; 0 where From is zero. It is what to
+// remember for the next synchronization: see LadderStart.
 func (l *Ladder) Days() int {
 	if l.from.IsZero() {
 		return 0
@@ -48,8 +51,8 @@ func (l *Ladder) Days() int {
 	return int(l.today-l.from) + 1
 }
 
-// LadderStart is the first day to begin a ladder at, where from is wanted and the bank was found to give so many days
-// (0: nothing is known).
+// LadderStart is the first day to begin a ladder at, where from is wanted and the bank was found to
+// give so many days (0: nothing is known).
 func LadderStart(today, from plain.Date, days int) plain.Date {
 	if days <= 0 {
 		return from
@@ -66,11 +69,12 @@ func (l *Ladder) Left() int {
 	return max(0, limit-l.requests)
 }
 
-// Spend counts a request that was made for another reason, such as another booking status for the same period.
+// Spend counts a request that was made for another reason, such as another booking status for the
+// same period.
 func (l *Ladder) Spend() { l.requests++ }
 
-// Down goes one step down after the bank has refused From. refusal is what the bank said. It reports false, and stays
-// where it is, where there is nothing shorter to ask for.
+// Down goes one step down after the bank has refused From. refusal is what the bank said. It
+// reports false, and stays where it is, where there is nothing shorter to ask for.
 func (l *Ladder) Down(refusal string) bool {
 	if l.Left() == 0 {
 		return false
@@ -92,8 +96,8 @@ func (l *Ladder) Down(refusal string) bool {
 // Names reports whether a refusal names a date that the bank can be asked from.
 func (l *Ladder) Names(refusal string) bool { return l.namedDay(refusal) != 0 }
 
-// nextRung is the next shorter period in days; 0: there is none. Without the customer there is one step only, so it
-// leads to what every bank shows without strong customer authentication.
+// nextRung is the next shorter period in days; 0: there is none. Without the customer there is one
+// step only, so it leads to what every bank shows without strong customer authentication.
 func (l *Ladder) nextRung() int {
 	var below []int
 	for _, days := range historyRungs {
@@ -112,8 +116,9 @@ func (l *Ladder) nextRung() int {
 	return below[0]
 }
 
-// namedDay is the earliest date in a refusal that lies in the period that was refused; zero: there is none. A bank that
-// names the very day that it has just refused, and that was taken from it, means the day after.
+// namedDay is the earliest date in a refusal that lies in the period that was refused; zero: there
+// is none. A bank that names the very day that it has just refused, and that was taken from it,
+// means the day after.
 func (l *Ladder) namedDay(refusal string) plain.Date {
 	latest := l.today.AddDays(1 - shortestHistory)
 	var first plain.Date

@@ -73,8 +73,8 @@ func TestLadder(t *testing.T) {
 	require.Equal(t, plain.Day(2020, 1, 1), providers.LadderStart(ladderToday, plain.Day(2020, 1, 1), 0))
 }
 
-// Whatever the bank gives and says, the ladder ends within seven requests. Where the bank names no date, it ends at the
-// longest rung that the bank gives.
+// Whatever the bank gives and says, the ladder ends within seven requests. Where the bank names no
+// date, it ends at the longest rung that the bank gives.
 func TestLadderEnds(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -91,8 +91,9 @@ func (t *talk) accounts(ctx context.Context) ([]providers.Account, error) {
 	return accounts, nil
 }
 
-// listed reads the list of accounts, with balances where they are wanted. A bank that refuses the wish for balances
-// (withBalance) is asked once more without, and from then on: then they are read account by account.
+// listed reads the list of accounts, with balances where they are wanted. A bank that refuses the
+// wish for balances (withBalance) is asked once more without, and from then on: then they are read
+// account by account.
 func (t *talk) listed(ctx context.Context, withBalances bool) ([]found, error) {
 	asked := withBalances && !t.lasting.NoWithBalance
 	all, err := t.list(ctx, "accounts", asked)
@@ -104,8 +105,9 @@ func (t *talk) listed(ctx context.Context, withBalances bool) ([]found, error) {
 	return all, t.judgeRead(ctx, aboutNothing, err)
 }
 
-// cards reads the list of card accounts. Many banks have none, and each says so in its own words. Where there are other
-// accounts (spare), whatever else this bank answers is no reason to do without them, unless it has shown cards before.
+// cards reads the list of card accounts. Many banks have none, and each says so in its own words.
+// Where there are other accounts (spare), whatever else this bank answers is no reason to do
+// without them, unless it has shown cards before.
 func (t *talk) cards(ctx context.Context, spare bool) ([]found, error) {
 	cards, err := t.list(ctx, "card-accounts", false)
 	var e *providers.Error
@@ -133,8 +135,8 @@ func mayPass(kind providers.Kind) bool {
 	return kind == providers.Transient || kind == providers.BankDown || kind == providers.LimitExceeded
 }
 
-// asksCards reports whether to look for card accounts: unless there were none, and then again when the customer is
-// there, for it does not cost one of the day's unattended reads.
+// asksCards reports whether to look for card accounts: unless there were none, and then again when
+// the customer is there, for it does not cost one of the day's unattended reads.
 func (t *talk) asksCards() bool {
 	none := t.lasting.NoCardsOn
 	return none.IsZero() || none != t.today() && t.conv.PSU.IPAddress != ""
@@ -177,8 +179,8 @@ func (a *accountDetails) offersTransactions() bool {
 	return offered
 }
 
-// balances reads an account's balances by themselves. A bank that does not want to show them leaves the account
-// without.
+// balances reads an account's balances by themselves. A bank that does not want to show them leaves
+// the account without.
 func (t *talk) balances(ctx context.Context, f found) ([]providers.Balance, error) {
 	u := t.bank.path("v1", f.list, url.PathEscape(string(f.ResourceID)), "balances")
 	if href, ok := f.Links.first("balances"); ok {
@@ -211,7 +213,8 @@ func (t *talk) balances(ctx context.Context, f found) ([]providers.Balance, erro
 	return list, nil
 }
 
-// account is the account as others know it. unreadable counts the values of it that had to be left out.
+// account is the account as others know it. unreadable counts the values of it that had to be left
+// out.
 func (f *found) account() (a providers.Account, unreadable int) {
 	a = providers.Account{
 		ResourceID: lenient.Cut(string(f.ResourceID), maxID),
@@ -241,8 +244,8 @@ func (f *found) account() (a providers.Account, unreadable int) {
 	return a, unreadable
 }
 
-// kind names the account's type: from the list it stood in, the ISO 20022 cash account type, and the product's name
-// where that says nothing.
+// kind names the account's type: from the list it stood in, the ISO 20022 cash account type, and
+// the product's name where that says nothing.
 func (f *found) kind() providers.AccountType {
 	if f.list == "card-accounts" {
 		return providers.CreditCard
@@ -284,8 +287,8 @@ func (f *found) kind() providers.AccountType {
 	return providers.Unknown
 }
 
-// balancesOf are the balances of the account: those in its own currency, the newest of each type. unreadable counts the
-// values of them that had to be left out.
+// balancesOf are the balances of the account: those in its own currency, the newest of each type.
+// unreadable counts the values of them that had to be left out.
 func (f *found) balancesOf(all []balance) (list []providers.Balance, unreadable int) {
 	own := lenient.Currency(string(f.Currency))
 	if own == severalCurrencies {
@@ -303,10 +306,12 @@ func (f *found) balancesOf(all []balance) (list []providers.Balance, unreadable 
 	return newest(list), unreadable
 }
 
-// severalCurrencies is the currency of an account that has sub-accounts in several (ISO 4217: no currency).
+// severalCurrencies is the currency of an account that has sub-accounts in several (ISO 4217: no
+// currency).
 const severalCurrencies = "XXX"
 
-// read turns it into a balance. trouble says what of it cannot be read; without an amount it is no balance.
+// read turns it into a balance. trouble says what of it cannot be read; without an amount it is no
+// balance.
 func (b *balance) read(debitPositive bool) (read providers.Balance, trouble string) {
 	amount, ok := lenient.Amount(cmp.Or(string(b.Amount.Amount), string(b.Amount.Content)))
 	if !ok {
@@ -332,8 +337,8 @@ func (b *balance) read(debitPositive bool) (read providers.Balance, trouble stri
 		Amount: lenient.WithoutNoise(amount, currency), Currency: currency, Date: date}, trouble
 }
 
-// newest bounds a list of balances. Where it is too long, the newest of each type and currency stays, and of these the
-// newest ones; of two of one day the later one in the list.
+// newest bounds a list of balances. Where it is too long, the newest of each type and currency
+// stays, and of these the newest ones; of two of one day the later one in the list.
 func newest(list []providers.Balance) []providers.Balance {
 	if len(list) <= maxBalances {
 		return list
@@ -367,7 +372,8 @@ func (t *talk) ready() error {
 	return nil
 }
 
-// read sends a read under the consent. What the bank says about consent and token is kept for Authorize.
+// read sends a read under the consent. What the bank says about consent and token is kept for
+// Authorize.
 func (t *talk) read(ctx context.Context, c call, into any) error {
 	t.reading(&c)
 	_, err := t.json(ctx, c, into)
@@ -381,8 +387,9 @@ func (t *talk) reading(c *call) {
 	c.counted = !there
 }
 
-// spent is the error of a read. Without the customer the bank lets each thing be read so many times a day, and each
-// synchronization may do so once: what the bank may have counted is over with this one, whatever became of the answer.
+// spent is the error of a read. Without the customer the bank lets each thing be read so many times
+// a day, and each synchronization may do so once: what the bank may have counted is over with this
+// one, whatever became of the answer.
 func (t *talk) spent(ctx context.Context, err error) error {
 	var e *providers.Error
 	if t.counted && ctx.Err() == nil && errors.As(err, &e) && e.Kind == providers.Transient {
@@ -391,8 +398,8 @@ func (t *talk) spent(ctx context.Context, err error) error {
 	return err
 }
 
-// judgeRead notes why a read wants authorization: an authorisation that the bank offers, a token to be refreshed, or
-// a consent that is over. One that the bank refuses without saying so is left.
+// judgeRead notes why a read wants authorization: an authorisation that the bank offers, a token to
+// be refreshed, or a consent that is over. One that the bank refuses without saying so is left.
 func (t *talk) judgeRead(ctx context.Context, of subject, err error) error {
 	r, refused := asRefusal(err)
 	if !refused {
@@ -409,7 +416,8 @@ func (t *talk) judgeRead(ctx context.Context, of subject, err error) error {
 	case r.token && t.lasting.Token != nil:
 		t.dialog = dialog{RefreshToken: true}
 	case of == aboutAccount && r.code != "CONSENT_EXPIRED" && t.stillValid(ctx):
-		// The consent is good, and does not open this account: asking the customer again would change nothing.
+		// The consent is good, and does not open this account: asking the customer again would
+		// change nothing.
 		r.fault.Kind = providers.Gone
 		return err
 	case r.consentOver():

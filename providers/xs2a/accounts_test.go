@@ -27,7 +27,8 @@ func (b *readingBank) accounts() (all []providers.Account, asked string, err err
 	return all, strings.Join(paths, " "), err
 }
 
-// A bank that does not take the wish for balances is asked without it, and from then on account by account.
+// A bank that does not take the wish for balances is asked without it, and from then on account by
+// account.
 func TestBalancesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, refusal := range []said{
@@ -69,8 +70,8 @@ func TestBalancesThatAreRefused(t *testing.T) {
 	})
 }
 
-// What a bank says about cards that it does not have is no reason to do without the accounts; nor does it end the consent
-// under which they were listed a moment ago.
+// What a bank says about cards that it does not have is no reason to do without the accounts; nor
+// does it end the consent under which they were listed a moment ago.
 func TestCardAccountsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, refusal := range []said{{status: 500}, {status: 503}, {status: 501}, {status: 404}, {status: 403}, {status: 405}, {status: 429},
@@ -195,7 +196,8 @@ func TestBalancesOfTheAccount(t *testing.T) {
 	}
 }
 
-// A list of millions costs about what it takes to hold its text. Not in parallel: the memory of all tests is counted.
+// A list of millions costs about what it takes to hold its text. Not in parallel: the memory of all
+// tests is counted.
 func TestListsAreBoundedWhileTheyAreRead(t *testing.T) {
 	fill := func(element string) string {
 		return strings.Repeat(element+",", (16<<20-100)/(len(element)+1)) + element

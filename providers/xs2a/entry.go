@@ -61,7 +61,8 @@ func (e *rawEntry) field(d *jx.Decoder, key []byte) error {
 	return err
 }
 
-// scalarField is where a text, a number or a date goes, and its bound in bytes; nil: the member is none of them.
+// scalarField is where a text, a number or a date goes, and its bound in bytes; nil: the member is
+// none of them.
 func (e *rawEntry) scalarField(key []byte) (into *string, max int) {
 	switch string(key) {
 	case "transactionId", "cardTransactionId":
@@ -191,8 +192,8 @@ func (e *rawEntry) nested(d *jx.Decoder, key []byte) error {
 	return d.Skip()
 }
 
-// original reads an amount in another currency. It may come under several names: null under one of them takes nothing
-// away.
+// original reads an amount in another currency. It may come under several names: null under one of
+// them takes nothing away.
 func (e *rawEntry) original(d *jx.Decoder, key []byte) error {
 	var amount, currency string
 	ok, err := readMoney(d, &amount, &currency)
@@ -287,7 +288,8 @@ func (p *rawParty) account(d *jx.Decoder) error {
 	})
 }
 
-// keepFirst is keep for a value that may come under several names: null under one of them takes nothing away.
+// keepFirst is keep for a value that may come under several names: null under one of them takes
+// nothing away.
 func keepFirst(d *jx.Decoder, into *string, max int) error {
 	var s string
 	err := keep(d, &s, max)
@@ -349,7 +351,8 @@ const (
 	troubleSign     = "sign"
 )
 
-// entry turns the fields into an entry. trouble says what of it cannot be read; then there is no entry.
+// entry turns the fields into an entry. trouble says what of it cannot be read; then there is no
+// entry.
 func (e *rawEntry) entry(currency string, pending bool, own *ownAccount) (entry providers.Entry, trouble string) {
 	amount, ok := lenient.Amount(e.amount)
 	if !ok {
@@ -387,8 +390,8 @@ func (e *rawEntry) entry(currency string, pending bool, own *ownAccount) (entry 
 	return entry, ""
 }
 
-// indicated applies the sign that some banks send in a member of its own. The amount is without one then; one that says
-// otherwise contradicts it, and neither can be trusted.
+// indicated applies the sign that some banks send in a member of its own. The amount is without one
+// then; one that says otherwise contradicts it, and neither can be trusted.
 func indicated(amount decimal.Decimal, indicator string) (decimal.Decimal, bool) {
 	switch strings.ToUpper(indicator) {
 	case "":
@@ -435,7 +438,8 @@ func (e *rawEntry) foreign(s string) string {
 	return c
 }
 
-// dates reads the days. A booked entry without a booking date takes its value date, else the date of the transaction.
+// dates reads the days. A booked entry without a booking date takes its value date, else the date
+// of the transaction.
 func (e *rawEntry) dates(entry *providers.Entry) {
 	entry.BookingDate = e.day("bookingDate", e.booking)
 	if entry.BookingDate.IsZero() && e.bookingTime != "" {
@@ -467,9 +471,10 @@ func (e *rawEntry) day(member, s string) plain.Date {
 	return d
 }
 
-// counterparty chooses the other side. Money out goes to a creditor, money in comes from a debtor. Some banks fill only
-// the other one, and some name the account itself where the other side belongs: it is never its own counterparty where
-// there is somebody else, or where only it is named in the wrong place.
+// counterparty chooses the other side. Money out goes to a creditor, money in comes from a debtor.
+// Some banks fill only the other one, and some name the account itself where the other side
+// belongs: it is never its own counterparty where there is somebody else, or where only it is named
+// in the wrong place.
 func (e *rawEntry) counterparty(in bool, own *ownAccount) providers.Party {
 	party, other := &e.creditor, &e.debtor
 	ultimate := e.ultimateCreditor
@@ -491,8 +496,8 @@ func (e *rawEntry) counterparty(in bool, own *ownAccount) providers.Party {
 	return chosen
 }
 
-// describe picks the remittance: the array is whole where the text is cut at 140 characters, but some banks fill
-// only one of them.
+// describe picks the remittance: the array is whole where the text is cut at 140 characters, but
+// some banks fill only one of them.
 func (e *rawEntry) describe(entry *providers.Entry) {
 	whole := 0
 	for _, line := range e.remittanceLines {
@@ -521,8 +526,8 @@ func (e *rawEntry) describe(entry *providers.Entry) {
 	}
 }
 
-// describeStructured places the structured remittance. It is meant for a reference, but some banks write the whole text
-// into it, and nothing anywhere else.
+// describeStructured places the structured remittance. It is meant for a reference, but some banks
+// write the whole text into it, and nothing anywhere else.
 func (e *rawEntry) describeStructured(entry *providers.Entry) {
 	all := e.structuredLines
 	if e.structured != "" {
@@ -550,8 +555,9 @@ func contains(lines []string, s string) bool {
 	return strings.Contains(squeezed, strings.ReplaceAll(s, " ", ""))
 }
 
-// isReference reports whether a structured remittance is a reference and no text: at most 35 characters (ISO 20022,
-// Max35Text) that are one word with a digit in it, or a creditor reference in groups (ISO 11649), or digits in groups.
+// isReference reports whether a structured remittance is a reference and no text: at most 35
+// characters (ISO 20022, Max35Text) that are one word with a digit in it, or a creditor reference
+// in groups (ISO 11649), or digits in groups.
 func isReference(s string) bool {
 	word := strings.ReplaceAll(s, " ", "")
 	if len(word) > 35 || !strings.ContainsAny(word, "0123456789") {
@@ -563,7 +569,8 @@ func isReference(s string) bool {
 	return len(word) > 4 && strings.HasPrefix(word, "RF") && isDigits(word[2:4]) && len(word) <= 25 && strings.ToUpper(word) == word
 }
 
-// labelled takes the form apart that ING writes: "mandatereference:…,creditorid:…,remittanceinformation:…".
+// labelled takes the form apart that ING writes:
+// "mandatereference:…,creditorid:…,remittanceinformation:…".
 func labelled(entry *providers.Entry) {
 	if len(entry.Remittance) != 1 {
 		return
@@ -628,4 +635,11 @@ func (e *rawEntry) extras(entry *providers.Entry) {
 	}
 }
 
-func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+func isDigits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -9,8 +9,8 @@ import (
 	"kontoflow/providers"
 )
 
-// A beginning is the search for a first page that the bank gives: of the right account, for a period that it accepts,
-// and with pending entries if it has them.
+// A beginning is the search for a first page that the bank gives: of the right account, for a
+// period that it accepts, and with pending entries if it has them.
 type beginning struct {
 	*talk
 	account providers.Account
@@ -51,8 +51,9 @@ func (t *talk) begin(ctx context.Context, account providers.Account, at cursor) 
 	return page, err
 }
 
-// ask asks for the first page. r is the bank's refusal. An account that the bank does not know may have a new handle
-// since the accounts were listed, for there is a new consent: then it is asked for by that.
+// ask asks for the first page. r is the bank's refusal. An account that the bank does not know may
+// have a new handle since the accounts were listed, for there is a new consent: then it is asked
+// for by that.
 func (b *beginning) ask(ctx context.Context) (page providers.Page, r *refusal, err error) {
 	lasting, dialog, left := b.lasting, b.dialog, b.conv.Left
 	b.before = func() { b.lasting, b.dialog, b.conv.Left = lasting, dialog, left }
@@ -76,10 +77,12 @@ func (b *beginning) ask(ctx context.Context) (page providers.Page, r *refusal, e
 	return b.ask(ctx)
 }
 
-// again takes back what a refusal has done to the conversation, for there is another request to make.
+// again takes back what a refusal has done to the conversation, for there is another request to
+// make.
 func (b *beginning) again() { b.before() }
 
-// askBooked asks for booked entries only, for the same period. That this is all which the bank refused is remembered.
+// askBooked asks for booked entries only, for the same period. That this is all which the bank
+// refused is remembered.
 func (b *beginning) askBooked(ctx context.Context) (page providers.Page, r *refusal, err error) {
 	b.again()
 	b.at.Both = false
@@ -93,9 +96,10 @@ func (b *beginning) askBooked(ctx context.Context) (page providers.Page, r *refu
 	return page, r, err
 }
 
-// climb ends a search that the ladder has brought to a page. How far it came is remembered. Pending entries that were left
-// out on the way, though it may be the period only that the bank refuses, are asked for again. Where that is refused, it
-// is they, and the period may have been good: the one that was wanted is tried once more.
+// climb ends a search that the ladder has brought to a page. How far it came is remembered. Pending
+// entries that were left out on the way, though it may be the period only that the bank refuses,
+// are asked for again. Where that is refused, it is they, and the period may have been good: the
+// one that was wanted is tried once more.
 func (b *beginning) climb(ctx context.Context, page providers.Page, err error, wanted plain.Date) (providers.Page, error) {
 	if err != nil {
 		return page, err
@@ -145,10 +149,12 @@ const (
 	toEither
 )
 
-// objection finds out what the bank objects to: by the code, else by what it says, else by what was asked for.
+// objection finds out what the bank objects to: by the code, else by what it says, else by what was
+// asked for.
 func (b *beginning) objection(r *refusal) objection {
 	if !b.conv.Interactive && r.status == http.StatusUnauthorized && !r.token && r.code != "CONSENT_EXPIRED" {
-		// The bank wants the customer for more: without them, it is asked for what it has to show without.
+		// The bank wants the customer for more: without them, it is asked for what it has to show
+		// without.
 		if b.brief() {
 			return toNothing
 		}
@@ -194,8 +200,8 @@ func mentions(text string, words []string) bool {
 	return false
 }
 
-// objects reports whether a refusal may be about what was asked for: a 4xx, but none about consent, token, certificate,
-// signature, the customer, a limit or the format.
+// objects reports whether a refusal may be about what was asked for: a 4xx, but none about consent,
+// token, certificate, signature, the customer, a limit or the format.
 func (r *refusal) objects() bool {
 	if r.status/100 != 4 && r.status != http.StatusNotImplemented || r.status == http.StatusNotAcceptable {
 		return false

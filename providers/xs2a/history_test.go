@@ -12,7 +12,8 @@ import (
 	"kontoflow/providers"
 )
 
-// shortHistory is a bank that gives so many days, today among them, an entry on each, and refuses more.
+// shortHistory is a bank that gives so many days, today among them, an entry on each, and refuses
+// more.
 type shortHistory struct {
 	days     int
 	refusal  func(oldest plain.Date) said
@@ -50,8 +51,9 @@ func refuse(status int, code, text string) func(plain.Date) said {
 	}
 }
 
-// A bank that gives less than it is asked for refuses, each in its own words. It is asked for less, step by step, at most
-// seven times, and as much as the ladder's rungs allow is read. The next synchronization begins with what worked.
+// A bank that gives less than it is asked for refuses, each in its own words. It is asked for less,
+// step by step, at most seven times, and as much as the ladder's rungs allow is read. The next
+// synchronization begins with what worked.
 func TestHistoryLadder(t *testing.T) {
 	t.Parallel()
 	refusals := map[string]func(plain.Date) said{
@@ -136,8 +138,8 @@ func rungOf(days int) int {
 	return 0
 }
 
-// atLeast is how many days have to be read. Where the bank says that it is the booking status, that is changed first, and
-// one rung is left out so that the shortest one can still be asked for.
+// atLeast is how many days have to be read. Where the bank says that it is the booking status, that
+// is changed first, and one rung is left out so that the shortest one can still be asked for.
 func atLeast(name string, rung int) int {
 	if rung == 60 && (name == "not supported" || name == "not allowed") {
 		return 30
@@ -145,8 +147,8 @@ func atLeast(name string, rung int) int {
 	return rung
 }
 
-// A bank that refuses pending entries in the words in which others refuse a period is asked for booked ones, for all that
-// it gives; and it is remembered.
+// A bank that refuses pending entries in the words in which others refuse a period is asked for
+// booked ones, for all that it gives; and it is remembered.
 func TestARefusalOfEither(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {
@@ -217,7 +219,8 @@ func TestOtherRefusalsAreNoReasonToAskForLess(t *testing.T) {
 	}
 }
 
-// Without the customer each thing may be read a few times a day, so there is one step, to what every bank shows.
+// Without the customer each thing may be read a few times a day, so there is one step, to what
+// every bank shows.
 func TestTheLadderWithoutTheCustomer(t *testing.T) {
 	t.Parallel()
 	for name, row := range map[string]struct {

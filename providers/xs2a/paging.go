@@ -14,9 +14,11 @@ import (
 
 const (
 	maxPages = 10_000
-	// maxTrail bounds the pages of a read that are remembered, so that a circle of links is noticed.
+	// maxTrail bounds the pages of a read that are remembered, so that a circle of links is
+	// noticed.
 	maxTrail = 2_000
-	// farBack is how far a read without a beginning asks, in days: dateFrom is mandatory, and no bank goes back further.
+	// farBack is how far a read without a beginning asks, in days: dateFrom is mandatory, and no
+	// bank goes back further.
 	farBack = 20 * 366
 )
 

@@ -39,7 +39,8 @@ type said struct {
 
 var readingToday = plain.Day(2026, 11, 30)
 
-// newReadingBank opens a bank whose answer to the nth read of a path ("/v1/accounts/a/transactions") is read's.
+// newReadingBank opens a bank whose answer to the nth read of a path
+// ("/v1/accounts/a/transactions") is read's.
 func newReadingBank(t *testing.T, read func(n int, r *http.Request) said) *readingBank {
 	t.Helper()
 	b := &readingBank{t: t, account: providers.Account{ResourceID: "a", IBAN: "DE02120300000000202051", Currency: "EUR"}}
@@ -122,8 +123,8 @@ const (
 	camtEmpty = `<?xml version="1.0"?><Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.052.001.02"></Document>`
 )
 
-// Only an answer that says "none" covers a window: a list, be it empty, status 204, an empty document. Every other answer
-// covers nothing, and whatever is stored stays.
+// Only an answer that says "none" covers a window: a list, be it empty, status 204, an empty
+// document. Every other answer covers nothing, and whatever is stored stays.
 func TestOnlyNoneMeansNone(t *testing.T) {
 	t.Parallel()
 	const nothing, booked, both = "nothing", "booked", "both"
@@ -183,7 +184,8 @@ func TestOnlyNoneMeansNone(t *testing.T) {
 	}
 }
 
-// A page in the middle that is no list keeps the whole read from covering anything, wherever it stands.
+// A page in the middle that is no list keeps the whole read from covering anything, wherever it
+// stands.
 func TestEveryPageHasToBeAList(t *testing.T) {
 	t.Parallel()
 	page := func(n int, lists string) string {
@@ -288,8 +290,8 @@ func TestInterimReportsArePending(t *testing.T) {
 	}
 }
 
-// A file for download is read where it is the only source. Beside entries it is not asked for, and beside an empty list
-// it may fail in any way. It never says that the account is gone.
+// A file for download is read where it is the only source. Beside entries it is not asked for, and
+// beside an empty list it may fail in any way. It never says that the account is gone.
 func TestDownloads(t *testing.T) {
 	t.Parallel()
 	const link = `"_links":{"download":{"href":"/v1/accounts/a/transactions/download/x"}}`

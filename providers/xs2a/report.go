@@ -40,13 +40,14 @@ const (
 	errNoJSON  = providers.OwnError("not a JSON object")
 )
 
-// readReport reads the JSON of a transactions call, ordinary or card. It takes a value of any type where a text or an
-// amount belongs. What is of no use is left out and counted; an entry without a readable amount is an error (see
-// providers.EntryError). currency stands in where an amount has none. own are the IBANs and numbers of the account
-// itself, which is never the other side of its own entries. The caller bounds the body.
+// readReport reads the JSON of a transactions call, ordinary or card. It takes a value of any type
+// where a text or an amount belongs. What is of no use is left out and counted; an entry without a
+// readable amount is an error (see providers.EntryError). currency stands in where an amount has
+// none. own are the IBANs and numbers of the account itself, which is never the other side of its
+// own entries. The caller bounds the body.
 //
-// The parser is jx and not encoding/json: a page is read in a fraction of the time, and a field of the wrong type
-// costs that field, not the page.
+// The parser is jx and not encoding/json: a page is read in a fraction of the time, and a field of
+// the wrong type costs that field, not the page.
 func readReport(body io.Reader, currency string, own ...string) (*report, error) {
 	page := pages.Get().(*bytes.Buffer)
 	defer func() {
@@ -195,8 +196,8 @@ func (r *reportReader) negate() {
 	}
 }
 
-// lists reads the lists of the report. A bare list is one of booked entries; an empty one could be anything, such as what
-// some programs make of an object without members.
+// lists reads the lists of the report. A bare list is one of booked entries; an empty one could be
+// anything, such as what some programs make of an object without members.
 func (r *reportReader) lists(d *jx.Decoder) error {
 	if d.Next() == jx.Array {
 		before := r.booked
@@ -217,7 +218,8 @@ func (r *reportReader) lists(d *jx.Decoder) error {
 	})
 }
 
-// list reads a list of entries. One entry alone may come without the brackets; anything else is no list.
+// list reads a list of entries. One entry alone may come without the brackets; anything else is no
+// list.
 func (r *reportReader) list(d *jx.Decoder, pending bool) error {
 	name, found := "booked", &r.booked
 	if pending {
@@ -242,8 +244,8 @@ func (r *reportReader) list(d *jx.Decoder, pending bool) error {
 	return d.Skip()
 }
 
-// element reads one element of a list. null says nothing, and is counted as unreadable; other values are entries that
-// cannot be read.
+// element reads one element of a list. null says nothing, and is counted as unreadable; other
+// values are entries that cannot be read.
 func (r *reportReader) element(d *jx.Decoder, list string, n int) error {
 	switch d.Next() {
 	case jx.Object:
@@ -288,7 +290,8 @@ func place(list string, n int, what string) string {
 	return list + " entry " + strconv.Itoa(n) + ": " + what
 }
 
-// links reads the links of the page. Some interfaces list them with their relation ("rel") beside the address.
+// links reads the links of the page. Some interfaces list them with their relation ("rel") beside
+// the address.
 func (r *reportReader) links(d *jx.Decoder) error {
 	if d.Next() == jx.Array {
 		return each(d, func(d *jx.Decoder) error {
@@ -338,7 +341,8 @@ func readLink(d *jx.Decoder, href *string) error {
 	})
 }
 
-// link keeps a link that leads somewhere. Some banks put "null" where the address of their server belongs.
+// link keeps a link that leads somewhere. Some banks put "null" where the address of their server
+// belongs.
 func (r *reportReader) link(relation, href string) {
 	if rest, ok := strings.CutPrefix(href, "null"); ok && (rest == "" || rest[0] == '/') {
 		href = rest
@@ -387,7 +391,8 @@ func (r *reportReader) balance(d *jx.Decoder) error {
 	return nil
 }
 
-// readMoney reads an amount and its currency. ok is false where the value is of a type that has no amount in it.
+// readMoney reads an amount and its currency. ok is false where the value is of a type that has no
+// amount in it.
 func readMoney(d *jx.Decoder, amount, currency *string) (ok bool, err error) {
 	if d.Next() != jx.Object {
 		s, ok, err := scalar(d)
@@ -405,7 +410,8 @@ func readMoney(d *jx.Decoder, amount, currency *string) (ok bool, err error) {
 	})
 }
 
-// Bounds of what is read of an amount, in bytes. A longer text is no amount, so a little more is kept than can be one.
+// Bounds of what is read of an amount, in bytes. A longer text is no amount, so a little more is
+// kept than can be one.
 const (
 	maxAmount   = 72
 	maxCurrency = 16
@@ -427,7 +433,8 @@ func each(d *jx.Decoder, f func(d *jx.Decoder) error) error {
 	return d.Arr(f)
 }
 
-// scalar reads a text, a number or a boolean as text. null is no text, and ok; an object or an array is neither.
+// scalar reads a text, a number or a boolean as text. null is no text, and ok; an object or an
+// array is neither.
 func scalar(d *jx.Decoder) (s string, ok bool, err error) {
 	switch d.Next() {
 	case jx.String:

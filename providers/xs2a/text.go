@@ -16,8 +16,8 @@ const (
 	maxMessage = 4096
 )
 
-// text reads a JSON scalar of any type as text: banks send booleans and numbers as strings and the other way
-// round. An object or an array reads as nothing.
+// text reads a JSON scalar of any type as text: banks send booleans and numbers as strings and the
+// other way round. An object or an array reads as nothing.
 type text string
 
 func (t *text) UnmarshalJSON(b []byte) error {
@@ -38,8 +38,9 @@ func (t *text) UnmarshalJSON(b []byte) error {
 
 func (t text) String() string { return string(t) }
 
-// many reads a JSON array of T; a single T counts as a list of one, and what cannot be read as T is left out. At most
-// B elements are read, and what follows them costs nothing: a bank could send millions.
+// many reads a JSON array of T; a single T counts as a list of one, and what cannot be read as T is
+// left out. At most B elements are read, and what follows them costs nothing: a bank could send
+// millions.
 type many[T any, B bound] []T
 
 // A bound is how many elements a list may have.

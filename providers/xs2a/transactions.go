@@ -18,7 +18,8 @@ import (
 
 const readTransactions = "read the transactions"
 
-// transactions reads one page. A file that the bank offers for download is read along with its link.
+// transactions reads one page. A file that the bank offers for download is read along with its
+// link.
 func (t *talk) transactions(ctx context.Context, account providers.Account, window providers.Window, from string) (providers.Page, error) {
 	if err := t.ready(); err != nil {
 		return providers.Page{}, err
@@ -31,7 +32,8 @@ func (t *talk) transactions(ctx context.Context, account providers.Account, wind
 	return t.begin(ctx, account, at)
 }
 
-// later reads a page that an earlier one has named. That it is not there says nothing about the account.
+// later reads a page that an earlier one has named. That it is not there says nothing about the
+// account.
 func (t *talk) later(ctx context.Context, account providers.Account, from string) (providers.Page, error) {
 	_, there := t.customer()
 	t.counted = !there // the pages before this one would be read again with it
@@ -196,8 +198,8 @@ func (t *talk) proceed(page providers.Page, said *report, at cursor, u *url.URL)
 	return at.to(page, next)
 }
 
-// nextPage resolves a link to another page of the one at page. A link that says no more than what differs counts from
-// there (RFC 3986, section 5); every other one is a link as all others.
+// nextPage resolves a link to another page of the one at page. A link that says no more than what
+// differs counts from there (RFC 3986, section 5); every other one is a link as all others.
 func (t *talk) nextPage(page *url.URL, href string) (*url.URL, error) {
 	href = strings.TrimSpace(href)
 	for _, differs := range []string{"?", "./", "../", "transactions?", "transactions/"} {
@@ -222,8 +224,8 @@ func (t *talk) last(page providers.Page, at cursor) providers.Page {
 	}
 	page.PendingCovered = at.Both && at.Pending
 	page.Covered = providers.Window{From: at.From, To: at.To}
-	// A bank that goes back less far than it was asked for says nothing about it. What it shows to everybody was
-	// covered; before that, only as far back as its oldest entry.
+	// A bank that goes back less far than it was asked for says nothing about it. What it shows to
+	// everybody was covered; before that, only as far back as its oldest entry.
 	if sure := t.today().AddDays(1 - providers.DaysWithoutSCA); at.From < sure {
 		page.Covered.From = min(sure, at.To)
 		if !at.Oldest.IsZero() && at.Oldest < page.Covered.From {
@@ -233,8 +235,8 @@ func (t *talk) last(page providers.Page, at cursor) providers.Page {
 	return page
 }
 
-// complained makes an error of what the bank says in place of a list, with status 200, where it has a code that is
-// known. Without one, the answer is no list and nothing else.
+// complained makes an error of what the bank says in place of a list, with status 200, where it has
+// a code that is known. Without one, the answer is no list and nothing else.
 func (t *talk) complained(said *complaint) error {
 	code := said.code()
 	status := map[string]int{"INTERNAL_SERVER_ERROR": http.StatusInternalServerError, "SERVICE_UNAVAILABLE": http.StatusServiceUnavailable}[code]
@@ -264,7 +266,8 @@ func (t *talk) complained(said *complaint) error {
 	}
 }
 
-// readStatement reads a page in whatever format it is. The content decides, for media types are often wrong.
+// readStatement reads a page in whatever format it is. The content decides, for media types are
+// often wrong.
 func readStatement(r *reply, account providers.Account) (*report, error) {
 	if r.status == http.StatusNoContent {
 		return &report{booked: true, pending: true}, nil
@@ -301,8 +304,8 @@ const (
 	formatMT940
 )
 
-// formatOf tells the format of an answer from its beginning, behind a byte order mark and blank lines; and from the
-// media type where that says nothing.
+// formatOf tells the format of an answer from its beginning, behind a byte order mark and blank
+// lines; and from the media type where that says nothing.
 func formatOf(start []byte, media string) format {
 	if bytes.HasPrefix(start, []byte("\xFF\xFE<\x00")) || bytes.HasPrefix(start, []byte("\xFE\xFF\x00<")) {
 		return formatXML // UTF-16
@@ -325,15 +328,15 @@ func formatOf(start []byte, media string) format {
 	return formatUnknown
 }
 
-// isField reports whether a text begins with a field of SWIFT (":20:"), which a hyphen of the statement before may
-// precede.
+// isField reports whether a text begins with a field of SWIFT (":20:"), which a hyphen of the
+// statement before may precede.
 func isField(text []byte) bool {
 	text = bytes.TrimLeft(text, "-\r\n ")
 	return len(text) > 3 && text[0] == ':' && isDigits(string(text[1:3])) && bytes.IndexByte(text[3:min(len(text), 5)], ':') >= 0
 }
 
-// readXML reads a camt message, which is a list of its own, be it empty. An account report (camt.052) holds pending
-// entries as well, a statement (camt.053) only booked ones.
+// readXML reads a camt message, which is a list of its own, be it empty. An account report
+// (camt.052) holds pending entries as well, a statement (camt.053) only booked ones.
 func readXML(body io.Reader, start []byte, currency string) (*report, error) {
 	reports := bytes.Contains(start, []byte("BkToCstmrAcctRpt")) || bytes.Contains(start, []byte("camt.052"))
 	statements, err := camt.Read(body, currency)
@@ -381,7 +384,8 @@ func readText(body io.Reader, currency string) (*report, error) {
 	return r, nil
 }
 
-// splitInterim separates MT942 messages, which have a floor limit (field 34F), from the MT940 statements around them.
+// splitInterim separates MT942 messages, which have a floor limit (field 34F), from the MT940
+// statements around them.
 func splitInterim(file string) (booked, pending string) {
 	const begin, limit = ":20:", ":34F:"
 	if !strings.Contains(file, limit) {
