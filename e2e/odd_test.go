@@ -89,6 +89,19 @@ func (c *customer) accountsByType() map[string]string {
 	return ids
 }
 
+// requireLastWeeks is requireLedger for the last sixty days: the bank shows ninety, and what it no longer shows stays.
+func (c *customer) requireLastWeeks() {
+	c.t.Helper()
+	oldest := c.bank.Now().AddDate(0, 0, -60).Format(time.DateOnly)
+	last := func(all map[string][]string) map[string][]string {
+		for account, lines := range all {
+			all[account] = slices.DeleteFunc(lines, func(line string) bool { return line < oldest })
+		}
+		return all
+	}
+	c.requireSame(last(c.atBank(c.login, false)), last(c.stored(false)))
+}
+
 // TestSums: a batch that is booked as one sum on its day, and sent as its parts from the next day on, is there once after
 // every synchronization.
 func TestSums(t *testing.T) {
@@ -107,16 +120,101 @@ func TestSums(t *testing.T) {
 		for _, r := range readers {
 			y := r.sync(r.access)
 			require.Equal(t, "COMPLETED", y["status"], "%s: %v", r.login, y)
-			want, got := r.atBank(r.login, false), r.stored(false)
-			for account, lines := range got { // what the bank no longer shows stays
-				oldest := want[account][0][:len("2026-01-31")]
-				got[account] = slices.DeleteFunc(lines, func(line string) bool { return line < oldest })
-			}
-			r.requireSame(want, got)
+			r.requireLastWeeks()
 			if day == 1 {
 				require.Equal(t, 1, counted(y)[2], "%s: the sum of the day before", r.login)
 			}
 		}
 		s.bank.Advance(24 * time.Hour)
+	}
+}
+
+// TestUndated: entries without a booking date have that of their value date, and those without any date the day on which
+// they are there.
+func TestUndated(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	readers := make(map[string]*customer)
+	accesses := make(map[string]string)
+	for _, bank := range []string{"demo", "statements", "plain-mt940", "fints", "fints/whole-account"} {
+		readers[bank] = s.newCustomer()
+		accesses[bank] = readers[bank].access(bank, "undated+"+strings.ReplaceAll(bank, "/", "-"))
+	}
+	for range 3 {
+		for bank, c := range readers {
+			y := c.sync(accesses[bank])
+			require.Equal(t, "COMPLETED", y["status"], "%s: %v", bank, y)
+			c.requireLastWeeks()
+		}
+		s.bank.Advance(24 * time.Hour)
+	}
+}
+
+// TestRagged: what a bank writes in odd forms is what its ledger says, over every protocol and format.
+func TestRagged(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	for _, bank := range []string{"demo", "recurring", "statements", "plain-mt940", "fints", "fints/whole-account"} {
+		t.Run(bank, func(t *testing.T) {
+			t.Parallel()
+			c := s.in(t).newCustomer()
+			login := "ragged+" + strings.ReplaceAll(bank, "/", "-")
+			access := c.access(bank, login)
+			y := c.sync(access)
+			require.Equal(t, "COMPLETED", y["status"], "%v", y)
+			swift := bank == "plain-mt940" || strings.HasPrefix(bank, "fints")
+			c.requireLedger(login, !swift)
+			y = c.sync(access)
+			require.Equal(t, [3]int{}, counted(y), "%v", y)
+		})
+	}
+}
+
+// TestUnreadable: what cannot be read and is no money is counted where the result stands; what is, fails its account alone,
+// with the place.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	for _, bank := range []string{"demo", "statements", "fints", "fints/whole-account"} {
+		t.Run(bank, func(t *testing.T) {
+			t.Parallel()
+			suffix := "+unreadable-" + strings.ReplaceAll(bank, "/", "-")
+			c := s.in(t).newCustomer()
+			y := c.sync(c.access(bank, "ragged"+suffix))
+			require.Equal(t, "COMPLETED", y["status"], "%v", y)
+			ledgers, err := s.bank.Ledgers("ragged" + suffix)
+			require.NoError(t, err)
+			impossible := 0 // the bank calls the last of February the 30th
+			for _, e := range ledgers[0].Entries {
+				value := e.ValueDate
+				if strings.HasPrefix(bank, "fints") { // card payments have the value date of their booking there
+					value = max(value, e.BookingDate)
+				}
+				if !e.Pending && value.Time().Month() == time.February && value.AddDays(1).Time().Month() == time.March {
+					impossible++
+				}
+			}
+			require.Positive(t, impossible)
+			require.EqualValues(t, impossible, y["accounts"].([]any)[0].(object)["unreadable"])
+			var list struct{ Accounts []object }
+			c.get("/rest/accounts", &list)
+			require.EqualValues(t, impossible, list.Accounts[0]["status"].(object)["unreadable"])
+
+			c = s.in(t).newCustomer()
+			y = c.sync(c.access(bank, "badamount"+suffix))
+			require.Equal(t, "COMPLETED", y["status"], "%v", y)
+			accounts := y["accounts"].([]any)
+			require.Equal(t, "COMPLETED", accounts[0].(object)["status"])
+			require.Equal(t, "FAILED", accounts[1].(object)["status"])
+			failure := accounts[1].(object)["error"].(object)
+			require.EqualValues(t, 20000, failure["code"])
+			require.Regexp(t, `^An entry of the bank's answer cannot be read: .*entry \d+.*amount$`, failure["message"])
+			c.get("/rest/accounts", &list)
+			require.Equal(t, failure["message"], list.Accounts[1]["status"].(object)["message"])
+			require.Equal(t, true, list.Accounts[1]["supported"])
+			for _, x := range c.transactions() {
+				require.Equal(t, list.Accounts[0]["account_id"], x["account_id"])
+			}
+		})
 	}
 }

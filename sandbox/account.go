@@ -119,12 +119,15 @@ type accountPlan struct {
 type quirk int
 
 const (
-	noIDs        quirk = iota + 1 // none at all
-	placeholders                  // NOTPROVIDED
-	sharedIDs                     // one for all bookings of a day
-	freshIDs                      // others every day
-	movingDates                   // the booking date moves to the next working day, once it has passed
-	swappedDates                  // booking date and value date in each other's place
+	noIDs          quirk = iota + 1 // none at all
+	placeholders                    // NOTPROVIDED
+	sharedIDs                       // one for all bookings of a day
+	freshIDs                        // others every day
+	movingDates                     // the booking date moves to the next working day, once it has passed
+	swappedDates                    // booking date and value date in each other's place
+	noBookingDates                  // value dates only, and none at all for what is of today
+	ragged                          // amounts, days and texts in many forms
+	badAmount                       // what is three days old has an amount that nobody can read
 )
 
 // everything is a history without limit.

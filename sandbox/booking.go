@@ -360,6 +360,7 @@ type Entry struct {
 	Acceptor     string // number of the shop
 	AcceptorTown string
 	PurchaseDate plain.Date
+	writing      writing
 
 	Reason        string // why it came back (ISO 20022); "": it did not
 	ReasonText    string
@@ -434,6 +435,7 @@ func (a *account) describe(b *booking, how edition) Entry {
 	e.ID = digits(uint64(y*10_000+int(m)*100+d), 8) + digits(a.key, 8) + digits(uint64(b.nth), 8)
 	e.Reference = digits(uint64(y%100*1_000+b.day.Time().YearDay()), 5) + digits(a.key/7, 7) + digits(uint64(b.nth), 5)
 	a.twist(&e, b, how.today)
+	a.write(&e, b, how.today)
 	if how.reform%2 == 1 {
 		e.reformat()
 	}

@@ -41,7 +41,11 @@ func (c *fintsCall) statements(w *fintsWindow) []byte {
 			sum += e.Cents
 		}
 		m.balance(":62F:", sum, a.currency, day)
-		m.line("-")
+		if a.quirk == ragged {
+			m.text.WriteString("-") // the next statement begins in the same line
+		} else {
+			m.line("-")
+		}
 		last = day
 	}
 	return m.latin()
@@ -146,7 +150,7 @@ func (m *swift) entry(e *Entry) {
 	case e.GVC == "106":
 		code = "NMSC"
 	}
-	m.line(":61:", value.Time().Format("060102"), e.BookingDate.Time().Format("0102"), side, e.Currency[2:], swiftAmount(cents), code, "NONREF")
+	m.line(":61:", e.writing.swiftDays(value, e.BookingDate), e.writing.swiftAmount(side, e.Currency[2:], cents, code), "NONREF")
 	if e.Foreign != "" {
 		m.line("/OCMT/", e.Foreign, swiftAmount(max(e.ForeignCents, -e.ForeignCents)), "/")
 	}
@@ -169,6 +173,7 @@ func (m *swift) entry(e *Entry) {
 		field([]string{"32", "33"}[i], part)
 	}
 	// Lines of 65 characters at most; none begins with what would look like a tag or the end.
+	var lines []string
 	rest := ":86:" + details.String()
 	for utf8.RuneCountInString(rest) > 65 {
 		runes := []rune(rest)
@@ -176,17 +181,20 @@ func (m *swift) entry(e *Entry) {
 		for runes[at] == ':' || runes[at] == '-' {
 			at--
 		}
-		m.line(string(runes[:at]))
+		lines = append(lines, string(runes[:at]))
 		rest = string(runes[at:])
 	}
-	m.line(rest)
+	for _, line := range e.writing.swiftDetails(append(lines, rest)) {
+		m.line(line)
+	}
 }
 
 var purposeFields = []string{"20", "21", "22", "23", "24", "25", "26", "27", "28", "29", "60", "61", "62", "63"}
 
 // purpose is the remittance information in parts of 27 characters, each SEPA tag at the beginning of one ("Anlage 3 des
-// DFÜ-Abkommens", MT940, field 86).
+// DFÜ-Abkommens", MT940, field 86), or, where it is ragged, at any place.
 func purpose(e *Entry) (parts []string) {
+	whole := ""
 	original, charges := "", ""
 	if e.ChargeCents > 0 {
 		original, charges = swiftAmount(max(e.OriginalCents, -e.OriginalCents)), swiftAmount(e.ChargeCents)
@@ -194,10 +202,16 @@ func purpose(e *Entry) (parts []string) {
 	for _, tagged := range []struct{ tag, text string }{
 		{"EREF+", e.EndToEndID}, {"MREF+", e.MandateID}, {"CRED+", e.CreditorID}, {"PURP+", e.Purpose}, {"OAMT+", original}, {"COAM+", charges}, {"SVWZ+", e.why()},
 	} {
-		if tagged.text != "" {
-			parts = append(parts, pieces(tagged.tag+tagged.text, 27, len(purposeFields))...)
+		if tagged.text == "" {
+			continue
 		}
+		if e.writing.ragged {
+			whole += tagged.tag + tagged.text + " "
+			continue
+		}
+		parts = append(parts, pieces(tagged.tag+tagged.text, 27, len(purposeFields))...)
 	}
+	parts = append(parts, pieces(whole, 27, len(purposeFields))...)
 	return parts[:min(len(parts), len(purposeFields))]
 }
 

@@ -3,12 +3,13 @@ package sandbox
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"kontoflow/plain"
 )
 
-// What is odd about some accounts: batches that are booked as one sum first, a history that never changes, and two
-// accounts under one IBAN.
+// What is odd about some accounts: batches that are booked as one sum first, a history that never changes, two accounts
+// under one IBAN, and entries in forms that banks write and no specification knows.
 
 // batch are the transfers of a batch, which is booked on every working day of an account with sums.
 var batch = []kind{
@@ -63,4 +64,147 @@ func (c *customer) shuffled(accounts []*account, k *consent) []*account {
 		slices.SortFunc(accounts, func(a, b *account) int { return strings.Compare(a.resourceID(k), b.resourceID(k)) })
 	}
 	return accounts
+}
+
+// writing is how the bank writes one entry.
+type writing struct {
+	undated bool // without a booking date
+	garbled bool // with an amount that nobody can read
+	ragged  bool // in forms of its own
+	form    int  // which of them, from 0 to forms-1
+}
+
+const forms = 5
+
+// write sets how an entry is written. Its days are then those that a reader has to come to.
+func (a *account) write(e *Entry, b *booking, today plain.Date) {
+	switch a.quirk {
+	case noBookingDates: // of today there is no value date either
+		e.writing.undated = true
+		if e.BookingDate < today {
+			e.BookingDate = e.ValueDate
+		} else {
+			e.ValueDate = 0
+		}
+	case badAmount:
+		e.writing.garbled = b.day == today.AddDays(-3)
+	case ragged:
+		e.writing.ragged, e.writing.form = true, int((b.key+uint64(b.nth))%forms)
+		if year, month, day := e.ValueDate.Time().Date(); month == time.February && day > 25 {
+			e.ValueDate = plain.Day(year, time.March, 0)
+		}
+		e.Remittance = strings.Replace(e.Remittance, " Debitk", ":00 Debitk", 1) // a clock time with seconds
+	}
+}
+
+// amount is an amount in JSON, with its sign, or in XML, without one.
+func (w writing) amount(cents int64, signed bool) string {
+	number := string(appendCents(nil, max(cents, -cents)))
+	sign := ""
+	if signed && cents < 0 {
+		sign = "-"
+	}
+	whole, fraction, _ := strings.Cut(number, ".")
+	switch {
+	case w.garbled:
+		return sign + whole + ".." + fraction
+	case !w.ragged:
+		return sign + number
+	}
+	switch w.form {
+	case 0: // the mathematical minus, with a blank
+		return strings.Replace(sign, "-", "\u2212 ", 1) + number
+	case 1: // what is left of a binary floating-point number
+		return sign + number + "0000000001"
+	case 2: // thousands
+		if n := len(whole); n > 3 {
+			whole = whole[:n-3] + "," + whole[n-3:]
+		}
+		return sign + whole + "." + fraction
+	case 3: // the sign behind it
+		return " " + number + sign
+	default:
+		return sign + number + "\n"
+	}
+}
+
+// day is a day in JSON or XML.
+func (w writing) day(d plain.Date) string {
+	text := d.String()
+	switch {
+	case !w.ragged || d.IsZero():
+		return text
+	case isFebruarysEnd(d):
+		return text[:8] + "30"
+	}
+	switch w.form {
+	case 0:
+		return text + "+01:00"
+	case 1:
+		return strings.ReplaceAll(text, "-", "")
+	case 2:
+		return text + "Z"
+	case 3:
+		return text[8:] + "." + text[5:7] + "." + text[:4]
+	default:
+		return " " + text + " "
+	}
+}
+
+// text is a text in JSON or XML.
+func (w writing) text(s string) string {
+	if w.ragged && s != "" && w.form == 4 {
+		return s + "\u0007"
+	}
+	return s
+}
+
+// swiftDays are value date and booking date of field 61.
+func (w writing) swiftDays(value, booking plain.Date) string {
+	text := value.Time().Format("060102")
+	if w.ragged && isFebruarysEnd(value) {
+		text = text[:4] + "30"
+	}
+	if w.undated {
+		return text
+	}
+	return text + booking.Time().Format("0102")
+}
+
+// swiftAmount is the amount of field 61 with its letters before and behind.
+func (w writing) swiftAmount(side, currency string, cents int64, code string) string {
+	amount := swiftAmount(cents)
+	switch {
+	case w.garbled:
+		return side + currency + amount + ",1" + code
+	case w.ragged && w.form == 1:
+		return side + currency + amount + " " + code
+	case w.ragged && w.form == 2:
+		return side + currency + "\r\n" + amount + code
+	}
+	return side + currency + amount + code
+}
+
+// swiftDetails is field 86 in lines.
+func (w writing) swiftDetails(lines []string) []string {
+	if !w.ragged {
+		return lines
+	}
+	switch w.form {
+	case 0: // a blank before the code
+		lines[0] = strings.Replace(lines[0], ":86:", ":86: ", 1)
+	case 3: // a line that looks like the end of the statement
+		lines = slices.Insert(lines, 1, "-")
+	case 4: // a line that looks like a tag
+		for i, line := range lines {
+			if at := strings.Index(line, "T"); at >= 0 && len(line) > at+6 && line[at+3] == ':' && line[at+6] == ':' {
+				return slices.Insert(slices.Replace(lines, i, i+1, line[:at+3]), i+1, line[at+3:])
+			}
+		}
+	}
+	return lines
+}
+
+func isFebruarysEnd(d plain.Date) bool {
+	return !d.IsZero() && d.Time().Month() == time.February && (d+1).Time().Month() == time.March
 }

@@ -51,17 +51,21 @@ func (w *writer) camt(s statement, today plain.Date, format string) {
 
 func (w *writer) camtBalance(code string, cents int64, currency string, day plain.Date) {
 	w.raw(`<Bal><Tp><CdOrPrtry><Cd>` + code + `</Cd></CdOrPrtry></Tp>`)
-	w.camtAmount(cents, currency)
+	w.camtAmount(cents, currency, writing{})
 	w.raw(`<Dt><Dt>` + day.String() + `</Dt></Dt></Bal>`)
 }
 
-func (w *writer) camtAmount(cents int64, currency string) {
+func (w *writer) camtAmount(cents int64, currency string, how writing) {
 	indicator := "CRDT"
 	if cents < 0 {
-		indicator, cents = "DBIT", -cents
+		indicator = "DBIT"
 	}
 	w.raw(`<Amt Ccy="` + currency + `">`)
-	w.buffer = appendCents(w.buffer, cents)
+	if how == (writing{}) {
+		w.buffer = appendCents(w.buffer, max(cents, -cents))
+	} else {
+		w.raw(how.amount(cents, false))
+	}
 	w.raw(`</Amt><CdtDbtInd>` + indicator + `</CdtDbtInd>`)
 }
 
@@ -70,15 +74,22 @@ func (w *writer) camtEntry(a *account, b *booking) {
 	if w.reword != nil {
 		w.reword(&e)
 	}
+	w.bare = e.writing.ragged
 	w.raw(`<Ntry>`)
 	if !w.dialect.noIDs {
 		w.tag("NtryRef", e.Reference)
 	}
-	w.camtAmount(e.Cents, e.Currency)
+	w.camtAmount(e.Cents, e.Currency, e.writing)
 	if e.Pending {
 		w.raw(w.status("PDNG"))
 	} else {
-		w.raw(w.status("BOOK") + `<BookgDt><Dt>` + e.BookingDate.String() + `</Dt></BookgDt><ValDt><Dt>` + e.ValueDate.String() + `</Dt></ValDt>`)
+		w.raw(w.status("BOOK"))
+		if !e.writing.undated {
+			w.raw(`<BookgDt><Dt>` + e.writing.day(e.BookingDate) + `</Dt></BookgDt>`)
+		}
+		if !e.ValueDate.IsZero() {
+			w.raw(`<ValDt><Dt>` + e.writing.day(e.ValueDate) + `</Dt></ValDt>`)
+		}
 	}
 	if !w.dialect.noIDs {
 		w.tag("AcctSvcrRef", e.ID)
@@ -91,7 +102,7 @@ func (w *writer) camtEntry(a *account, b *booking) {
 	w.tag("EndToEndId", e.EndToEndID)
 	w.tag("MndtId", e.MandateID)
 	w.raw(`</Refs>`)
-	w.camtAmount(e.Cents, e.Currency)
+	w.camtAmount(e.Cents, e.Currency, e.writing)
 	if e.Foreign != "" {
 		cents := max(e.ForeignCents, -e.ForeignCents)
 		w.raw(`<AmtDtls><InstdAmt><Amt Ccy="` + e.Foreign + `">`)
@@ -150,7 +161,7 @@ func (w *writer) camtParties(a *account, e *Entry) {
 		if party == "Dbtr" {
 			creditorID = ""
 		}
-		w.camtParty(party, e.Name, e.IBAN, creditorID)
+		w.camtParty(party, e.writing.text(e.Name), e.IBAN, creditorID)
 		if holder && own == "Cdtr" {
 			w.camtParty(own, a.owner, a.iban, e.CreditorID)
 		}
@@ -199,8 +210,15 @@ func (w *writer) tag(name, value string) {
 		return
 	}
 	w.raw(`<` + name + `>`)
-	w.raw(escapeXML.Replace(value))
+	escape := escapeXML
+	if w.bare {
+		escape = escapeMarkup
+	}
+	w.raw(escape.Replace(value))
 	w.raw(`</` + name + `>`)
 }
 
-var escapeXML = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+var (
+	escapeXML    = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
+	escapeMarkup = strings.NewReplacer("<", "&lt;", ">", "&gt;")
+)

@@ -116,15 +116,20 @@ func (f *face) file(c *call) error {
 	return nil
 }
 
-// amount writes an amount as a JSON text, or as a double, as Java prints it.
-func (w *writer) amount(cents int64) {
-	if !w.dialect.reads.loose {
+// amount writes an entry's amount as a JSON text, or as a double, as Java prints it.
+func (w *writer) amount(e *Entry) {
+	switch {
+	case w.dialect.reads.loose:
+	case e.writing == (writing{}):
 		w.raw(`"`)
-		w.buffer = appendCents(w.buffer, cents)
+		w.buffer = appendCents(w.buffer, e.Cents)
 		w.raw(`"`)
 		return
+	default:
+		w.text(e.writing.amount(e.Cents, true))
+		return
 	}
-	amount := float64(cents) / 100
+	amount := float64(e.Cents) / 100
 	form := byte('f')
 	if math.Abs(amount) >= 1e7 || amount != 0 && math.Abs(amount) < 1e-3 {
 		form = 'E'
@@ -138,11 +143,11 @@ func (w *writer) days(e *Entry) {
 	if w.dialect.reads.loose {
 		booking, value, form = "bookingDateTime", "valueDateTime", "T00:00:00.000+01:00"
 	}
-	if !e.Pending {
-		w.field(booking, e.BookingDate.String()+form)
+	if !e.Pending && !e.writing.undated {
+		w.field(booking, e.writing.day(e.BookingDate)+form)
 	}
 	if !e.ValueDate.IsZero() {
-		w.field(value, e.ValueDate.String()+form)
+		w.field(value, e.writing.day(e.ValueDate)+form)
 	}
 }
 

@@ -233,6 +233,7 @@ type writer struct {
 	dialect *dialect
 	version string       // of camt messages: 08, 02
 	reword  func(*Entry) // nil: texts as they are
+	bare    bool         // "&" is written as it is, in XML
 }
 
 func (w *writer) flush() {
@@ -353,7 +354,7 @@ func (w *writer) json(c *call, s statement) {
 func (w *writer) entry(a *account, b *booking) {
 	e := a.describe(b, w.edition)
 	w.raw(`{"transactionAmount":{"currency":"` + e.Currency + `","amount":`)
-	w.amount(e.Cents)
+	w.amount(&e)
 	w.raw(`}`)
 	if a.kind == card {
 		w.cardEntry(&e, a)
@@ -376,7 +377,7 @@ func (w *writer) entry(a *account, b *booking) {
 		w.field(own+"Name", a.owner)
 		w.raw(`,"` + own + `Account":{"iban":"` + a.iban + `"}`)
 	}
-	w.field(other+"Name", e.Name)
+	w.field(other+"Name", e.writing.text(e.Name))
 	if e.IBAN != "" {
 		w.raw(`,"` + other + `Account":{"iban":"` + e.IBAN + `"}`)
 	}

@@ -277,7 +277,11 @@ func TestInterimReportsAreNotCutInTexts(t *testing.T) {
 func TestInterimReportsArePending(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{"behind": mt940File + mt942File, "before": mt942File + mt940File, "between": noEntries + mt942File + mt940File,
-		"with line feeds": strings.ReplaceAll(mt940File+mt942File, "\r\n", "\n")} {
+		"with line feeds":              strings.ReplaceAll(mt940File+mt942File, "\r\n", "\n"),
+		"a hyphen before the next one": strings.ReplaceAll(mt940File+mt942File, "\r\n-\r\n", "\r\n-"),
+		"blanks before the fields":     strings.ReplaceAll(mt940File+mt942File, "\r\n:", "\r\n :"),
+		"texts that look like fields":  strings.ReplaceAll(mt940File+mt942File, "SVWZ+", "SVWZ+T11\r\n:34F:00 T12\r\n:20:15 Uhr "),
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newReadingBank(t, func(int, *http.Request) said { return said{media: "text/plain", body: body} })

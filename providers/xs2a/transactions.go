@@ -384,27 +384,28 @@ func readText(body io.Reader, currency string) (*report, error) {
 	return r, nil
 }
 
-// splitInterim separates MT942 messages, which have a floor limit (field 34F), from the MT940
-// statements around them.
+// splitInterim separates MT942 messages, which have a floor limit (field 34F) before their
+// entries, from the MT940 statements around them. Before a field may stand what ends the message
+// before it, and blanks.
 func splitInterim(file string) (booked, pending string) {
-	const begin, limit = ":20:", ":34F:"
-	if !strings.Contains(file, limit) {
+	if !strings.Contains(file, ":34F:") {
 		return file, ""
 	}
 	var parts [2]strings.Builder
-	for start, at := 0, 0; start < len(file); {
-		next := strings.Index(file[at:], "\n"+begin)
-		if at += next + 1; next < 0 {
-			at = len(file)
-		} else if !mt940.BeginsStatement(file, at) {
-			continue
-		}
-		which := 0
-		if strings.Contains(file[start:at], "\n"+limit) {
+	which, header, start, at := 0, true, 0, 0
+	for line := range strings.Lines(file) {
+		field := strings.TrimLeft(line, "-\uFEFF \t\r\x00\x01\x02\x03")
+		switch {
+		case strings.HasPrefix(field, ":20:") && mt940.BeginsStatement(file, at+len(line)-len(field)):
+			parts[which].WriteString(file[start:at])
+			which, header, start = 0, true, at
+		case strings.HasPrefix(field, ":61:"):
+			header = false
+		case header && strings.HasPrefix(field, ":34F:"):
 			which = 1
 		}
-		parts[which].WriteString(file[start:at])
-		start = at
+		at += len(line)
 	}
+	parts[which].WriteString(file[start:])
 	return parts[0].String(), parts[1].String()
 }
