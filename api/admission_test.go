@@ -35,7 +35,8 @@ func (u *user) fill(access string, transactions int) {
 const heavyList = "/rest/transactions?count=1&filter=zzzzzz&include_statistics=true&include_pending=true&sort=asc&offset=100000"
 
 // TestOneTokenStopsNobody: one token keeps forty expensive requests and hundreds of event streams under way. Another
-// tenant's requests all succeed, in about the time that they take on a quiet server, and the server stays ready.
+// tenant's requests all succeed, and the server stays ready. What these take is logged: this process plays the attacker,
+// too, so the times say little.
 func TestOneTokenStopsNobody(t *testing.T) {
 	w := newWorldWith(t, api.LimitSettings{})
 	attacker, other := w.tenant().user(), w.tenant().user()
@@ -109,7 +110,6 @@ func TestOneTokenStopsNobody(t *testing.T) {
 		quiet[30], quiet[59], busy[30], busy[59], statuses)
 	require.Positive(t, statuses[http.StatusTooManyRequests])
 	require.Positive(t, statuses[http.StatusOK], "what is within the limits succeeds")
-	require.Less(t, busy[30], 10*quiet[30]+50*time.Millisecond, "the median; the bench measures p99")
 }
 
 func TestTooManyRequests(t *testing.T) {

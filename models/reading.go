@@ -187,7 +187,10 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 		from := window.From
 		switch {
 		case window.NoBooked:
-			from = r.Since()
+			// Of an account that was never read completely, the recent rows: an entry without a day may be one of them.
+			if from = r.Since(); from.IsZero() {
+				from = w.today.AddDays(-providers.DaysWithoutSCA)
+			}
 		case from.IsZero(): // as far back as the bank gave
 			from = earliest
 		}
