@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -25,6 +24,8 @@ import (
 	"kontoflow/models"
 	"kontoflow/plain"
 	"kontoflow/providers"
+	"kontoflow/providers/fints"
+	"kontoflow/providers/xs2a"
 	"kontoflow/sandbox"
 	"kontoflow/up"
 	"kontoflow/vault"
@@ -337,6 +338,7 @@ func (c *notificationsRetryCommand) Run(ctx context.Context) error {
 
 type catalogCommand struct {
 	Import    catalogImportCommand    `cmd:"" help:"Add the banks of a file to the catalog, or bring them up to date. Its format: docs/catalog.md."`
+	Check     catalogCheckCommand     `cmd:"" help:"Ask each host of the catalog whether it is there, without any customer and at most once a second."`
 	Supersede catalogSupersedeCommand `cmd:"" help:"Let one access method of a bank take over the accesses of another, from a day on."`
 }
 
@@ -368,7 +370,10 @@ func (c *catalogSupersedeCommand) Run(ctx context.Context) error {
 type catalogImportCommand struct {
 	databaseSettings
 	vaultSettings
-	Source string `arg:"" name:"file" help:"JSON file, or its http(s) address: of the catalog's format, or current.json of the npm package bankdata-germany."`
+	Source  string `arg:"" name:"file" help:"JSON file, or its address (https, or http on loopback): of the catalog's format, or current.json of the npm package bankdata-germany."`
+	DryRun  bool   `help:"Print what is added, what changes, and what the file does not name; change nothing."`
+	Confirm bool   `help:"Do it although access methods that customers use get another host, other roots or another OAuth client."`
+	SHA256  string `name:"sha256" placeholder:"HEX" help:"SHA-256 that the file has to have."`
 
 	FinTS          string `name:"fints" type:"existingfile" placeholder:"PATH" help:"With bankdata-germany: hbci4java's blz.properties, for the banks' FinTS addresses."`
 	XS2A           string `name:"xs2a" type:"existingfile" placeholder:"PATH" help:"With bankdata-germany: rules for XS2A addresses instead of the built-in ones."`
@@ -383,30 +388,37 @@ func (c *catalogImportCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	source, err := openSource(ctx, c.Source)
+	raw, err := catalog.Fetch(ctx, c.Source, c.SHA256)
 	if err != nil {
 		return err
-	}
-	defer source.Close()
-	raw, err := io.ReadAll(source)
-	if err != nil {
-		return fmt.Errorf("reading the catalog: %w", err)
 	}
 	var report catalog.Report
+	var changes catalog.Changes
+	options := catalog.Options{DryRun: c.DryRun, Confirmed: c.Confirm}
 	if catalog.IsBankData(raw) {
-		report, err = c.germany(ctx, store, raw)
+		report, changes, err = c.germany(ctx, store, raw, options)
 	} else {
-		report, err = catalog.Import(ctx, store, bytes.NewReader(raw))
+		report, changes, err = catalog.ImportWith(ctx, store, bytes.NewReader(raw), options)
 	}
-	if err != nil {
+	var unconfirmed *catalog.Unconfirmed
+	switch {
+	case errors.As(err, &unconfirmed):
+		return fmt.Errorf("%w\nlook at all changes with --dry-run; import with --confirm", err)
+	case err != nil:
+		return err
+	case !c.DryRun:
+		fmt.Println("imported", report)
+		return nil
+	}
+	if err := changes.Write(os.Stdout); err != nil {
 		return err
 	}
-	fmt.Println("imported", report)
+	fmt.Printf("%d added, %d changed, %d vanished; nothing was imported\n", len(changes.Added), len(changes.Changed), len(changes.Vanished))
 	return nil
 }
 
 // germany imports bankdata-germany with what the flags add to it.
-func (c *catalogImportCommand) germany(ctx context.Context, store *models.Store, banks []byte) (catalog.Report, error) {
+func (c *catalogImportCommand) germany(ctx context.Context, store *models.Store, banks []byte, options catalog.Options) (catalog.Report, catalog.Changes, error) {
 	g := catalog.Germany{Banks: banks, ProductID: c.ProductID}
 	var certificate, key []byte
 	for _, file := range []struct {
@@ -417,34 +429,45 @@ func (c *catalogImportCommand) germany(ctx context.Context, store *models.Store,
 			continue
 		}
 		var err error
-		if *file.content, err = os.ReadFile(file.path); err != nil {
-			return catalog.Report{}, err
+		if *file.content, err = catalog.Fetch(ctx, file.path, ""); err != nil {
+			return catalog.Report{}, catalog.Changes{}, err
 		}
 	}
 	if certificate != nil || key != nil {
 		g.Client = &providers.KeyPair{CertificatePEM: string(certificate), KeyPEM: string(key)}
 	}
-	return g.Import(ctx, store)
+	return g.ImportWith(ctx, store, options)
 }
 
-// openSource opens a file, or fetches it.
-func openSource(ctx context.Context, source string) (io.ReadCloser, error) {
-	if !strings.HasPrefix(source, "https://") && !strings.HasPrefix(source, "http://") {
-		return os.Open(source)
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, source, nil)
+type catalogCheckCommand struct {
+	databaseSettings
+	vaultSettings
+}
+
+func (c *catalogCheckCommand) Run(ctx context.Context) error {
+	store, err := openStore(ctx, c.databaseSettings, c.vaultSettings)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	defer store.Close()
+	report, err := catalog.Check(ctx, store, catalog.CheckOptions{Providers: map[string]providers.Provider{
+		"XS2A": xs2a.New(xs2a.Options{}), "FINTS": fints.New(fints.Options{}),
+	}})
 	if err != nil {
-		return nil, fmt.Errorf("fetching the catalog: %w", err)
+		return err
 	}
-	if response.StatusCode != http.StatusOK {
-		response.Body.Close()
-		return nil, fmt.Errorf("fetching the catalog: %s", response.Status)
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	for _, f := range report.Findings {
+		fmt.Fprintf(table, "%s\t%s\t%d banks, such as %s\t%s\n", f.Problem, f.Address, f.Banks, f.Example, f.Detail)
 	}
-	return response.Body, nil
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if wrong := len(report.Findings); wrong > 0 {
+		return fmt.Errorf("%d of %d addresses are wrong", wrong, report.Asked)
+	}
+	fmt.Printf("%d addresses asked, nothing is wrong\n", report.Asked)
+	return nil
 }
 
 type keysCommand struct {

@@ -69,15 +69,21 @@ func IsBankData(raw []byte) bool {
 
 // Import puts the three together and imports the result like any other file.
 func (g Germany) Import(ctx context.Context, store *models.Store) (Report, error) {
+	report, _, err := g.ImportWith(ctx, store, Options{})
+	return report, err
+}
+
+// ImportWith is Import with options. It returns what changes as well.
+func (g Germany) ImportWith(ctx context.Context, store *models.Store, options Options) (Report, Changes, error) {
 	file, err := g.File()
 	if err != nil {
-		return Report{}, err
+		return Report{}, Changes{}, err
 	}
 	encoded, err := json.Marshal(file)
 	if err != nil {
-		return Report{}, fmt.Errorf("write the catalog file: %w", err)
+		return Report{}, Changes{}, fmt.Errorf("write the catalog file: %w", err)
 	}
-	return Import(ctx, store, bytes.NewReader(encoded))
+	return ImportWith(ctx, store, bytes.NewReader(encoded), options)
 }
 
 // File puts the three together, in the order of the bank codes. A bank without an address is listed as not supported.

@@ -15,8 +15,9 @@ import (
 	"kontoflow/models"
 )
 
-// maxFile is the most that an import file may have, in bytes: room for all banks of Europe, certificates included.
-const maxFile = 256 << 20
+// MaxFile is the most that an import file, or a source of one, may have, in bytes: room for all banks of Europe,
+// certificates included.
+const MaxFile = 256 << 20
 
 // A Report says what an import did.
 type Report struct {
@@ -29,95 +30,141 @@ func (r Report) String() string {
 	return fmt.Sprintf("%d banks and services (%d of them new) with %d access methods", r.Banks, r.NewBanks, r.AccessMethods)
 }
 
+// Options of an import.
+type Options struct {
+	DryRun bool // nothing is changed
+	// Confirmed says that the operator wants changes that send secrets of customers elsewhere (Change.Redirects).
+	Confirmed bool
+}
+
 // Import reads a file into the database: all of it, or nothing. Known ids are brought in line with the file, new ones
 // added; what the file does not name stays, since accesses may hang on it. What is wrong with the file comes as
-// openapi.Problems.
+// openapi.Problems. *Unconfirmed: it would send secrets of customers elsewhere.
 func Import(ctx context.Context, store *models.Store, r io.Reader) (Report, error) {
-	var report Report
-	raw, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	report, _, err := ImportWith(ctx, store, r, Options{})
+	return report, err
+}
+
+// ImportWith is Import with options. It returns what changes as well.
+func ImportWith(ctx context.Context, store *models.Store, r io.Reader, options Options) (report Report, changes Changes, err error) {
+	raw, err := Read(r)
 	if err != nil {
-		return report, fmt.Errorf("read the catalog file: %w", err)
+		return report, changes, err
 	}
-	if len(raw) > maxFile {
-		return report, openapi.Problems{"file": {"is too large"}}
+	rows, err := parseRows(store, raw)
+	if err != nil {
+		return report, changes, err
 	}
+	err = store.Transact(ctx, func(tx *gorm.DB) (err error) {
+		report, changes, err = rows.put(tx, store, options)
+		return err
+	})
+	var problems openapi.Problems
+	var unconfirmed *Unconfirmed
+	switch {
+	case errors.Is(err, errDryRun):
+		return report, changes, nil
+	case errors.As(err, &problems):
+		return Report{}, changes, problems
+	case errors.As(err, &unconfirmed):
+		return Report{}, changes, unconfirmed
+	case err != nil:
+		return Report{}, changes, fmt.Errorf("import the catalog: %w", err)
+	}
+	return report, changes, nil
+}
+
+// Read reads a catalog file, or a source of one, as far as it may be large.
+func Read(r io.Reader) ([]byte, error) {
+	raw, err := io.ReadAll(io.LimitReader(r, MaxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the catalog file: %w", err)
+	}
+	if len(raw) > MaxFile {
+		return nil, openapi.Problems{"file": {"is too large"}}
+	}
+	return raw, nil
+}
+
+// errDryRun takes back what a dry run has done.
+var errDryRun = errors.New("a dry run")
+
+// rows are a file as the database will hold it.
+type rows struct {
+	banks      []models.Bank
+	methods    []models.AccessMethod
+	at         map[uuid.UUID]string // access method → path in the file
+	superseded map[uuid.UUID]Superseded
+}
+
+func parseRows(store *models.Store, raw []byte) (*rows, error) {
 	file, err := Parse(raw)
 	if err != nil {
-		return report, err
+		return nil, err
 	}
-	banks := make([]models.Bank, 0, len(file.Banks))
-	methods := make([]models.AccessMethod, 0, len(file.Banks))
-	at := make(map[uuid.UUID]string) // access method → path in the file
-	superseded := make(map[uuid.UUID]Superseded)
+	r := &rows{at: make(map[uuid.UUID]string), superseded: make(map[uuid.UUID]Superseded)}
 	for i, bank := range file.Banks {
-		banks = append(banks, bank.model())
+		r.banks = append(r.banks, bank.model())
 		for j, method := range bank.AccessMethods {
 			row, err := method.model(store, bank.ID, j)
 			if err != nil {
-				return report, err
+				return nil, err
 			}
-			methods = append(methods, row)
-			at[row.ID] = fmt.Sprintf("banks[%d].access_methods[%d].id", i, j)
+			r.methods = append(r.methods, row)
+			r.at[row.ID] = fmt.Sprintf("banks[%d].access_methods[%d].id", i, j)
 			if method.Superseded != nil {
-				superseded[row.ID] = *method.Superseded
+				r.superseded[row.ID] = *method.Superseded
 			}
 		}
 	}
-	report.Banks, report.AccessMethods = len(banks), len(methods)
-	err = store.Transact(ctx, func(tx *gorm.DB) error {
-		if err := models.LockCatalog(tx); err != nil {
-			return err
-		}
-		var before, after int64
-		if err := tx.Model(&models.Bank{}).Count(&before).Error; err != nil {
-			return err
-		}
-		if err := refuseMoves(tx, methods, at); err != nil {
-			return err
-		}
-		if err := upsert(tx, banks); err != nil {
-			return err
-		}
-		if err := upsert(tx, methods); err != nil {
-			return err
-		}
-		if err := supersede(tx, methods, superseded, at); err != nil {
-			return err
-		}
-		if err := tx.Model(&models.Bank{}).Count(&after).Error; err != nil {
-			return err
-		}
-		report.NewBanks = int(after - before)
-		return nil
-	})
-	var problems openapi.Problems
-	if errors.As(err, &problems) {
-		return Report{}, problems
+	return r, nil
+}
+
+// put stores the rows, and says what changes. A dry run does the same, so that it finds the same wrong, and ends in errDryRun.
+func (r *rows) put(tx *gorm.DB, store *models.Store, options Options) (report Report, changes Changes, err error) {
+	if err := models.LockCatalog(tx); err != nil {
+		return report, changes, err
 	}
+	before, err := loadKnown(tx)
 	if err != nil {
-		return Report{}, fmt.Errorf("import the catalog: %w", err)
+		return report, changes, err
 	}
-	return report, nil
+	if err := refuseMoves(before.methods, r.methods, r.at); err != nil {
+		return report, changes, err
+	}
+	if changes, err = before.compare(tx, store, r); err != nil {
+		return report, changes, err
+	}
+	if sensitive := changes.redirecting(); len(sensitive) > 0 && !options.Confirmed && !options.DryRun {
+		return report, changes, &Unconfirmed{sensitive}
+	}
+	if err := upsert(tx, r.banks); err != nil {
+		return report, changes, err
+	}
+	if err := upsert(tx, r.methods); err != nil {
+		return report, changes, err
+	}
+	if err := supersede(tx, r.methods, r.superseded, r.at); err != nil {
+		return report, changes, err
+	}
+	report = Report{Banks: len(r.banks), AccessMethods: len(r.methods)}
+	for _, b := range r.banks {
+		if _, there := before.banks[b.ID]; !there {
+			report.NewBanks++
+		}
+	}
+	if options.DryRun {
+		return report, changes, errDryRun
+	}
+	return report, changes, nil
 }
 
 // refuseMoves keeps an access method with its bank: accesses name both.
-func refuseMoves(tx *gorm.DB, methods []models.AccessMethod, at map[uuid.UUID]string) error {
+func refuseMoves(known map[uuid.UUID]models.AccessMethod, methods []models.AccessMethod, at map[uuid.UUID]string) error {
 	problems := make(openapi.Problems)
-	for begin := 0; begin < len(methods); begin += batch {
-		part := methods[begin:min(begin+batch, len(methods))]
-		bankOf := make(map[uuid.UUID]uuid.UUID, len(part))
-		ids := make([]uuid.UUID, len(part))
-		for i, m := range part {
-			ids[i], bankOf[m.ID] = m.ID, m.BankID
-		}
-		var known []models.AccessMethod
-		if err := tx.Select("id", "bank_id").Find(&known, "id IN ?", ids).Error; err != nil {
-			return err
-		}
-		for _, k := range known {
-			if k.BankID != bankOf[k.ID] {
-				problems.Add(at[k.ID], "belongs to another bank already")
-			}
+	for _, m := range methods {
+		if before, there := known[m.ID]; there && before.BankID != m.BankID {
+			problems.Add(at[m.ID], "belongs to another bank already")
 		}
 	}
 	if len(problems) > 0 {

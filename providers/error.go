@@ -61,6 +61,10 @@ const (
 	CodeUpgradePartial   = 40003
 )
 
+// ErrUntrusted is in the chain of an error where the bank's certificate is not trusted: not for this host, not valid now, or
+// of an unknown authority.
+var ErrUntrusted = errors.New("the bank's certificate is not trusted")
+
 // Error is a classified failure of a move.
 type Error struct {
 	Kind       Kind

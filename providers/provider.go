@@ -54,6 +54,14 @@ type HangUpper interface {
 	HangUp(ctx context.Context, conv *Conversation) error
 }
 
+// A Prober is a Provider that can look whether a bank is there, without any customer.
+type Prober interface {
+	// Probe asks once at the connection's address; nothing secret of the connection goes along. A bank that answers in its
+	// protocol is there, whatever it answers. It returns the addresses at which the bank says that it is reached, where
+	// the protocol has them: to be compared, never to be followed. ErrUntrusted: its certificate is wrong.
+	Probe(ctx context.Context, c *Connection) (addresses []string, err error)
+}
+
 // A Conversation is everything a move needs. Lasting and Dialog are the adapter's own JSON, sealed at rest;
 // everything else is given by the caller, fresh for every call.
 type Conversation struct {

@@ -244,9 +244,9 @@ func (s *stack) await(ctx context.Context, url string) error {
 const sandboxBankCode = "90090042"
 
 // importSandbox puts the sandbox bank into the catalog, the way every bank gets there. The bank makes its keys up anew
-// at each start.
+// at each start, and its port may be another one than before.
 func (s *stack) importSandbox(ctx context.Context) error {
-	cmd, err := s.command(ctx, "catalog", "import", s.bankURL+"/catalog.json")
+	cmd, err := s.command(ctx, "catalog", "import", "--confirm", s.bankURL+"/catalog.json")
 	if err != nil {
 		return err
 	}

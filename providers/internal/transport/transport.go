@@ -186,7 +186,7 @@ func Unreachable(doing string, err error) *providers.Error {
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		err = errors.New("no answer in time")
 	case errors.As(err, &certificate):
-		err, kind = errors.New("the bank's certificate is not trusted"), providers.Rejected
+		err, kind = providers.ErrUntrusted, providers.Rejected
 	case errors.As(err, &name):
 		err = errors.New("the bank's host name is not known")
 	case errors.As(err, &operation):
