@@ -123,6 +123,12 @@ var ways = []way{
 	}, completed, nothing},
 	{"FinTS", "fints:again", nil, completed, authorization},
 	{"FinTS, decoupled", "fints:decoupled", nil, completed, authorization},
+	{"FinTS, one step", "fints/onestep:demo", nil, completed, authorization},
+	{"FinTS, no medium", "fints/nomedium:devices", nil, completed, authorization},
+	{"FinTS, parameters renewed", "fints/renewed-bpd:demo", func(c *customer, access string) {
+		completed(c, access)
+		c.bank.Advance(24 * time.Hour)
+	}, completed, authorization},
 	{"FinTS, wrong PIN", "fints:wrongpin", nil, once("FAILED", nil), authorization},
 	{"FinTS, incremental", "fints:pending", func(c *customer, access string) {
 		completed(c, access)
