@@ -181,8 +181,7 @@ func (b *BankSession) leavesAlone(a *Account) bool { return b.Sync.Trigger == Au
 
 // putAccount stores what the bank says of one listed account.
 func (b *BankSession) putAccount(tx *gorm.DB, account *Account, offered *providers.Account, position int) error {
-	now := tx.NowFunc()
-	if !account.CreatedAt.Equal(now) && account.ResourceID == "" && len(offered.Balances) > 0 {
+	if account.Identity != "" && account.ResourceID == "" && len(offered.Balances) > 0 {
 		// An upgrade moved it here: its new method names balances of other types.
 		if err := tx.Where("account_id = ?", account.ID).Delete(&Balance{}).Error; err != nil {
 			return fmt.Errorf("forget the balances of the old method: %w", err)
@@ -190,7 +189,9 @@ func (b *BankSession) putAccount(tx *gorm.DB, account *Account, offered *provide
 	}
 	account.describe(offered, position)
 	if account.Unread != nil && !b.leavesAlone(account) { // all that can be read is read
+		now := tx.NowFunc()
 		account.AttemptedAt, account.SucceededAt, account.Error = &now, &now, nil
+		account.Withheld, account.Unreadable = nil, 0
 	}
 	if err := tx.Save(account).Error; err != nil {
 		return fmt.Errorf("store an account: %w", err)

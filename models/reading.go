@@ -71,6 +71,7 @@ func (s *Store) OpenReading(ctx context.Context, sync, account uuid.UUID) (*Read
 
 // PutPage stores a page of a first reading, and ends the account with the last one. now is the day's clock.
 func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Time) error {
+	normalized := normalize(page.Entries) // before the transaction: the database ends one that is idle
 	return r.transact(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
 		if r.resumed { // what is stored already is not to come again
 			last, err := storedLast(ctx, c, r.Account.ID, reconcile.Remembered)
@@ -88,7 +89,6 @@ func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Ti
 			r.resumed = false
 		}
 		w := r.writer(now)
-		normalized := normalize(page.Entries)
 		fresh := r.paging.Fresh(normalized)
 		ids, entries, facts := make([]uuid.UUID, len(fresh)), make([]*providers.Entry, len(fresh)), make([]*reconcile.Facts, len(fresh))
 		for n, i := range fresh {
@@ -176,9 +176,9 @@ func normalize(entries []providers.Entry) []reconcile.Facts {
 // PutWindow holds everything that a later reading got against what is stored, and ends the account. What is covered and
 // was not sent is missing; the zero Window covers nothing.
 func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, balances []providers.Balance, asCovered providers.Window, pendingCovered bool, now time.Time) error {
+	facts := normalize(entries)
 	return r.transact(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
 		w := r.writer(now)
-		facts := normalize(entries)
 		sent := make([]*providers.Entry, len(entries))
 		for i := range entries {
 			sent[i] = &entries[i]

@@ -473,3 +473,42 @@ func (b *readingBank) lastingOf(member string) any {
 	require.NoError(b.t, json.Unmarshal(b.conv.Lasting, &state))
 	return state[member]
 }
+
+// An account whose handle is gone is read under the one that it has now. Where several accounts
+// have its number and currency, none of them is read in its place.
+func TestNewHandles(t *testing.T) {
+	t.Parallel()
+	const same = `"iban":"DE02120300000000202051","currency":"EUR"}`
+	for name, c := range map[string]struct {
+		list string
+		read bool
+	}{
+		"one account":                      {`{"resourceId":"b",` + same, true},
+		"one account, named twice":         {`{"resourceId":"b",` + same + `,{"resourceId":"b",` + same, true},
+		"two with its number and currency": {`{"resourceId":"b",` + same + `,{"resourceId":"c",` + same, false},
+		"one of another currency":          {`{"resourceId":"b",` + strings.Replace(same, "EUR", "USD", 1), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newReadingBank(t, func(_ int, r *http.Request) said {
+				switch {
+				case strings.HasSuffix(r.URL.Path, "/accounts"):
+					return said{body: `{"accounts":[` + c.list + `]}`}
+				case strings.HasPrefix(r.URL.Path, "/v1/accounts/a/"):
+					return said{status: 404, body: `{"tppMessages":[{"category":"ERROR","code":"RESOURCE_UNKNOWN"}]}`}
+				}
+				return said{body: `{"transactions":{` + booked("1") + `,"pending":[]}}`}
+			})
+			entries, _, err := b.read(providers.Window{From: readingToday.AddDays(-20)})
+			if c.read {
+				require.NoError(t, err)
+				require.Len(t, entries, 1)
+				return
+			}
+			var e *providers.Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, providers.Gone, e.Kind)
+			require.Empty(t, entries)
+		})
+	}
+}

@@ -65,7 +65,8 @@ func (t *talk) later(ctx context.Context, account providers.Account, from string
 	return page, err
 }
 
-// handle is the bank's present handle of an account; "" where it has none.
+// handle is the bank's present handle of an account; "" where it has none, or where several
+// accounts share number and currency: which of them it is cannot be told here.
 func (t *talk) handle(ctx context.Context, account providers.Account) (string, error) {
 	list := "accounts"
 	if account.Card {
@@ -75,17 +76,22 @@ func (t *talk) handle(ctx context.Context, account providers.Account) (string, e
 	if err != nil {
 		return "", t.judgeRead(ctx, aboutNothing, err)
 	}
+	found := ""
 	for i := range all {
 		now, _ := all[i].account()
 		same := now.IBAN == account.IBAN
 		if now.IBAN == "" || account.IBAN == "" {
 			same = now.Number != "" && now.Number == account.Number
 		}
-		if same && now.Currency == account.Currency {
-			return now.ResourceID, nil
+		switch {
+		case !same || now.Currency != account.Currency:
+		case found != "" && found != now.ResourceID:
+			return "", nil
+		default:
+			found = now.ResourceID
 		}
 	}
-	return "", nil
+	return found, nil
 }
 
 // bound fills the open ends of the window with what the bank is asked for.
