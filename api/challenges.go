@@ -87,6 +87,19 @@ func (s *Server) RestartChallenge(c echo.Context, accessID AccessID, syncID Sync
 	if err != nil {
 		return err
 	}
+	if body.ChooseMethod {
+		access, err := s.access(ctx, callerOf(c).user, accessID)
+		if err != nil {
+			return err
+		}
+		method, err := s.store.AccessMethod(ctx, access.AccessMethodID)
+		if err != nil {
+			return err
+		}
+		if err := checkChoice(method); err != nil {
+			return err
+		}
+	}
 	if err := s.store.RestartChallenge(ctx, challenge.ID, body.ChooseMethod); err != nil {
 		return err
 	}

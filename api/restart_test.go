@@ -42,6 +42,12 @@ func TestRestart(t *testing.T) {
 	require.NotContains(t, now.body, "challenge")
 	require.NotContains(t, now.body, "expires_at")
 	restart(first, map[string]any{"choose_method": false}).expect(http.StatusOK) // the same
+	flows := `UPDATE access_methods SET customer_authentication_flows = ?::text[] WHERE id = ?`
+	var stored string
+	require.NoError(t, w.store.DB.Raw(`SELECT customer_authentication_flows::text FROM access_methods WHERE id = ?`, methodID).Scan(&stored).Error)
+	require.NoError(t, w.store.DB.Exec(flows, `{REDIRECT}`, methodID).Error)
+	restart(first, map[string]any{"choose_method": true}).fails(http.StatusBadRequest, 1000, "choose_method")
+	require.NoError(t, w.store.DB.Exec(flows, stored, methodID).Error)
 	restart(first, map[string]any{"choose_method": true}).fails(http.StatusConflict, 1006)
 	u.do("POST", path+"/challenges/"+first+"/response", map[string]any{"value": "111111"}).fails(http.StatusConflict, 1006)
 	lost, err := w.store.LostRestarts(t.Context(), w.store.Now().Add(time.Second), 10)

@@ -123,17 +123,25 @@ func wireScope(stored []string) []SyncScope {
 // settleChoice refuses a synchronization that is to let the customer choose the method where they cannot. Where the bank
 // grants consents, a method is chosen for the authorisation of a new one.
 func settleChoice(sync *models.Synchronization, method models.AccessMethod, asksBank bool) error {
-	chooses := func(flow string) bool {
-		return flow == string(AccessMethodCustomerAuthenticationFlowsEMBEDDED2FA) || flow == string(AccessMethodCustomerAuthenticationFlowsDECOUPLED)
-	}
-	switch flows := method.CustomerAuthenticationFlows; {
-	case !asksBank:
+	if !asksBank {
 		return invalid("choose_method", "nobody is asked: this synchronization upgrades the access")
-	case len(flows) > 0 && !slices.ContainsFunc(flows, chooses):
-		return invalid("choose_method", "the customer chooses the method on the bank's own pages")
+	}
+	if err := checkChoice(method); err != nil {
+		return err
 	}
 	connection := providers.Connection{Protocol: method.Protocol}
 	sync.RenewConsent = sync.RenewConsent || connection.Consents()
+	return nil
+}
+
+// checkChoice refuses a choice of the method where the customer makes it on the bank's own pages.
+func checkChoice(method models.AccessMethod) error {
+	chooses := func(flow string) bool {
+		return flow == string(AccessMethodCustomerAuthenticationFlowsEMBEDDED2FA) || flow == string(AccessMethodCustomerAuthenticationFlowsDECOUPLED)
+	}
+	if flows := method.CustomerAuthenticationFlows; len(flows) > 0 && !slices.ContainsFunc(flows, chooses) {
+		return invalid("choose_method", "the customer chooses the method on the bank's own pages")
+	}
 	return nil
 }
 

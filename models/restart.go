@@ -34,29 +34,9 @@ func (e *TooManyRestarts) Error() string { return "the synchronization was resta
 // open any more, or the synchronization is to end. *TooManyRestarts: the bounds of restarts.
 func (s *Store) RestartChallenge(ctx context.Context, challenge uuid.UUID, choosing bool) error {
 	return s.Transact(ctx, func(tx *gorm.DB) error {
-		var c struct {
-			SyncID          uuid.UUID
-			Status          string
-			Choosing        *bool
-			Expired         bool
-			Answered        bool
-			CancelRequested bool
-		}
-		// Whoever stores a step of the synchronization locks its access first, and then its rows. A lock on the challenge
-		// lets an answer come before or after.
-		err := tx.Exec(`SELECT FROM accesses WHERE id = (SELECT y.access_id FROM synchronizations y
-			JOIN challenges c ON c.sync_id = y.id WHERE c.id = ?) FOR NO KEY UPDATE`, challenge).Error
-		if err == nil {
-			err = tx.Exec(`SELECT FROM challenges WHERE id = ? FOR UPDATE`, challenge).Error
-		}
+		c, err := lockChallenge(tx, challenge)
 		if err != nil {
-			return fmt.Errorf("lock the challenge: %w", err)
-		}
-		row := tx.Raw(`SELECT c.sync_id, c.status, c.restart_choosing, c.expires_at <= now(),
-			EXISTS (SELECT FROM answers w WHERE w.challenge_id = c.id), y.cancel_requested_at IS NOT NULL
-			FROM challenges c JOIN synchronizations y ON y.id = c.sync_id WHERE c.id = ?`, challenge).Row()
-		if err := row.Scan(&c.SyncID, &c.Status, &c.Choosing, &c.Expired, &c.Answered, &c.CancelRequested); err != nil {
-			return found(err, "the challenge")
+			return err
 		}
 		switch {
 		case c.Choosing != nil && *c.Choosing == choosing:
@@ -72,6 +52,42 @@ func (s *Store) RestartChallenge(ctx context.Context, challenge uuid.UUID, choos
 		}
 		return restart(tx, c.SyncID, challenge, choosing, now)
 	})
+}
+
+// restartable is what a restart has to know of a challenge.
+type restartable struct {
+	SyncID          uuid.UUID
+	Status          string
+	Choosing        *bool // it was restarted, with a choice or without; nil: it was not
+	Expired         bool
+	Answered        bool
+	CancelRequested bool
+}
+
+// lockChallenge locks a challenge with what it belongs to, in the order of locks.go, and reads it after that: an answer comes
+// before or after.
+func lockChallenge(tx *gorm.DB, challenge uuid.UUID) (c restartable, err error) {
+	var access uuid.UUID
+	row := tx.Raw(`SELECT y.access_id, y.id FROM challenges c JOIN synchronizations y ON y.id = c.sync_id WHERE c.id = ?`, challenge).Row()
+	if err := row.Scan(&access, &c.SyncID); err != nil {
+		return c, found(err, "the challenge")
+	}
+	if err := lockAccess(tx, access); err != nil {
+		return c, err
+	}
+	if err := lockSynchronization(tx, c.SyncID); err != nil {
+		return c, err
+	}
+	if err := tx.Exec(`SELECT FROM challenges WHERE id = ? FOR NO KEY UPDATE`, challenge).Error; err != nil {
+		return c, fmt.Errorf("lock the challenge: %w", err)
+	}
+	row = tx.Raw(`SELECT c.status, c.restart_choosing, c.expires_at <= now(),
+		EXISTS (SELECT FROM answers w WHERE w.challenge_id = c.id), y.cancel_requested_at IS NOT NULL
+		FROM challenges c JOIN synchronizations y ON y.id = c.sync_id WHERE c.id = ?`, challenge).Row()
+	if err := row.Scan(&c.Status, &c.Choosing, &c.Expired, &c.Answered, &c.CancelRequested); err != nil {
+		return c, found(err, "the challenge")
+	}
+	return c, nil
 }
 
 // checkRestarts holds the bounds of restarts.
