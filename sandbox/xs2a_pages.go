@@ -236,7 +236,7 @@ func (f *face) confirm(c *call, t *ticket, form url.Values) {
 	f.leave(c, t, "")
 }
 
-// leave sends the customer back to where he came from. problem is the error that he comes back with; "" none.
+// leave sends the customer back to where they came from. problem is the error that goes with them; "" none.
 func (f *face) leave(c *call, t *ticket, problem string) {
 	success := problem == ""
 	t.used = true

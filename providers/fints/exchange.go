@@ -89,8 +89,8 @@ func (t *talk) exchange(ctx context.Context, doing string, e envelope, segments 
 	}
 	wire, err := m.Wire()
 	if err != nil {
-		// The text that ISO 8859-1 does not have can only be the customer's own: his TAN, where the
-		// PIN was sent before.
+		// The text that ISO 8859-1 does not have can only be the customer's own: the TAN, where
+		// the PIN was sent before.
 		code := providers.CodePINInvalid
 		if e.tan != "" {
 			code = providers.CodeTANInvalid

@@ -176,7 +176,7 @@ func partsOf(v string) (p parts) {
 		return p
 	}
 	v = strings.TrimLeft(v[p.mark.length:], " ")
-	letters := 0
+	letters, content := 0, v
 	for letters < len(v) && isCapital(v[letters]) {
 		letters++
 	}
@@ -194,6 +194,7 @@ func partsOf(v string) (p parts) {
 	p.stage = noKey
 	switch v = strings.TrimLeft(v, " "); {
 	case strings.HasPrefix(v, "NONREF") && (len(v) == 6 || v[6] == '/' || v[6] == ' '): // there is no key
+		p.checkAmount(content)
 	case isKey(v), len(v) >= 4 && (v[0] == 'n' || v[0] == 'f') && isWord(v[1:4]):
 		v = v[4:]
 	case len(v) >= 3 && slices.Contains(keys[:], v[:3]): // N was left out
@@ -204,6 +205,7 @@ func partsOf(v string) (p parts) {
 		return p
 	default:
 		p.after = v
+		p.checkAmount(content)
 		return p
 	}
 	if p.after = strings.TrimSpace(v); p.after == "" {
@@ -212,6 +214,15 @@ func partsOf(v string) (p parts) {
 		p.stage = whole
 	}
 	return p
+}
+
+// checkAmount clears an amount that is a part of something else: in "CRN062NONREF" the digits are those of the booking key,
+// and the amount is missing. content is what follows the mark; no booking key was found behind the digits.
+func (p *parts) checkAmount(content string) {
+	at := strings.Index(content, p.amount)
+	if at > 0 && isKey(content[at-1:]) && strings.IndexAny(p.amount, ",.") < 0 {
+		p.amount = ""
+	}
 }
 
 // keys are the booking keys behind N that are letters ("Messages – Finanzdatenformate", section B.8).

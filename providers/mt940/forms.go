@@ -19,7 +19,9 @@ func isNewStatement(content string, atEnd bool) bool {
 		return len(content) >= 6 && !strings.ContainsAny(content, "? ")
 	case "28C":
 		return content != "" && strings.Trim(content, "0123456789/@") == ""
-	case "60F", "60M", "13D", "34F":
+	case "60F", "60M":
+		return isBalanceLike(content)
+	case "13D", "34F":
 		return true
 	}
 	return false
@@ -62,6 +64,33 @@ func isBalance(s string) bool {
 		i++
 	}
 	return i > 1 && len(s) >= i+4 && isCapital(s[i]) && isCapital(s[i+1]) && isCapital(s[i+2]) && (isDigit(s[i+3]) || s[i+3] == ',')
+}
+
+// isBalanceLike reports whether the content of a balance stands there, well written or not: mark and day, mark and "null", or
+// day, currency and the beginning of an amount. Lines may end within it.
+func isBalanceLike(content string) bool {
+	const longest = 40 // of mark, day, currency and amount
+	content = strings.TrimLeft(content, "\r\n@ ")
+	s := strings.ReplaceAll(content[:min(endOfLine(content), longest)], " ", "")
+	if isBalance(s) {
+		return true
+	}
+	hasMark := s != "" && (s[0] == 'C' || s[0] == 'D')
+	if s != "" && isCapital(s[0]) {
+		s = s[1:]
+	}
+	day, rest := digitsOf(s)
+	if hasMark {
+		return strings.HasPrefix(s, "null") || len(day) == 6 || len(day) == 8 || day != "" && strings.Trim(day, "0") == ""
+	}
+	return len(day) >= 6 && len(rest) > 3 && isCapital(rest[0]) && isCapital(rest[1]) && isCapital(rest[2]) && isDigit(rest[3])
+}
+
+// isSum reports whether the content of a field 90 stands there: how many entries there are, currency, and the beginning of
+// an amount.
+func isSum(content string) bool {
+	n, rest := digitsOf(strings.TrimLeft(content, "\r\n@ "))
+	return n != "" && len(rest) > 3 && isCapital(rest[0]) && isCapital(rest[1]) && isCapital(rest[2]) && isDigit(rest[3])
 }
 
 func isCapital(c byte) bool { return c >= 'A' && c <= 'Z' }

@@ -307,8 +307,10 @@ func (r *reader) mayFollow(tag, content string) bool {
 		return !inText || isEntry(content)
 	case "86", "NS":
 		return true
-	case "60F", "60M", "62F", "62M", "90C", "90D":
-		return true // no text looks like that by chance
+	case "60F", "60M", "62F", "62M":
+		return !inText || isBalanceLike(content)
+	case "90C", "90D":
+		return !inText || isSum(content)
 	case "60", "62", "64", "65":
 		return !inText || isBalance(content)
 	case "90":

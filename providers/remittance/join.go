@@ -200,6 +200,7 @@ func join(lines []string, full int, uneven bool) string {
 		next := lines[i+1]
 		switch {
 		case strings.HasSuffix(line, " ") || strings.HasPrefix(next, " "):
+		case isSign(next[0]) && endsWithTag(line): // the tag's sign is in the next line
 		case full == 0, isNarrower(line, full), ragged && endsWord(line, next), beginsWithTag(next):
 			b.WriteByte(' ')
 		}

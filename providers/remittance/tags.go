@@ -155,6 +155,17 @@ func beginsWithTag(line string) bool {
 	return false
 }
 
+// endsWithTag reports whether a line ends with the name of a tag, whose sign is missing. Names that are words are left out.
+func endsWithTag(line string) bool {
+	for _, n := range names {
+		before, found := strings.CutSuffix(line, n.name)
+		if found && !isCommon(n.name) && (n.alone || before == "" || !isAlphanumeric(before[len(before)-1])) {
+			return true
+		}
+	}
+	return false
+}
+
 func isSign(c byte) bool { return c == '+' || c == ':' }
 
 // isCommon: people write these words, too.

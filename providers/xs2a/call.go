@@ -175,13 +175,13 @@ func (t *talk) presence(set func(name, value string)) {
 	set("PSU-Http-Method", http.MethodPost)
 }
 
-// customer is the address of the customer, where he is there.
+// customer is the address of the customer, where they are there.
 func (t *talk) customer() (address netip.Addr, there bool) {
 	address, err := netip.ParseAddr(t.conv.PSU.IPAddress)
 	return address, err == nil
 }
 
-// ownAddress is our address on the way to the bank: what stands for the customer's where his is not
+// ownAddress is our address on the way to the bank: what stands for the customer's where that is not
 // known (OpenAPI file 1.3.11, PSU-IP-Address_mandatory).
 func (t *talk) ownAddress() string {
 	port := t.bank.base.Port()

@@ -226,8 +226,8 @@ func (t *talk) tokenMayBeStale() bool {
 
 // refreshToken renews the access token. A refresh token that the bank calls over (RFC 6749, section
 // 5.2: invalid_grant) is dropped, and the authorization starts anew. Every other refusal passes, or
-// is about us: the token stays. Some banks have other words for a token that is over (400): with
-// the customer there, he is asked.
+// is about us: the token stays. Some banks have other words for a token that is over (400): then
+// the customer is asked, if they are there.
 func (t *talk) refreshToken(ctx context.Context) error {
 	old := t.lasting.Token
 	if old == nil {
