@@ -24,6 +24,7 @@ import (
 	"go.temporal.io/sdk/client"
 	sdkworker "go.temporal.io/sdk/worker"
 
+	"kontoflow/internal/await"
 	"kontoflow/internal/child"
 	"kontoflow/internal/temporalclient"
 	"kontoflow/models"
@@ -212,7 +213,9 @@ func workUntilKilled(settings string) error {
 	if err != nil {
 		return err
 	}
-	store, err := models.Open(ctx, o.Database, secrets, models.WithClock(func() time.Time { return time.Now().Add(o.Ahead) }))
+	store, err := await.For(ctx, "PostgreSQL", func() (*models.Store, error) {
+		return models.Open(ctx, o.Database, secrets, models.WithClock(func() time.Time { return time.Now().Add(o.Ahead) }))
+	}, models.Unreachable)
 	if err != nil {
 		return err
 	}

@@ -212,11 +212,15 @@ func (s *Server) launch(ctx context.Context, bin, data string, throwaway bool, a
 }
 
 func settings(port int, throwaway bool) []string {
+	connections := "300"
+	if throwaway {
+		connections = "1000" // many tests at once, each with an API and a worker of its own
+	}
 	s := []string{
 		"listen_addresses=127.0.0.1",
 		"port=" + strconv.Itoa(port),
 		"unix_socket_directories=",
-		"max_connections=300",
+		"max_connections=" + connections,
 		"shared_buffers=256MB",
 		"max_wal_size=2GB",
 		"wal_level=minimal",
