@@ -18,18 +18,18 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"kontoflow/api"
-	"kontoflow/catalog"
-	"kontoflow/internal/temporalclient"
-	"kontoflow/models"
-	"kontoflow/plain"
-	"kontoflow/providers"
-	"kontoflow/providers/fints"
-	"kontoflow/providers/xs2a"
-	"kontoflow/sandbox"
-	"kontoflow/up"
-	"kontoflow/vault"
-	"kontoflow/worker"
+	"github.com/kontoflow/kontoflow/api"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/banks/fints"
+	"github.com/kontoflow/kontoflow/banks/xs2a"
+	"github.com/kontoflow/kontoflow/catalog"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/up"
+	"github.com/kontoflow/kontoflow/vault"
+	"github.com/kontoflow/kontoflow/worker"
 )
 
 type upCommand struct {
@@ -346,7 +346,7 @@ type catalogSupersedeCommand struct {
 	databaseSettings
 	Old     uuid.UUID  `arg:"" help:"Id of the access method that is superseded."`
 	New     uuid.UUID  `arg:"" help:"Id of the one that takes its accesses over, of the same bank."`
-	From    plain.Date `required:"" placeholder:"DATE" help:"Day from which it counts, such as 2026-12-31."`
+	From    civil.Date `required:"" placeholder:"DATE" help:"Day from which it counts, such as 2026-12-31."`
 	OldEnds bool       `help:"The old method then reads nothing any more, not even the accounts that the new one does not."`
 }
 
@@ -418,8 +418,8 @@ func (c *catalogImportCommand) Run(ctx context.Context) error {
 }
 
 // germany imports bankdata-germany with what the flags add to it.
-func (c *catalogImportCommand) germany(ctx context.Context, store *models.Store, banks []byte, options catalog.Options) (catalog.Report, catalog.Changes, error) {
-	g := catalog.Germany{Banks: banks, ProductID: c.ProductID}
+func (c *catalogImportCommand) germany(ctx context.Context, store *models.Store, file []byte, options catalog.Options) (catalog.Report, catalog.Changes, error) {
+	g := catalog.Germany{Banks: file, ProductID: c.ProductID}
 	var certificate, key []byte
 	for _, file := range []struct {
 		path    string
@@ -434,7 +434,7 @@ func (c *catalogImportCommand) germany(ctx context.Context, store *models.Store,
 		}
 	}
 	if certificate != nil || key != nil {
-		g.Client = &providers.KeyPair{CertificatePEM: string(certificate), KeyPEM: string(key)}
+		g.Client = &banks.KeyPair{CertificatePEM: string(certificate), KeyPEM: string(key)}
 	}
 	return g.ImportWith(ctx, store, options)
 }
@@ -450,7 +450,7 @@ func (c *catalogCheckCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	report, err := catalog.Check(ctx, store, catalog.CheckOptions{Providers: map[string]providers.Provider{
+	report, err := catalog.Check(ctx, store, catalog.CheckOptions{Adapters: map[string]banks.Adapter{
 		"XS2A": xs2a.New(xs2a.Options{}), "FINTS": fints.New(fints.Options{}),
 	}})
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/internal/testground"
-	"kontoflow/models"
-	"kontoflow/plain"
-	"kontoflow/sandbox"
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 // An operator imports a catalog, and marks an access method of it as superseded; then another day counts, and an import
@@ -32,7 +32,7 @@ func TestCatalogSupersede(t *testing.T) {
 	old, by := sandbox.AccessMethodID("fints"), sandbox.AccessMethodID("demo")
 	mark := func() (m struct {
 		SupersededBy   *uuid.UUID
-		SupersededFrom plain.Date
+		SupersededFrom civil.Date
 		CarriesRest    bool
 	}) {
 		t.Helper()
@@ -46,12 +46,12 @@ func TestCatalogSupersede(t *testing.T) {
 	require.Nil(t, mark().SupersededBy)
 	require.NoError(t, run(t, append(superseding, "--from", "2026-12-01")...))
 	require.Equal(t, &by, mark().SupersededBy)
-	require.Equal(t, plain.Day(2026, 12, 1), mark().SupersededFrom)
+	require.Equal(t, civil.Day(2026, 12, 1), mark().SupersededFrom)
 	require.True(t, mark().CarriesRest)
 	require.NoError(t, run(t, append(superseding, "--from", "2027-01-01", "--old-ends")...))
 	require.NoError(t, run(t, importing...))
 	require.Equal(t, &by, mark().SupersededBy)
-	require.Equal(t, plain.Day(2027, 1, 1), mark().SupersededFrom)
+	require.Equal(t, civil.Day(2027, 1, 1), mark().SupersededFrom)
 	require.False(t, mark().CarriesRest)
 
 	require.ErrorContains(t, run(t, superseding...), "--from")

@@ -1,4 +1,4 @@
-module kontoflow
+module github.com/kontoflow/kontoflow
 
 go 1.26.8
 

@@ -8,10 +8,10 @@ import (
 	"net/url"
 	"os"
 
-	"kontoflow/internal/await"
-	"kontoflow/internal/temporalclient"
-	"kontoflow/models"
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/internal/await"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 // The settings that several commands share.

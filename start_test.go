@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/internal/testground"
 )
 
 // A door stands before a server. It hangs up on the first callers, as if the server was not there yet.

@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // ReadAccountsOutcome lists the accounts whose transactions are to be read.
@@ -36,8 +36,8 @@ func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out Read
 			return out, failure(err)
 		}
 		listed, err := provider.Accounts(ctx, &session.Conversation)
-		var e *providers.Error
-		if errors.As(err, &e) && e.Kind == providers.NeedsAuthorization {
+		var e *banks.Error
+		if errors.As(err, &e) && e.Kind == banks.NeedsAuthorization {
 			out.NeedsAuthorization = true
 			return out, failure(session.Transact(ctx, session.Save))
 		}

@@ -14,14 +14,14 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // Activities is registered with the worker; its exported methods are the activities.
 type Activities struct {
-	Store     *models.Store
-	Providers map[string]providers.Provider // by Connection.Protocol
+	Store    *models.Store
+	Adapters map[string]banks.Adapter // by Connection.Protocol
 	// CallbackURL is where banks send customers back to; it ends in /callback/redirect.
 	CallbackURL string
 	// ChallengeTimeout is how long a customer may take over one challenge.
@@ -35,10 +35,10 @@ type Activities struct {
 }
 
 // provider finds the adapter for a conversation.
-func (a *Activities) provider(c *providers.Conversation) (providers.Provider, error) {
-	p, ok := a.Providers[c.Connection.Protocol]
+func (a *Activities) provider(c *banks.Conversation) (banks.Adapter, error) {
+	p, ok := a.Adapters[c.Connection.Protocol]
 	if !ok {
-		return nil, &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankUnsupported,
+		return nil, &banks.Error{Kind: banks.Rejected, Code: banks.CodeBankUnsupported,
 			Err: fmt.Errorf("no adapter for protocol %q", c.Connection.Protocol)}
 	}
 	return p, nil

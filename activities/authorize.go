@@ -11,8 +11,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // maxMoves bounds how often an adapter may move on without coming to an end: a bank that links in circles ends here.
@@ -27,8 +27,8 @@ type AuthorizeInput struct {
 
 // AuthorizeOutcome is how a step of authorization ended.
 type AuthorizeOutcome struct {
-	Status    providers.StepStatus // Ready, Challenged
-	Challenge ChallengeRef         `json:",omitzero"` // with Challenged
+	Status    banks.StepStatus // Ready, Challenged
+	Challenge ChallengeRef     `json:",omitzero"` // with Challenged
 	// Open says that something is open at the bank until Finish ends it.
 	Open bool `json:",omitempty"`
 	// Superseded is the access that is to be upgraded before anything else: the bank was not asked, Status is empty.
@@ -38,7 +38,7 @@ type AuthorizeOutcome struct {
 // ChallengeRef is what a workflow knows of a challenge.
 type ChallengeRef struct {
 	ID        uuid.UUID
-	Type      providers.ChallengeType
+	Type      banks.ChallengeType
 	ExpiresAt time.Time
 	PollAfter time.Duration `json:",omitzero"` // DECOUPLED: the bank's wish
 }
@@ -46,20 +46,20 @@ type ChallengeRef struct {
 // Connect moves the conversation with the bank on until it is Ready or asks the customer something. The first one
 // moves the synchronization to RUNNING, and looks whether the access is to be upgraded.
 func (a *Activities) Connect(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
-	return a.authorize(ctx, in, nil, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+	return a.authorize(ctx, in, nil, func(p banks.Adapter, ctx context.Context, c *banks.Conversation) (banks.Step, error) {
 		return p.Authorize(toItsEnd(ctx), c)
 	})
 }
 
 // Answer hands the customer's stored answer to the bank, and moves on like Connect.
 func (a *Activities) Answer(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
-	var answer providers.Answer
+	var answer banks.Answer
 	loaded := false
-	return a.authorize(ctx, in, (*models.BankSession).Resume, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+	return a.authorize(ctx, in, (*models.BankSession).Resume, func(p banks.Adapter, ctx context.Context, c *banks.Conversation) (banks.Step, error) {
 		if !loaded {
 			var err error
 			if answer, err = a.Store.Answer(ctx, in.ChallengeID); err != nil {
-				return providers.Step{}, err
+				return banks.Step{}, err
 			}
 			loaded = true
 		}
@@ -70,7 +70,7 @@ func (a *Activities) Answer(ctx context.Context, in AuthorizeInput) (AuthorizeOu
 // Restart gives up a challenge that the client restarted, and moves on like Connect to another one. It has the step of the
 // one that it takes the place of.
 func (a *Activities) Restart(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
-	return a.authorize(ctx, in, (*models.BankSession).Restart, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+	return a.authorize(ctx, in, (*models.BankSession).Restart, func(p banks.Adapter, ctx context.Context, c *banks.Conversation) (banks.Step, error) {
 		c.Restart = in.ChallengeID.String()
 		return p.Authorize(toItsEnd(ctx), c)
 	})
@@ -87,13 +87,13 @@ func (a *Activities) AwaitConfirmation(ctx context.Context, in AwaitConfirmation
 		return AuthorizeOutcome{}, temporal.NewNonRetryableApplicationError("the client wants another challenge", Restarted, nil)
 	}
 	wait := max(in.PollAfter, time.Second)
-	return a.authorize(ctx, in.AuthorizeInput, nil, func(p providers.Provider, ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+	return a.authorize(ctx, in.AuthorizeInput, nil, func(p banks.Adapter, ctx context.Context, c *banks.Conversation) (banks.Step, error) {
 		// Waiting comes first, also after a crash: a bank may count asking too early as a wrong TAN.
 		if err := pause(ctx, wait); err != nil {
-			return providers.Step{}, err
+			return banks.Step{}, err
 		}
 		if time.Now().After(in.ExpiresAt) {
-			return providers.Step{}, &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeExpired}
+			return banks.Step{}, &banks.Error{Kind: banks.NeedsUser, Code: banks.CodeExpired}
 		}
 		step, err := p.Poll(toItsEnd(ctx), c)
 		wait = max(step.PollAfter, time.Second)
@@ -128,7 +128,7 @@ func pause(ctx context.Context, d time.Duration) error {
 func toItsEnd(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
 // move is one move of an adapter, or several that belong together.
-type move func(providers.Provider, context.Context, *providers.Conversation) (providers.Step, error)
+type move func(banks.Adapter, context.Context, *banks.Conversation) (banks.Step, error)
 
 // begin is what is stored of the challenge that a step is about before its first move.
 type begin func(*models.BankSession, *gorm.DB, uuid.UUID) error
@@ -192,9 +192,9 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, begin beg
 type notStored struct{ error }
 
 // advance moves the conversation until it stops: Ready, or with a question that the customer can be asked.
-func (a *Activities) advance(ctx context.Context, session *models.BankSession, provider providers.Provider, move move) (step providers.Step, err error) {
-	step = providers.Step{Status: providers.Moving}
-	for first, moves := true, 0; (step.Status == providers.Moving || step.Status == providers.Pending) && err == nil; first = false {
+func (a *Activities) advance(ctx context.Context, session *models.BankSession, provider banks.Adapter, move move) (step banks.Step, err error) {
+	step = banks.Step{Status: banks.Moving}
+	for first, moves := true, 0; (step.Status == banks.Moving || step.Status == banks.Pending) && err == nil; first = false {
 		if !first { // what is about to be sent is stored before it is sent; and what a poll has come to
 			if err := session.Transact(ctx, session.Save); err != nil {
 				return step, &notStored{err}
@@ -202,22 +202,22 @@ func (a *Activities) advance(ctx context.Context, session *models.BankSession, p
 		}
 		step, err = move(provider, ctx, &session.Conversation)
 		session.Conversation.Resumed = false
-		if step.Status != providers.Moving {
+		if step.Status != banks.Moving {
 			continue
 		}
 		if moves++; moves == maxMoves {
-			err = &providers.Error{Kind: providers.Rejected, Code: providers.CodeBankCannot}
+			err = &banks.Error{Kind: banks.Rejected, Code: banks.CodeBankCannot}
 		}
 	}
-	if err == nil && step.Status == providers.Challenged && !session.Conversation.Interactive {
-		err = &providers.Error{Kind: providers.NeedsUser, Code: providers.CodeActivationNeeded}
+	if err == nil && step.Status == banks.Challenged && !session.Conversation.Interactive {
+		err = &banks.Error{Kind: banks.NeedsUser, Code: banks.CodeActivationNeeded}
 	}
 	return step, err
 }
 
 // stop stores where the conversation stopped.
-func (a *Activities) stop(ctx context.Context, session *models.BankSession, provider providers.Provider, in AuthorizeInput,
-	step providers.Step) (out AuthorizeOutcome, err error) {
+func (a *Activities) stop(ctx context.Context, session *models.BankSession, provider banks.Adapter, in AuthorizeInput,
+	step banks.Step) (out AuthorizeOutcome, err error) {
 	err = session.Transact(ctx, func(tx *gorm.DB) error {
 		if err := session.Lock(tx); err != nil {
 			return err
@@ -227,9 +227,9 @@ func (a *Activities) stop(ctx context.Context, session *models.BankSession, prov
 				return err
 			}
 		}
-		_, open := provider.(providers.HangUpper)
+		_, open := provider.(banks.HangUpper)
 		out = AuthorizeOutcome{Status: step.Status, Open: open}
-		if step.Status == providers.Challenged {
+		if step.Status == banks.Challenged {
 			challenge, err := session.Ask(tx, step.Challenge, time.Now().Add(a.ChallengeTimeout))
 			if err != nil {
 				return err
@@ -244,33 +244,33 @@ func (a *Activities) stop(ctx context.Context, session *models.BankSession, prov
 // ending is how a step of authorization ended, for a rerun of it to answer again: an outcome, or an error for good.
 type ending struct {
 	AuthorizeOutcome
-	Kind providers.Kind `json:",omitempty"` // of the error
-	Code int            `json:",omitempty"`
+	Kind banks.Kind `json:",omitempty"` // of the error
+	Code int        `json:",omitempty"`
 }
 
 func (e ending) err() error {
 	if e.Kind == "" {
 		return nil
 	}
-	return failure(&providers.Error{Kind: e.Kind, Code: e.Code})
+	return failure(&banks.Error{Kind: e.Kind, Code: e.Code})
 }
 
 // fail stores what the conversation has come to and what the bank said, and answers the error for Temporal. step is the
 // step of authorization that failed; 0: another one.
 func (a *Activities) fail(ctx context.Context, session *models.BankSession, step int, err error) error {
-	var e *providers.Error
+	var e *banks.Error
 	if ctx.Err() != nil || !errors.As(err, &e) {
 		if late := session.KeepLate(ctx); late != nil {
 			return failure(late)
 		}
 		return failure(err)
 	}
-	if e.Kind != providers.NeedsAuthorization {
+	if e.Kind != banks.NeedsAuthorization {
 		a.Log.WarnContext(ctx, "a step with the bank failed", "sync_id", session.Sync.ID, "kind", e.Kind, "code", e.Code, "error", e.Error())
 	}
 	stored := session.Transact(ctx, func(tx *gorm.DB) error {
 		err := session.Fail(tx, a.syncError(e))
-		if err == nil && step > 0 && e.Kind != providers.Transient { // a rerun must not ask the bank: it counts wrong PINs
+		if err == nil && step > 0 && e.Kind != banks.Transient { // a rerun must not ask the bank: it counts wrong PINs
 			err = session.Finish(tx, step, ending{Kind: e.Kind, Code: e.Code})
 		}
 		return err
@@ -282,13 +282,13 @@ func (a *Activities) fail(ctx context.Context, session *models.BankSession, step
 }
 
 // syncError is an error as the API will show it.
-func (a *Activities) syncError(e *providers.Error) *models.SyncError {
+func (a *Activities) syncError(e *banks.Error) *models.SyncError {
 	out := &models.SyncError{Code: e.Code, Message: e.Message}
-	var entry *providers.EntryError
+	var entry *banks.EntryError
 	if errors.As(e, &entry) {
 		out.Message = "An entry of the bank's answer cannot be read: " + entry.Place
 	}
-	if e.Kind == providers.LimitExceeded && e.RetryAfter > 0 {
+	if e.Kind == banks.LimitExceeded && e.RetryAfter > 0 {
 		out.Data = map[string]any{"retry_at": models.WireTime(a.Store.Now().Add(e.RetryAfter))}
 	}
 	return out

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/testsuite"
 
-	"kontoflow/activities"
-	"kontoflow/internal/testground"
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/activities"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // TestStartDueLeavesWhatWaits: what a slow bank has no room for does not keep a run from its end. It says that there is

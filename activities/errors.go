@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"go.temporal.io/sdk/temporal"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // Types of the errors that activities end in, beside the codes of API.md.
@@ -28,7 +28,7 @@ const (
 // failure is the one place that turns what went wrong into what Temporal sees: a type that is the error's code, whether
 // and when to retry, and a text that holds nobody's data. Causes are left behind on purpose: their texts are not ours.
 func failure(err error) error {
-	var classified *providers.Error
+	var classified *banks.Error
 	var application *temporal.ApplicationError
 	switch {
 	case err == nil:
@@ -39,22 +39,22 @@ func failure(err error) error {
 		return context.Canceled
 	case errors.As(err, &classified):
 		return temporal.NewApplicationErrorWithOptions(classified.Error(), strconv.Itoa(classified.Code), temporal.ApplicationErrorOptions{
-			NonRetryable:   classified.Kind != providers.Transient,
+			NonRetryable:   classified.Kind != banks.Transient,
 			NextRetryDelay: classified.RetryAfter,
 			Category:       category(classified.Kind),
 		})
 	case errors.Is(err, models.ErrEdge), errors.Is(err, models.ErrNotFound):
 		return temporal.NewNonRetryableApplicationError("the synchronization is over", Ended, nil)
 	case errors.Is(err, models.ErrCancelled):
-		return temporal.NewNonRetryableApplicationError("the client cancelled", strconv.Itoa(providers.CodeCancelled), nil)
+		return temporal.NewNonRetryableApplicationError("the client cancelled", strconv.Itoa(banks.CodeCancelled), nil)
 	default:
 		return temporal.NewApplicationError(describe(err), Storage)
 	}
 }
 
 // category keeps failures that are part of the business (a wrong PIN) out of the alerts for those that are not.
-func category(kind providers.Kind) temporal.ApplicationErrorCategory {
-	if kind == providers.Transient {
+func category(kind banks.Kind) temporal.ApplicationErrorCategory {
+	if kind == banks.Transient {
 		return temporal.ApplicationErrorCategoryUnspecified
 	}
 	return temporal.ApplicationErrorCategoryBenign

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // FinishInput says how a synchronization ends. Code 0: nothing failed as a whole.
@@ -52,7 +52,7 @@ func (a *Activities) hangUp(ctx context.Context, sync uuid.UUID) {
 	if err != nil {
 		return
 	}
-	provider, ok := a.Providers[session.Conversation.Connection.Protocol].(providers.HangUpper)
+	provider, ok := a.Adapters[session.Conversation.Connection.Protocol].(banks.HangUpper)
 	if !ok {
 		return
 	}

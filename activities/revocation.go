@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/temporal"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // LongestPause is how long a revocation waits between two attempts at most, whatever the bank says of when to come back: what
@@ -35,7 +35,7 @@ func (a *Activities) RevokeConsent(ctx context.Context, revocation uuid.UUID) er
 	if err == nil {
 		err = provider.Revoke(ctx, &attempt.Conversation)
 	}
-	var e *providers.Error
+	var e *banks.Error
 	switch {
 	case err == nil:
 		return failure(attempt.Settle(ctx))

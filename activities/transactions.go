@@ -9,9 +9,9 @@ import (
 	"go.temporal.io/sdk/activity"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // ReadTransactionsInput names an account of a synchronization.
@@ -53,7 +53,7 @@ func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsIn
 
 	before := session.Conversation
 	err = a.read(ctx, provider, session, reading)
-	var e *providers.Error
+	var e *banks.Error
 	if errors.As(err, &e) || err == nil {
 		if err := a.keep(ctx, session, before); err != nil {
 			return out, failure(err)
@@ -74,10 +74,10 @@ func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsIn
 		return out, nil
 	case ctx.Err() != nil || !errors.As(err, &e):
 		return out, failure(err)
-	case e.Kind == providers.NeedsAuthorization:
+	case e.Kind == banks.NeedsAuthorization:
 		out.NeedsAuthorization = true
 		return out, nil
-	case e.Kind == providers.Transient && activity.GetInfo(ctx).Attempt < in.LastAttempt:
+	case e.Kind == banks.Transient && activity.GetInfo(ctx).Attempt < in.LastAttempt:
 		return out, failure(err)
 	}
 	a.Log.WarnContext(ctx, "an account could not be read", "sync_id", in.SyncID, "account_id", in.AccountID,
@@ -89,7 +89,7 @@ func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsIn
 }
 
 // keep stores what a reading has done to the conversation: that the bank wants the customer, or how far its dialog has come.
-func (a *Activities) keep(ctx context.Context, session *models.BankSession, before providers.Conversation) error {
+func (a *Activities) keep(ctx context.Context, session *models.BankSession, before banks.Conversation) error {
 	now := &session.Conversation
 	if ctx.Err() != nil || bytes.Equal(before.Dialog, now.Dialog) && bytes.Equal(before.Lasting, now.Lasting) {
 		return nil
@@ -102,15 +102,15 @@ func (a *Activities) keep(ctx context.Context, session *models.BankSession, befo
 }
 
 // read fetches page after page. The next page is on its way while one is being stored.
-func (a *Activities) read(ctx context.Context, provider providers.Provider, session *models.BankSession, reading *models.Reading) error {
-	period := models.Period{Today: plain.On(a.Store.Now()), Most: session.Conversation.Connection.HistoryDays, Attended: session.Conversation.Interactive}
+func (a *Activities) read(ctx context.Context, provider banks.Adapter, session *models.BankSession, reading *models.Reading) error {
+	period := models.Period{Today: civil.On(a.Store.Now()), Most: session.Conversation.Connection.HistoryDays, Attended: session.Conversation.Interactive}
 	if session.Sync.SyncPeriod != nil {
 		period.Wanted = *session.Sync.SyncPeriod
 	}
-	window := providers.Window{From: reading.Ask(period)}
+	window := banks.Window{From: reading.Ask(period)}
 	account := reading.Account.AtBank()
 	ctx, cancel := context.WithCancel(ctx)
-	pages := fetch(ctx, func(cursor string) (providers.Page, error) {
+	pages := fetch(ctx, func(cursor string) (banks.Page, error) {
 		return provider.Transactions(ctx, &session.Conversation, account, window, cursor)
 	}, reading.Cursor)
 
@@ -120,7 +120,7 @@ func (a *Activities) read(ctx context.Context, provider providers.Provider, sess
 		}
 	}()
 
-	var all providers.Page
+	var all banks.Page
 	for fetched := range pages {
 		if fetched.err != nil {
 			return fetched.err
@@ -133,7 +133,7 @@ func (a *Activities) read(ctx context.Context, provider providers.Provider, sess
 			continue
 		}
 		if len(all.Entries)+len(page.Entries) > maxWindow {
-			return &providers.Error{Kind: providers.Rejected, Code: providers.CodeInternal, Err: errors.New("more entries in one window than can be held")}
+			return &banks.Error{Kind: banks.Rejected, Code: banks.CodeInternal, Err: errors.New("more entries in one window than can be held")}
 		}
 		reading.Note(page)
 		all.Entries = append(all.Entries, reading.Fresh(page.Entries)...)
@@ -147,12 +147,12 @@ func (a *Activities) read(ctx context.Context, provider providers.Provider, sess
 }
 
 type fetchedPage struct {
-	page providers.Page
+	page banks.Page
 	err  error
 }
 
 // fetch reads pages one ahead of whoever takes them, until the last one or an error.
-func fetch(ctx context.Context, page func(cursor string) (providers.Page, error), cursor string) <-chan fetchedPage {
+func fetch(ctx context.Context, page func(cursor string) (banks.Page, error), cursor string) <-chan fetchedPage {
 	pages := make(chan fetchedPage)
 	go func() {
 		defer close(pages)

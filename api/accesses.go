@@ -11,9 +11,9 @@ import (
 	"github.com/labstack/echo/v4"
 	"gorm.io/gorm"
 
-	"kontoflow/internal/openapi"
-	"kontoflow/models"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/internal/openapi"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // CreateAccess connects a user to a bank (POST /rest/accesses). Nothing is said to the bank before the first

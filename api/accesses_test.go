@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 func TestAccesses(t *testing.T) {
@@ -102,7 +102,7 @@ func (w *world) grant(access uuid.UUID, until time.Time) {
 	require.NoError(w.t, w.store.DB.Create(&y).Error)
 	session, err := w.store.OpenSession(w.t.Context(), y.ID)
 	require.NoError(w.t, err)
-	session.Conversation.Lasting, session.Conversation.Granted = json.RawMessage(`{}`), &providers.Grant{ValidUntil: until}
+	session.Conversation.Lasting, session.Conversation.Granted = json.RawMessage(`{}`), &banks.Grant{ValidUntil: until}
 	require.NoError(w.t, session.Transact(w.t.Context(), session.Save))
 	_, err = w.store.End(w.t.Context(), y.ID, 0)
 	require.NoError(w.t, err)

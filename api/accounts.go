@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
-	"kontoflow/models"
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // ListAccounts lists the user's accounts (GET /rest/accounts).
@@ -158,7 +158,7 @@ func scanAccount(row pgx.Row, who *caller) (Account, error) {
 	k.Balance = Balance{Balance: amount(*balance, text(balanceCurrency)), Status: k.Status}
 	switch {
 	case day != nil:
-		k.Balance.BalanceDate = plain.On(*day).String()
+		k.Balance.BalanceDate = civil.On(*day).String()
 	case observed != nil:
 		k.Balance.BalanceDate = observed.UTC().Format(timestampLayout)
 	}
@@ -179,15 +179,15 @@ type statusRow struct {
 // notRead words why no transactions were read although nothing failed; "": they were.
 func notRead(withheld string) string {
 	switch withheld {
-	case "", string(providers.Partial):
+	case "", string(banks.Partial):
 		return ""
-	case string(providers.NoList):
+	case string(banks.NoList):
 		return "The bank sent no list of transactions."
-	case providers.UnreadNotOffered:
+	case banks.UnreadNotOffered:
 		return "The bank does not offer the transactions of this account."
-	case providers.UnreadNoOrder:
+	case banks.UnreadNoOrder:
 		return "The bank has no way to read the transactions of this account over this access method."
-	case providers.UnreadDepot:
+	case banks.UnreadDepot:
 		return "The account holds securities. Its transactions are not read."
 	default:
 		return "The transactions of this account cannot be read."

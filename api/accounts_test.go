@@ -10,13 +10,13 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 func dec(s string) decimal.Decimal { return decimal.RequireFromString(s) }
 
-func day(s string) plain.Date {
-	d, err := plain.Parse(s)
+func day(s string) civil.Date {
+	d, err := civil.Parse(s)
 	if err != nil {
 		panic(err)
 	}

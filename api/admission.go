@@ -12,8 +12,8 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"kontoflow/internal/admission"
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/internal/admission"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // LimitSettings bound what one user, one client and one address may ask of this process. Its tags make it flags and

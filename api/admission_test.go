@@ -11,7 +11,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/api"
+	"github.com/kontoflow/kontoflow/api"
 )
 
 // fill gives a user an account with many transactions.

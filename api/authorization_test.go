@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"kontoflow/api"
+	"github.com/kontoflow/kontoflow/api"
 )
 
 // Nothing of the contract is open to callers who do not say who they are, or say it wrongly.

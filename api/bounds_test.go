@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/api"
+	"github.com/kontoflow/kontoflow/api"
 )
 
 // Everything that a caller may send has a bound in the contract: lists by maxItems, texts by maxLength, a pattern, a

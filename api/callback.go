@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // returnFromBank takes a customer whom the bank sends back after a redirect: what he brings is the answer to the
@@ -32,7 +32,7 @@ func (s *Server) returnFromBank(c echo.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for the challenge: %w", err)
 	}
-	answer := providers.Answer{Query: make(map[string]string, len(query))}
+	answer := banks.Answer{Query: make(map[string]string, len(query))}
 	for name, values := range query {
 		if name != "state" {
 			answer.Query[name] = values[0]

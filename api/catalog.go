@@ -7,9 +7,9 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/text/language"
 
-	"kontoflow/catalog"
-	"kontoflow/internal/admission"
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/catalog"
+	"github.com/kontoflow/kontoflow/internal/admission"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // The catalog is there twice, for clients and for users: the same banks, another authorization.

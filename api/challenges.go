@@ -6,10 +6,10 @@ import (
 
 	"github.com/labstack/echo/v4"
 
-	"kontoflow/internal/openapi"
-	"kontoflow/models"
-	"kontoflow/providers"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/openapi"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // ListChallenges lists what the bank has asked so far (GET …/challenges).
@@ -67,7 +67,7 @@ func (s *Server) AnswerChallenge(c echo.Context, accessID AccessID, syncID SyncI
 	if problems := checkAnswer(question, body); len(problems) > 0 {
 		return refuse(http.StatusBadRequest, problems)
 	}
-	answer := providers.Answer{Value: body.Value, MethodID: body.MethodID}
+	answer := banks.Answer{Value: body.Value, MethodID: body.MethodID}
 	if err := s.store.PutAnswer(ctx, challenge.ID, answer); err != nil {
 		return err
 	}
@@ -110,17 +110,17 @@ func (s *Server) RestartChallenge(c echo.Context, accessID AccessID, syncID Sync
 }
 
 // checkAnswer says what does not fit between an answer and its question.
-func checkAnswer(question providers.Challenge, body ChallengeResponse) openapi.Problems {
+func checkAnswer(question banks.Challenge, body ChallengeResponse) openapi.Problems {
 	problems := make(openapi.Problems)
 	switch question.Type {
-	case providers.Embedded:
+	case banks.Embedded:
 		if body.Value == "" {
 			problems.Add("value", "is required")
 		}
 		if body.MethodID != "" {
 			problems.Add("method_id", "does not answer this challenge")
 		}
-	case providers.MethodSelection:
+	case banks.MethodSelection:
 		if body.Value != "" {
 			problems.Add("value", "does not answer this challenge")
 		}
@@ -182,7 +182,7 @@ func (s *Server) question(c *models.Challenge) (Challenge, error) {
 	}, nil
 }
 
-func wireMethods(methods []providers.AuthMethod) []AuthMethod {
+func wireMethods(methods []banks.AuthMethod) []AuthMethod {
 	wire := make([]AuthMethod, len(methods))
 	for i, m := range methods {
 		wire[i] = AuthMethod{ID: m.ID, Type: m.Type, MediumName: m.MediumName, AdditionalInfo: m.AdditionalInfo, Default: m.Default}

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 func TestAnswers(t *testing.T) {
@@ -21,8 +21,8 @@ func TestAnswers(t *testing.T) {
 	path := u.sync(u.access())
 	sync := idOf(path)
 
-	methods := []providers.AuthMethod{{ID: "901", Type: "SMS_OTP", MediumName: "Mobile", AdditionalInfo: map[string]string{"hint": "…42"}}, {ID: "902", Type: "CHIP_OTP"}}
-	selection, _ := w.ask(sync, providers.Challenge{Type: providers.MethodSelection, AuthMethods: methods})
+	methods := []banks.AuthMethod{{ID: "901", Type: "SMS_OTP", MediumName: "Mobile", AdditionalInfo: map[string]string{"hint": "…42"}}, {ID: "902", Type: "CHIP_OTP"}}
+	selection, _ := w.ask(sync, banks.Challenge{Type: banks.MethodSelection, AuthMethods: methods})
 	answer := func(challenge string, body any) *reply {
 		return u.do("POST", path+"/challenges/"+challenge+"/response", body)
 	}
@@ -39,7 +39,7 @@ func TestAnswers(t *testing.T) {
 	answer(selection, map[string]any{"method_id": "901"}).expect(http.StatusOK) // the same answer, late
 	answer(selection, map[string]any{"method_id": "902"}).fails(http.StatusConflict, 1006)
 
-	tan, _ := w.ask(sync, providers.Challenge{Type: providers.Embedded, Format: providers.FormatText, Data: "TAN please", Label: "TAN"})
+	tan, _ := w.ask(sync, banks.Challenge{Type: banks.Embedded, Format: banks.FormatText, Data: "TAN please", Label: "TAN"})
 	answer(tan, map[string]any{"method_id": "901"}).fails(http.StatusBadRequest, 1000, "value", "method_id")
 	answer(tan, map[string]any{"value": ""}).fails(http.StatusBadRequest, 1000, "value")
 	answer(tan, map[string]any{"value": 111111}).fails(http.StatusBadRequest, 1000, "value")
@@ -49,7 +49,7 @@ func TestAnswers(t *testing.T) {
 	require.Equal(t, "111111", stored.Value)
 	w.worker(sync, func(b *models.BankSession, tx *gorm.DB) error { return b.Resume(tx, uuid.MustParse(tan)) })
 
-	phone, _ := w.ask(sync, providers.Challenge{Type: providers.Decoupled, Message: "Look at your phone"})
+	phone, _ := w.ask(sync, banks.Challenge{Type: banks.Decoupled, Message: "Look at your phone"})
 	answer(phone, map[string]any{"value": "x"}).fails(http.StatusBadRequest, 1000)
 
 	list := u.do("GET", path+"/challenges", nil).expect(http.StatusOK).list
@@ -72,7 +72,7 @@ func TestAnswerAfterTheEnd(t *testing.T) {
 	w := newWorld(t)
 	u := w.tenant().user()
 	path := u.sync(u.access())
-	tan, _ := w.ask(idOf(path), providers.Challenge{Type: providers.Embedded, Format: providers.FormatText, Data: "TAN please", Label: "TAN"})
+	tan, _ := w.ask(idOf(path), banks.Challenge{Type: banks.Embedded, Format: banks.FormatText, Data: "TAN please", Label: "TAN"})
 	_, err := w.store.End(t.Context(), uuid.MustParse(idOf(path)), 30005)
 	require.NoError(t, err)
 	u.do("POST", path+"/challenges/"+tan+"/response", map[string]any{"value": "111111"}).fails(http.StatusConflict, 1006)
@@ -88,7 +88,7 @@ func TestReturnFromTheBank(t *testing.T) {
 		body["credentials"] = map[string]string{"pin": "12345"}
 		access := u.access()
 		sync = u.do("POST", "/rest/accesses/"+access+"/syncs", body).expect(http.StatusCreated).body["id"].(string)
-		challenge, state = w.ask(sync, providers.Challenge{Type: providers.RedirectTo, Location: "https://bank.example/sca"})
+		challenge, state = w.ask(sync, banks.Challenge{Type: banks.RedirectTo, Location: "https://bank.example/sca"})
 		r := u.do("GET", "/rest/accesses/"+access+"/syncs/"+sync, nil).expect(http.StatusOK)
 		require.Equal(t, "https://bank.example/sca", r.at("challenge", "location"))
 		return sync, challenge, state

@@ -9,7 +9,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // ListCredentials lists what is stored of the customer's credentials, and the bank's consents

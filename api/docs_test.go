@@ -9,7 +9,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/api"
+	"github.com/kontoflow/kontoflow/api"
 )
 
 // The documentation shows the whole contract, links to nothing that is missing, and loads nothing from anywhere.

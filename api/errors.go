@@ -18,8 +18,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/labstack/echo/v4"
 
-	"kontoflow/internal/openapi"
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/internal/openapi"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // Codes of requests that fail. Those of synchronizations are in providers (Code…).

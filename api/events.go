@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
-	"kontoflow/internal/admission"
+	"github.com/kontoflow/kontoflow/internal/admission"
 )
 
 const eventsPath = "/rest/accesses/:access_id/syncs/:sync_id/events"

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
-	"kontoflow/internal/admission"
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/internal/admission"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // ListTransactionChanges answers what happened to the user's transactions since the last call

@@ -18,13 +18,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // synchronized stores what the bank sends for the access's only account, as the worker does: in pages of the given size
 // the first time, as a window later.
-func (u *user) synchronized(ctx context.Context, access string, sent []providers.Entry, size int) (account string, err error) {
+func (u *user) synchronized(ctx context.Context, access string, sent []banks.Entry, size int) (account string, err error) {
 	y := models.Synchronization{ID: models.NewID(), AccessID: uuid.MustParse(access), Status: models.Queued, Trigger: models.Manual,
 		Scope: models.Strings{models.ScopeTransactions}, CreatedAt: u.store.Now()}
 	err = u.store.Transact(ctx, func(tx *gorm.DB) error {
@@ -50,7 +50,7 @@ func (u *user) synchronized(ctx context.Context, access string, sent []providers
 		if err := session.Lock(tx); err != nil {
 			return err
 		}
-		work, err = session.PutAccounts(tx, []providers.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR", Type: providers.Giro}})
+		work, err = session.PutAccounts(tx, []banks.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR", Type: banks.Giro}})
 		return err
 	})
 	if err != nil {
@@ -65,14 +65,14 @@ func (u *user) synchronized(ctx context.Context, access string, sent []providers
 	}
 	if r.First {
 		for pages := slices.Collect(slices.Chunk(slices.Clone(sent), size)); err == nil && len(pages) > 0; pages = pages[1:] {
-			page := providers.Page{Entries: pages[0], Next: "more"}
+			page := banks.Page{Entries: pages[0], Next: "more"}
 			if len(pages) == 1 {
 				page.Next = ""
 			}
 			err = r.PutPage(ctx, &page, u.store.Now())
 		}
 	} else {
-		err = r.PutWindow(ctx, slices.Clone(sent), nil, providers.Window{}, true, u.store.Now())
+		err = r.PutWindow(ctx, slices.Clone(sent), nil, banks.Window{}, true, u.store.Now())
 	}
 	if err != nil {
 		return "", err
@@ -81,8 +81,8 @@ func (u *user) synchronized(ctx context.Context, access string, sent []providers
 	return work[0].AccountID.String(), err
 }
 
-func payment(id int) providers.Entry {
-	return providers.Entry{TransactionID: fmt.Sprint(id), Pending: true, Amount: decimal.New(int64(id), -2), Currency: "EUR",
+func payment(id int) banks.Entry {
+	return banks.Entry{TransactionID: fmt.Sprint(id), Pending: true, Amount: decimal.New(int64(id), -2), Currency: "EUR",
 		Remittance: []string{fmt.Sprint("payment ", id)}}
 }
 
@@ -138,7 +138,7 @@ func TestChangesBesideWriters(t *testing.T) {
 	for n := range writers {
 		writing.Go(func() {
 			random := rand.New(rand.NewPCG(8, uint64(n)))
-			access, number, sent, gone := u.access(), n*1_000_000, []providers.Entry(nil), []providers.Entry(nil)
+			access, number, sent, gone := u.access(), n*1_000_000, []banks.Entry(nil), []banks.Entry(nil)
 			for round := range rounds {
 				for range 1 + random.IntN(20) {
 					i := random.IntN(1 + len(sent))
@@ -218,7 +218,7 @@ func TestChangesOnTheWire(t *testing.T) {
 	require.Equal(t, false, begin.at("has_more"))
 
 	access := u.access()
-	store := func(sent ...providers.Entry) {
+	store := func(sent ...banks.Entry) {
 		_, err := u.synchronized(t.Context(), access, sent, 10)
 		require.NoError(t, err)
 	}
@@ -298,7 +298,7 @@ func TestUserDeletedBesideWriters(t *testing.T) {
 		for range 4 {
 			access := u.access()
 			writing.Go(func() {
-				var sent []providers.Entry
+				var sent []banks.Entry
 				for n := range 6 {
 					sent = append(sent, payment(n))
 					_, err := u.synchronized(t.Context(), access, sent, 1)

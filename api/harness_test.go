@@ -25,12 +25,12 @@ import (
 	"go.temporal.io/sdk/client"
 	"gorm.io/gorm"
 
-	"kontoflow/api"
-	"kontoflow/catalog"
-	"kontoflow/internal/temporalclient"
-	"kontoflow/internal/testground"
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/api"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/catalog"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // The catalog of the tests.
@@ -272,7 +272,7 @@ func (w *world) worker(sync string, f func(b *models.BankSession, tx *gorm.DB) e
 }
 
 // ask lets the bank ask something, and answers the challenge's id and the state of a redirect.
-func (w *world) ask(sync string, question providers.Challenge) (id, state string) {
+func (w *world) ask(sync string, question banks.Challenge) (id, state string) {
 	w.t.Helper()
 	w.worker(sync, func(b *models.BankSession, tx *gorm.DB) error {
 		c, err := b.Ask(tx, &question, time.Now().Add(time.Hour))

@@ -8,9 +8,9 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/api"
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/api"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 
 	"github.com/google/uuid"
 )
@@ -27,7 +27,7 @@ func TestIsolation(t *testing.T) {
 	account := owner.accounts(access, "DE67900900424711951500")[0]
 	transaction := w.store1(account, stored{day: "2026-01-31", amount: "1"})
 	sync := owner.sync(access)
-	challenge, _ := w.ask(idOf(sync), providers.Challenge{Type: providers.Embedded, Format: providers.FormatText, Data: "x", Label: "TAN"})
+	challenge, _ := w.ask(idOf(sync), banks.Challenge{Type: banks.Embedded, Format: banks.FormatText, Data: "x", Label: "TAN"})
 	credentials := owner.do("GET", "/rest/accesses/"+access+"/credentials", nil).expect(http.StatusOK).at("credentials").([]any)
 	credential := credentials[0].(map[string]any)["id"].(string)
 	notification := owner.do("POST", "/rest/notifications", map[string]any{"observe_key": "/rest/accesses/" + access, "notify_uri": "https://receiver.example"}).

@@ -10,9 +10,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
-	"kontoflow/internal/openapi"
-	"kontoflow/models"
-	"kontoflow/notify"
+	"github.com/kontoflow/kontoflow/internal/openapi"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/notify"
 )
 
 // ListNotifications lists the user's notifications (GET /rest/notifications).

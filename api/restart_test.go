@@ -9,11 +9,11 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
-var textChallenge = providers.Challenge{Type: providers.Embedded, Format: providers.FormatText, Data: "TAN please", Label: "TAN"}
+var textChallenge = banks.Challenge{Type: banks.Embedded, Format: banks.FormatText, Data: "TAN please", Label: "TAN"}
 
 // A restart closes the challenge at once, whoever else is just answering it.
 func TestRestart(t *testing.T) {
@@ -114,7 +114,7 @@ func TestRestartOfARedirect(t *testing.T) {
 	w := newWorld(t)
 	u := w.tenant().user()
 	path := u.sync(u.access())
-	page := providers.Challenge{Type: providers.RedirectTo, Location: "https://bank.example/sca"}
+	page := banks.Challenge{Type: banks.RedirectTo, Location: "https://bank.example/sca"}
 	id, state := w.ask(idOf(path), page)
 	u.do("POST", path+"/challenges/"+id+"/restart", nil).expect(http.StatusOK)
 	w.worker(idOf(path), func(b *models.BankSession, tx *gorm.DB) error { return b.Restart(tx, uuid.MustParse(id)) })

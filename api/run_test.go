@@ -21,7 +21,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/api"
+	"github.com/kontoflow/kontoflow/api"
 )
 
 // Served over TLS, the API ends when it is told to: event streams and waits end at once, and running requests get

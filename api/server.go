@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // Options is what a server needs.

@@ -20,11 +20,11 @@ import (
 	"github.com/labstack/echo/v4"
 	"gorm.io/gorm"
 
-	"kontoflow/internal/admission"
-	"kontoflow/internal/openapi"
-	"kontoflow/models"
-	"kontoflow/providers"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/admission"
+	"github.com/kontoflow/kontoflow/internal/openapi"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // CreateSync stores a synchronization and starts its workflow (POST /rest/accesses/{id}/syncs). The row comes first: a
@@ -129,7 +129,7 @@ func settleChoice(sync *models.Synchronization, method models.AccessMethod, asks
 	if err := checkChoice(method); err != nil {
 		return err
 	}
-	connection := providers.Connection{Protocol: method.Protocol}
+	connection := banks.Connection{Protocol: method.Protocol}
 	sync.RenewConsent = sync.RenewConsent || connection.Consents()
 	return nil
 }
@@ -182,7 +182,7 @@ func checkBudget(tx *gorm.DB, sync *models.Synchronization) error {
 	return nil
 }
 
-func (s *Server) newSynchronization(access models.Access, body NewSync, params CreateSyncParams) (*models.Synchronization, providers.PSU, error) {
+func (s *Server) newSynchronization(access models.Access, body NewSync, params CreateSyncParams) (*models.Synchronization, banks.PSU, error) {
 	problems := make(openapi.Problems)
 	sync := &models.Synchronization{
 		ID: models.NewID(), AccessID: access.ID, Status: models.Queued, Trigger: models.Manual,
@@ -207,7 +207,7 @@ func (s *Server) newSynchronization(access models.Access, body NewSync, params C
 	if body.RedirectURI != "" && !fitRedirect(body.RedirectURI) {
 		problems.Add("redirect_uri", "must be https, http on a loopback address, or an app's own scheme, and have no fragment")
 	}
-	psu := providers.PSU{IPAddress: params.PSUIPAddress, UserAgent: params.PSUUserAgent}
+	psu := banks.PSU{IPAddress: params.PSUIPAddress, UserAgent: params.PSUUserAgent}
 	if psu.IPAddress != "" {
 		if address, err := netip.ParseAddr(psu.IPAddress); err != nil || address.Zone() != "" {
 			problems.Add("PSU-IP-Address", "must be an IP address")
@@ -250,7 +250,7 @@ func fitRedirect(uri string) bool {
 	}
 	switch u.Scheme {
 	case "https", "http":
-		return providers.SafeAddress(u)
+		return banks.SafeAddress(u)
 	}
 	return !slices.Contains(browserSchemes, u.Scheme)
 }

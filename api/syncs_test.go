@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/api"
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/api"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 func TestSynchronizationLifecycle(t *testing.T) {
@@ -40,7 +40,7 @@ func TestSynchronizationLifecycle(t *testing.T) {
 	_, err := w.temporal.DescribeWorkflowExecution(t.Context(), id, "")
 	require.NoError(t, err, "the workflow has the synchronization's id")
 
-	challenge, _ := w.ask(id, providers.Challenge{Type: providers.Embedded, Format: providers.FormatText, Data: "Enter <it>", Label: "TAN"})
+	challenge, _ := w.ask(id, banks.Challenge{Type: banks.Embedded, Format: banks.FormatText, Data: "Enter <it>", Label: "TAN"})
 	r = u.do("GET", path, nil).expect(http.StatusOK)
 	require.Equal(t, "AWAIT_AUTH", r.body["status"])
 	require.Contains(t, r.body, "expires_at")
@@ -176,7 +176,7 @@ func TestPresenceOfTheUserIsSealedAndForgotten(t *testing.T) {
 	require.NotContains(t, string(y.PSU), "2001")
 	b, err := w.store.OpenSession(t.Context(), id)
 	require.NoError(t, err)
-	require.Equal(t, providers.PSU{IPAddress: "2001:db8::7", UserAgent: "Firefox"}, b.Conversation.PSU)
+	require.Equal(t, banks.PSU{IPAddress: "2001:db8::7", UserAgent: "Firefox"}, b.Conversation.PSU)
 	require.Equal(t, map[string]string{"login": "jane", "pin": "12345"}, b.Conversation.Credentials)
 	y, err = w.store.End(t.Context(), id, 0)
 	require.NoError(t, err)
@@ -224,7 +224,7 @@ func TestWaitForTheNextChallenge(t *testing.T) {
 	w := newWorld(t)
 	u := w.tenant().user()
 	path := u.sync(u.access())
-	question := providers.Challenge{Type: providers.Embedded, Format: providers.FormatText, Data: "x", Label: "TAN"}
+	question := banks.Challenge{Type: banks.Embedded, Format: banks.FormatText, Data: "x", Label: "TAN"}
 	first, _ := w.ask(idOf(path), question)
 	w.worker(idOf(path), func(b *models.BankSession, tx *gorm.DB) error { return b.Resume(tx, uuid.MustParse(first)) })
 	second, _ := w.ask(idOf(path), question)
@@ -274,14 +274,14 @@ func TestEvents(t *testing.T) {
 		return e
 	}
 	expect("status", api.SyncStatusQUEUED)
-	challenge, _ := w.ask(id.String(), providers.Challenge{Type: providers.Decoupled, Message: "Look at your phone"})
+	challenge, _ := w.ask(id.String(), banks.Challenge{Type: banks.Decoupled, Message: "Look at your phone"})
 	expect("status", api.SyncStatusRUNNING)
 	e := expect("status", api.SyncStatusAWAITAUTH)
 	require.Equal(t, challenge, e.Challenge.ID.String())
 	w.worker(id.String(), func(b *models.BankSession, tx *gorm.DB) error { return b.Resume(tx, uuid.MustParse(challenge)) })
 	expect("status", api.SyncStatusRUNNING)
 	w.worker(id.String(), func(b *models.BankSession, tx *gorm.DB) error {
-		_, err := b.PutAccounts(tx, []providers.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR", Type: providers.Giro}})
+		_, err := b.PutAccounts(tx, []banks.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR", Type: banks.Giro}})
 		return err
 	})
 	e = expect("progress", api.SyncStatusRUNNING)
@@ -313,7 +313,7 @@ func TestForgottenEvents(t *testing.T) {
 	w := newWorld(t)
 	u := w.tenant().user()
 	path := u.sync(u.access())
-	challenge, _ := w.ask(idOf(path), providers.Challenge{Type: providers.Decoupled, Message: "Look at your phone"})
+	challenge, _ := w.ask(idOf(path), banks.Challenge{Type: banks.Decoupled, Message: "Look at your phone"})
 	_, err := w.store.End(t.Context(), uuid.MustParse(idOf(path)), 20003)
 	require.NoError(t, err)
 	before := u.do("GET", path, nil).expect(http.StatusOK)

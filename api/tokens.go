@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // CreateToken gives tokens for a password, a refresh token, or a client's word (POST /auth/token).

@@ -15,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
-	"kontoflow/internal/admission"
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/admission"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // ListTransactions lists transactions of all or some of the user's accounts (GET /rest/transactions).
@@ -224,7 +224,7 @@ func (s *Server) newTransactionQuery(ctx context.Context, user string, p ListTra
 		return nil, err
 	}
 	if p.Until != "" {
-		until, err := plain.Parse(p.Until)
+		until, err := civil.Parse(p.Until)
 		if err != nil {
 			return nil, invalid("until", "is no day")
 		}
@@ -257,7 +257,7 @@ func (s *Server) since(ctx context.Context, q *transactionQuery, user, since str
 	if since == "" {
 		return nil
 	}
-	if day, err := plain.Parse(since); err == nil {
+	if day, err := civil.Parse(since); err == nil {
 		q.where(q.order+" >= @since"+q.orderType, "since", day.Time())
 		if q.order == "t.created_at" {
 			q.conditions += " AND t.modified_at >= @since" // follows from it, and has an index

@@ -13,18 +13,18 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // accounts lets the worker find accounts, and answers their ids in the bank's order.
 func (u *user) accounts(access string, ibans ...string) []string {
 	u.t.Helper()
 	path := u.sync(access)
-	offered := make([]providers.Account, len(ibans))
+	offered := make([]banks.Account, len(ibans))
 	for i, iban := range ibans {
-		offered[i] = providers.Account{ResourceID: iban, IBAN: iban, Currency: "EUR", Type: providers.Giro, Name: "Girokonto", Owner: "Jane Doe",
-			Balances: []providers.Balance{{Type: "expected", Amount: dec("99.5")}, {Type: "interimBooked", Amount: dec("1234.5"), Date: day("2026-01-30")}}}
+		offered[i] = banks.Account{ResourceID: iban, IBAN: iban, Currency: "EUR", Type: banks.Giro, Name: "Girokonto", Owner: "Jane Doe",
+			Balances: []banks.Balance{{Type: "expected", Amount: dec("99.5")}, {Type: "interimBooked", Amount: dec("1234.5"), Date: day("2026-01-30")}}}
 	}
 	var ids []string
 	u.worker(idOf(path), func(b *models.BankSession, tx *gorm.DB) error {

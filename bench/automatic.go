@@ -11,9 +11,9 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
-	"kontoflow/models"
-	"kontoflow/sandbox"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // defaultPace is the default of AUTO_SYNC_PER_SECOND: how many are started at once, and so how many are looked at.

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
 )
 
 // The other sides of the comparisons are processes as well: this binary with one of these words.

@@ -6,10 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"kontoflow/providers/camt"
-	"kontoflow/providers/fints/syntax"
-	"kontoflow/providers/mt940"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks/fints/syntax"
+	"github.com/kontoflow/kontoflow/banks/formats/camt"
+	"github.com/kontoflow/kontoflow/banks/formats/mt940"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // formats measures the readers of what banks send, on one core: megabytes a second, and allocations per transaction.

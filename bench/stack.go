@@ -26,11 +26,11 @@ import (
 	"go.temporal.io/sdk/client"
 	"golang.org/x/sync/errgroup"
 
-	"kontoflow/internal/child"
-	"kontoflow/internal/temporalclient"
-	"kontoflow/models"
-	"kontoflow/sandbox"
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/internal/child"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 // A stack is one Kontoflow with the sandbox bank, each part a process, and one customer of one client.

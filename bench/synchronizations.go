@@ -10,7 +10,7 @@ import (
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 var demo = sandbox.AccessMethodID("demo")

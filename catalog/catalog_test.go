@@ -18,10 +18,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/catalog"
-	"kontoflow/internal/openapi"
-	"kontoflow/internal/testground"
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/catalog"
+	"github.com/kontoflow/kontoflow/internal/openapi"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 type object = map[string]any

@@ -12,9 +12,9 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // Changes are what an import does to the catalog, in the order of the banks' names.
@@ -120,7 +120,7 @@ func loadKnown(tx *gorm.DB) (k known, err error) {
 	var marks []struct {
 		ID             uuid.UUID
 		SupersededBy   uuid.UUID
-		SupersededFrom plain.Date
+		SupersededFrom civil.Date
 		CarriesRest    bool
 	}
 	err = tx.Raw(`SELECT id, superseded_by, superseded_from, carries_rest FROM access_methods WHERE superseded_by IS NOT NULL`).Scan(&marks).Error
@@ -298,7 +298,7 @@ func differences(before, after any) (fields []string, err error) {
 }
 
 // redirects says which changes of a connection send what customers trust us with to somebody else.
-func redirects(was, is *providers.Connection) (what []string) {
+func redirects(was, is *banks.Connection) (what []string) {
 	if was.Protocol != is.Protocol {
 		what = append(what, fmt.Sprintf("protocol %s → %s", was.Protocol, is.Protocol))
 	}
@@ -308,7 +308,7 @@ func redirects(was, is *providers.Connection) (what []string) {
 	if was.CAPEM != is.CAPEM || was.PasswordCAPEM != is.PasswordCAPEM {
 		what = append(what, "trusted roots")
 	}
-	var before, after providers.OAuth
+	var before, after banks.OAuth
 	if was.OAuth != nil {
 		before = *was.OAuth
 	}

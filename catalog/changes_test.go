@@ -14,9 +14,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/catalog"
-	"kontoflow/internal/testground"
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/catalog"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 func lines(c catalog.Changes) string {

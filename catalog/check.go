@@ -11,14 +11,14 @@ import (
 	"sync"
 	"time"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // CheckOptions say how addresses are asked.
 type CheckOptions struct {
-	Providers map[string]providers.Provider // by Connection.Protocol; those that are Probers are used
-	Pace      time.Duration                 // between two requests to one host; 0: a second
+	Adapters map[string]banks.Adapter // by Connection.Protocol; those that are Probers are used
+	Pace     time.Duration            // between two requests to one host; 0: a second
 }
 
 // What is wrong with an address.
@@ -45,7 +45,7 @@ type CheckReport struct {
 
 // an address is asked once, for all banks that are reached there in the same way.
 type address struct {
-	connection providers.Connection
+	connection banks.Connection
 	banks      int
 	example    string
 }
@@ -55,7 +55,7 @@ type address struct {
 func Check(ctx context.Context, store *models.Store, options CheckOptions) (CheckReport, error) {
 	const atOnce = 8
 	pace := cmp.Or(options.Pace, time.Second)
-	hosts, err := addresses(ctx, store, options.Providers)
+	hosts, err := addresses(ctx, store, options.Adapters)
 	if err != nil {
 		return CheckReport{}, err
 	}
@@ -73,7 +73,7 @@ func Check(ctx context.Context, store *models.Store, options CheckOptions) (Chec
 				if i > 0 && !wait(ctx, pace) {
 					return
 				}
-				found := probe(ctx, options.Providers[a.connection.Protocol].(providers.Prober), a, pace)
+				found := probe(ctx, options.Adapters[a.connection.Protocol].(banks.Prober), a, pace)
 				mu.Lock()
 				report.Asked++
 				if found != nil {
@@ -98,16 +98,16 @@ func wait(ctx context.Context, d time.Duration) bool {
 }
 
 // addresses are those to ask, by host.
-func addresses(ctx context.Context, store *models.Store, known map[string]providers.Provider) (map[string][]*address, error) {
-	var banks []models.Bank
-	if err := models.WithMethods(store.DB.WithContext(ctx)).Where("supported").Order("bank_code, id").Find(&banks).Error; err != nil {
+func addresses(ctx context.Context, store *models.Store, known map[string]banks.Adapter) (map[string][]*address, error) {
+	var stored []models.Bank
+	if err := models.WithMethods(store.DB.WithContext(ctx)).Where("supported").Order("bank_code, id").Find(&stored).Error; err != nil {
 		return nil, fmt.Errorf("read the banks: %w", err)
 	}
 	hosts, distinct := make(map[string][]*address), make(map[string]*address)
-	for _, b := range banks {
+	for _, b := range stored {
 		for i := range b.AccessMethods {
 			m := &b.AccessMethods[i]
-			if _, able := known[m.Protocol].(providers.Prober); !able {
+			if _, able := known[m.Protocol].(banks.Prober); !able {
 				continue
 			}
 			c, err := store.OpenConnection(m)
@@ -130,7 +130,7 @@ func addresses(ctx context.Context, store *models.Store, known map[string]provid
 }
 
 // probe asks an address; nil: nothing is wrong with it. A dialog that needs a second request keeps to the pace as well.
-func probe(ctx context.Context, p providers.Prober, a *address, pace time.Duration) *Finding {
+func probe(ctx context.Context, p banks.Prober, a *address, pace time.Duration) *Finding {
 	c := a.connection
 	if pace >= time.Second {
 		c.RequestsPerSecond = 1
@@ -141,8 +141,8 @@ func probe(ctx context.Context, p providers.Prober, a *address, pace time.Durati
 	}
 	found := &Finding{Address: withoutQuery(c.URL), Banks: a.banks, Example: a.example}
 	switch {
-	case errors.Is(err, providers.ErrUntrusted):
-		found.Problem, found.Detail = Certificate, providers.ErrUntrusted.Error()
+	case errors.Is(err, banks.ErrUntrusted):
+		found.Problem, found.Detail = Certificate, banks.ErrUntrusted.Error()
 	case err != nil:
 		found.Problem, found.Detail = Dead, err.Error()
 	default:

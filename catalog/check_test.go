@@ -13,12 +13,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/catalog"
-	"kontoflow/internal/testground"
-	"kontoflow/providers"
-	"kontoflow/providers/fints"
-	"kontoflow/providers/xs2a"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/banks/fints"
+	"github.com/kontoflow/kontoflow/banks/xs2a"
+	"github.com/kontoflow/kontoflow/catalog"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // TestCatalogCheck: what is wrong with addresses is found without any customer.
@@ -73,7 +73,7 @@ func TestCatalogCheck(t *testing.T) {
 		at(9, "FINTS", gone.URL+"/other", "", func(b, _, _ object) { b["supported"] = false }),
 	)))
 	require.NoError(t, err)
-	report, err := catalog.Check(t.Context(), store, catalog.CheckOptions{Pace: time.Millisecond, Providers: map[string]providers.Provider{
+	report, err := catalog.Check(t.Context(), store, catalog.CheckOptions{Pace: time.Millisecond, Adapters: map[string]banks.Adapter{
 		"XS2A": xs2a.New(xs2a.Options{}), "FINTS": fints.New(fints.Options{})}})
 	require.NoError(t, err)
 	found := make(map[string]string)
@@ -96,18 +96,18 @@ func TestCatalogCheck(t *testing.T) {
 func TestCheckAsksEachHostInTurn(t *testing.T) {
 	t.Parallel()
 	store := testground.Store(t)
-	var banks []object
+	var listed []object
 	for n := range 12 {
-		banks = append(banks, bank(n, func(_, m, c object) {
+		listed = append(listed, bank(n, func(_, m, c object) {
 			m["type"], c["protocol"], c["bank_code"] = "FINTS", "FINTS", "90090042"
 			c["url"] = []string{"https://one.example/", "https://two.example/", "https://three.example/"}[n%3] + string(rune('a'+n))
 			delete(c, "oauth")
 		}))
 	}
-	_, err := catalog.Import(t.Context(), store, strings.NewReader(file(banks...)))
+	_, err := catalog.Import(t.Context(), store, strings.NewReader(file(listed...)))
 	require.NoError(t, err)
 	p := &counting{busy: make(map[string]bool), asked: make(map[string]int)}
-	report, err := catalog.Check(t.Context(), store, catalog.CheckOptions{Pace: time.Millisecond, Providers: map[string]providers.Provider{"FINTS": p}})
+	report, err := catalog.Check(t.Context(), store, catalog.CheckOptions{Pace: time.Millisecond, Adapters: map[string]banks.Adapter{"FINTS": p}})
 	require.NoError(t, err)
 	require.Equal(t, 12, report.Asked)
 	require.Empty(t, report.Findings)
@@ -117,14 +117,14 @@ func TestCheckAsksEachHostInTurn(t *testing.T) {
 
 // counting is a Prober that sees whether a host is asked twice at once.
 type counting struct {
-	providers.Provider
+	banks.Adapter
 	mu    sync.Mutex
 	busy  map[string]bool
 	asked map[string]int
 	twice bool
 }
 
-func (p *counting) Probe(_ context.Context, c *providers.Connection) ([]string, error) {
+func (p *counting) Probe(_ context.Context, c *banks.Connection) ([]string, error) {
 	host, _, _ := strings.Cut(strings.TrimPrefix(c.URL, "https://"), ".")
 	p.mu.Lock()
 	p.twice, p.busy[host] = p.twice || p.busy[host], true

@@ -15,10 +15,10 @@ import (
 	"github.com/google/uuid"
 	"go.yaml.in/yaml/v3"
 
-	"kontoflow/internal/openapi"
-	"kontoflow/models"
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/internal/openapi"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // A File is an import file. docs/catalog.md describes every field.
@@ -56,14 +56,14 @@ type AccessMethod struct {
 	CustomerAuthenticationFlows []string                 `json:"customer_authentication_flows,omitempty"`
 	Advice                      map[string]string        `json:"advice,omitempty"` // by language
 	Credentials                 []models.CredentialField `json:"credentials"`
-	Connection                  providers.Connection     `json:"connection"`
+	Connection                  banks.Connection         `json:"connection"`
 	Superseded                  *Superseded              `json:"superseded,omitempty"`
 }
 
 // Superseded says that another method of the same bank takes the accesses of this one over.
 type Superseded struct {
 	By   uuid.UUID  `json:"by"`
-	From plain.Date `json:"from"`           // the day from which it counts
+	From civil.Date `json:"from"`           // the day from which it counts
 	Ends bool       `json:"ends,omitempty"` // this method then reads nothing any more, not even what the other one does not
 }
 
@@ -170,7 +170,7 @@ func checkMethod(problems openapi.Problems, at string, method AccessMethod) {
 }
 
 // checkOAuth checks what each flow needs. keys are those of the credential fields.
-func checkOAuth(problems openapi.Problems, at string, o *providers.OAuth, keys map[string]bool) {
+func checkOAuth(problems openapi.Problems, at string, o *banks.OAuth, keys map[string]bool) {
 	at += ".oauth"
 	if o.Flow == "PASSWORD_TOKEN" {
 		if o.TokenURL == "" {
@@ -179,7 +179,7 @@ func checkOAuth(problems openapi.Problems, at string, o *providers.OAuth, keys m
 		if o.AuthorizationURL != "" || o.MetadataURL != "" {
 			problems.Add(at, "must have token_url alone for this flow")
 		}
-		if !keys[providers.CredentialLogin] || !keys[providers.CredentialPIN] {
+		if !keys[banks.CredentialLogin] || !keys[banks.CredentialPIN] {
 			problems.Add(at, "needs the credentials login and pin for this flow")
 		}
 		return
@@ -207,12 +207,12 @@ func checkAddress(problems openapi.Problems, at, address string) {
 		problems.Add(at, "must not carry credentials")
 	case u.Fragment != "":
 		problems.Add(at, "must not have a fragment")
-	case !providers.SafeAddress(u):
+	case !banks.SafeAddress(u):
 		problems.Add(at, "must be https, or http on a loopback address")
 	}
 }
 
-func checkKeyPair(problems openapi.Problems, at string, pair *providers.KeyPair) {
+func checkKeyPair(problems openapi.Problems, at string, pair *banks.KeyPair) {
 	if pair == nil {
 		return
 	}

@@ -15,8 +15,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // Germany's banks come from three places: bank codes, names and BICs from the JSON of the npm package bankdata-germany
@@ -28,7 +28,7 @@ type Germany struct {
 	FinTS []byte // blz.properties of hbci4java; nil: no FinTS
 	XS2A  []byte // rules in the form of germany.json; nil: ours
 	// Client is the operator's certificate for mutual TLS with XS2A banks; nil: none.
-	Client *providers.KeyPair
+	Client *banks.KeyPair
 	// ProductID is the operator's registration for FinTS.
 	ProductID string
 }
@@ -44,7 +44,7 @@ type rule struct {
 	PSUIDType string   `json:"psu_id_type"`
 	Flows     []string `json:"flows"`
 
-	OAuth *providers.OAuth `json:"oauth"` // where it needs no registration of the operator's
+	OAuth *banks.OAuth `json:"oauth"` // where it needs no registration of the operator's
 
 	bankCode, bic *regexp.Regexp
 }
@@ -177,9 +177,9 @@ func finTSAddresses(properties []byte) (map[string]string, error) {
 func (g Germany) api(b *Bank, r rule) AccessMethod {
 	return AccessMethod{
 		ID: uuid.NewSHA1(b.ID, []byte("API")), Type: "API", InPSD2Scope: true, ConfigurableConsent: true,
-		SupportedAccountTypes:       []string{string(providers.Giro), string(providers.CreditCard)},
+		SupportedAccountTypes:       []string{string(banks.Giro), string(banks.CreditCard)},
 		CustomerAuthenticationFlows: r.Flows, Credentials: onlineBanking(slices.Contains(r.Flows, "EMBEDDED_2FA")),
-		Connection: providers.Connection{Protocol: "XS2A", URL: strings.ReplaceAll(r.URL, "{bank_code}", b.BankCode),
+		Connection: banks.Connection{Protocol: "XS2A", URL: strings.ReplaceAll(r.URL, "{bank_code}", b.BankCode),
 			Dialect: r.Dialect, PSUIDType: r.PSUIDType, TLS: g.Client, OAuth: r.OAuth},
 	}
 }
@@ -187,18 +187,18 @@ func (g Germany) api(b *Bank, r rule) AccessMethod {
 func (g Germany) fints(b *Bank, address string) AccessMethod {
 	return AccessMethod{
 		ID: uuid.NewSHA1(b.ID, []byte("FINTS")), Type: "FINTS",
-		SupportedAccountTypes: []string{string(providers.Giro), string(providers.Savings), string(providers.DailySavings),
-			string(providers.CreditCard), string(providers.Loan), string(providers.Depot)},
+		SupportedAccountTypes: []string{string(banks.Giro), string(banks.Savings), string(banks.DailySavings),
+			string(banks.CreditCard), string(banks.Loan), string(banks.Depot)},
 		CustomerAuthenticationFlows: []string{"EMBEDDED_2FA", "DECOUPLED"}, Credentials: onlineBanking(true),
-		Connection: providers.Connection{Protocol: "FINTS", URL: address, BankCode: b.BankCode, ProductID: g.ProductID},
+		Connection: banks.Connection{Protocol: "FINTS", URL: address, BankCode: b.BankCode, ProductID: g.ProductID},
 	}
 }
 
 // onlineBanking are the fields that a German bank's customer knows.
 func onlineBanking(pin bool) []models.CredentialField {
-	fields := []models.CredentialField{{Key: providers.CredentialLogin, Label: map[string]string{"de": "Anmeldename", "en": "Login"}, MinLength: 1, MaxLength: 64}}
+	fields := []models.CredentialField{{Key: banks.CredentialLogin, Label: map[string]string{"de": "Anmeldename", "en": "Login"}, MinLength: 1, MaxLength: 64}}
 	if pin {
-		fields = append(fields, models.CredentialField{Key: providers.CredentialPIN, Label: map[string]string{"de": "PIN", "en": "PIN"},
+		fields = append(fields, models.CredentialField{Key: banks.CredentialPIN, Label: map[string]string{"de": "PIN", "en": "PIN"},
 			MinLength: 1, MaxLength: 64, IsSecret: true})
 	}
 	return fields

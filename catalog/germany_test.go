@@ -9,9 +9,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/catalog"
-	"kontoflow/internal/testground"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/catalog"
+	"github.com/kontoflow/kontoflow/internal/testground"
 )
 
 const (
@@ -40,7 +40,7 @@ func TestGermanyIsPutTogetherFromThreeSources(t *testing.T) {
 		"50050201 FINTS https://banking-hs3.s-fints-pt-hs.de/fints30",
 	}, got)
 	dkb := file.Banks[0].AccessMethods[0].Connection
-	require.Equal(t, &providers.OAuth{Flow: "PASSWORD_TOKEN", TokenURL: "https://api.dkb.de/pre-auth/psd2-auth/v1/auth/token"}, dkb.OAuth)
+	require.Equal(t, &banks.OAuth{Flow: "PASSWORD_TOKEN", TokenURL: "https://api.dkb.de/pre-auth/psd2-auth/v1/auth/token"}, dkb.OAuth)
 	encoded, err := json.Marshal(file)
 	require.NoError(t, err)
 	_, err = catalog.Parse(encoded)

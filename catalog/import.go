@@ -11,8 +11,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"kontoflow/internal/openapi"
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/internal/openapi"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // MaxFile is the most that an import file, or a source of one, may have, in bytes: room for all banks of Europe,

@@ -10,8 +10,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"kontoflow/models"
-	"kontoflow/providers/iban"
+	"github.com/kontoflow/kontoflow/internal/iban"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // A Query says which banks are looked for. Empty fields leave nothing out.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // Bounds of fetching a file.
@@ -66,7 +66,7 @@ func fetch(ctx context.Context, client *http.Client, source string) ([]byte, err
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
 	u, err := url.Parse(source)
-	if err != nil || !providers.SafeAddress(u) {
+	if err != nil || !banks.SafeAddress(u) {
 		return nil, errors.New("the address of the file must be https, or http on loopback, and carry no credentials")
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -93,7 +93,7 @@ func followSafely(next *http.Request, before []*http.Request) error {
 	switch {
 	case len(before) > fetchHops:
 		return errors.New("too many redirects")
-	case !providers.SafeAddress(next.URL):
+	case !banks.SafeAddress(next.URL):
 		return errors.New("redirected to an address that is neither https, nor http on loopback")
 	case next.URL.Scheme != "https" && before[len(before)-1].URL.Scheme == "https":
 		return errors.New("redirected from https to http")

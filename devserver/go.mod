@@ -1,4 +1,4 @@
-module kontoflow/devserver
+module github.com/kontoflow/kontoflow/devserver
 
 go 1.26.8
 

@@ -15,8 +15,8 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.temporal.io/sdk/client"
 
-	"kontoflow/sandbox"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // sweep runs the workflow that the Schedule runs, again while something waits, and waits until what was started has ended.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/providers/xs2a"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks/xs2a"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // TestBadDays: a bank that refuses, or answers slowly, wrongly, hugely, with redirects to elsewhere or without end,

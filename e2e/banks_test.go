@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // A bankAsItIs is a bank of the sandbox that writes or behaves as a group of real banks does. Everybody may add rows.
@@ -122,7 +122,7 @@ func (c *customer) shownBy(row bankAsItIs, login string) map[string][]string {
 	all := c.atBank(login, !row.unnamed)
 	oldest := ""
 	if row.days > 0 {
-		oldest = plain.On(c.bank.Now()).AddDays(1 - row.days).String()
+		oldest = civil.On(c.bank.Now()).AddDays(1 - row.days).String()
 	}
 	ledgers, err := c.bank.Ledgers(login)
 	require.NoError(c.t, err)

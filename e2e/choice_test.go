@@ -10,7 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // choose answers a METHOD_SELECTION, and returns what comes next.

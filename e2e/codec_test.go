@@ -16,10 +16,10 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
-	"kontoflow/internal/temporalclient"
-	"kontoflow/internal/testground"
-	"kontoflow/vault"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/vault"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // With the codec on, Temporal holds no payload in plain text but search attributes, and no message of a failure. What it

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // TestSaveSecrets: true stores, false forgets at the end, absent leaves alone. Where nothing is stored the bank is

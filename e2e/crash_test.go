@@ -24,13 +24,13 @@ import (
 	"go.temporal.io/sdk/client"
 	sdkworker "go.temporal.io/sdk/worker"
 
-	"kontoflow/internal/await"
-	"kontoflow/internal/child"
-	"kontoflow/internal/temporalclient"
-	"kontoflow/models"
-	"kontoflow/vault"
-	"kontoflow/worker"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/internal/await"
+	"github.com/kontoflow/kontoflow/internal/child"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/vault"
+	"github.com/kontoflow/kontoflow/worker"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // TestWorkerKilled kills -9 the worker's process at every request to the bank in turn, between what the bank does and

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // TestCardsAndDepotsOverFinTS: a card that has an order of its own is read with it, and a depot,
@@ -81,7 +81,7 @@ func TestBusyBankOverFinTS(t *testing.T) {
 
 // lately are the entries of the last 60 days: the bank shows 90, and older ones stay stored.
 func (c *customer) lately(all map[string][]string) map[string][]string {
-	oldest := plain.On(c.bank.Now()).AddDays(-60).String()
+	oldest := civil.On(c.bank.Now()).AddDays(-60).String()
 	for account, lines := range all {
 		all[account] = slices.DeleteFunc(lines, func(line string) bool { return line < oldest })
 	}

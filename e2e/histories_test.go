@@ -17,8 +17,8 @@ import (
 	"go.temporal.io/api/temporalproto"
 	"go.temporal.io/sdk/worker"
 
-	"kontoflow/sandbox"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // What a synchronization costs Temporal is told by its history's length (docs/performance.md): with no challenge and one

@@ -11,8 +11,8 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/plain"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 const day = 24 * time.Hour
@@ -152,7 +152,7 @@ func (f *follower) applyChanges(c *customer, progress object) {
 // of its history is left out, where dates that move come and go.
 func (f *follower) compare(c *customer) {
 	c.t.Helper()
-	oldest := plain.On(c.bank.Now())
+	oldest := civil.On(c.bank.Now())
 	ledgers, err := c.bank.Ledgers(f.login)
 	require.NoError(c.t, err)
 	for _, l := range ledgers {

@@ -19,8 +19,8 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/interceptor"
 
-	"kontoflow/providers"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // The second-run law: whatever happens to a step, the outcome is the same as if nothing had happened. Every way of a
@@ -288,7 +288,7 @@ func (a *mischievous) ExecuteActivity(ctx context.Context, in *interceptor.Execu
 
 // dying is an adapter whose worker dies after a move.
 type dying struct {
-	providers.Provider
+	banks.Adapter
 	mischief *mischief
 }
 
@@ -298,33 +298,33 @@ func (d dying) after(move string) {
 	}
 }
 
-func (d dying) Authorize(ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+func (d dying) Authorize(ctx context.Context, c *banks.Conversation) (banks.Step, error) {
 	defer d.after("Authorize")
-	return d.Provider.Authorize(ctx, c)
+	return d.Adapter.Authorize(ctx, c)
 }
 
-func (d dying) Answer(ctx context.Context, c *providers.Conversation, answer providers.Answer) (providers.Step, error) {
+func (d dying) Answer(ctx context.Context, c *banks.Conversation, answer banks.Answer) (banks.Step, error) {
 	defer d.after("Answer")
-	return d.Provider.Answer(ctx, c, answer)
+	return d.Adapter.Answer(ctx, c, answer)
 }
 
-func (d dying) Poll(ctx context.Context, c *providers.Conversation) (providers.Step, error) {
+func (d dying) Poll(ctx context.Context, c *banks.Conversation) (banks.Step, error) {
 	defer d.after("Poll")
-	return d.Provider.Poll(ctx, c)
+	return d.Adapter.Poll(ctx, c)
 }
 
-func (d dying) Accounts(ctx context.Context, c *providers.Conversation) ([]providers.Account, error) {
+func (d dying) Accounts(ctx context.Context, c *banks.Conversation) ([]banks.Account, error) {
 	defer d.after("Accounts")
-	return d.Provider.Accounts(ctx, c)
+	return d.Adapter.Accounts(ctx, c)
 }
 
-func (d dying) Revoke(ctx context.Context, c *providers.Conversation) error {
+func (d dying) Revoke(ctx context.Context, c *banks.Conversation) error {
 	defer d.after("Revoke")
-	return d.Provider.Revoke(ctx, c)
+	return d.Adapter.Revoke(ctx, c)
 }
 
 // wire loses what goes to the bank and cannot be repeated unknowingly. Reads are left alone: their loss is in what
-// every adapter has to stand anyway (providers/conformance).
+// every adapter has to stand anyway (banks/conformance).
 func (m *mischief) wire(bank http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet || strings.Contains(r.URL.Path, "/login/") || strings.HasPrefix(r.URL.Path, "/control/") {
@@ -363,7 +363,7 @@ func (w way) walk(t *testing.T, d disturbance) *outcome {
 	m := &mischief{what: d, seen: make(map[string]bool), counts: make(map[disturbance]int)}
 	s := newStack(t, withBankClock(), withInterceptor(m), func(s *stack) {
 		s.wrapBank = m.wire
-		s.wrapAdapter = func(p providers.Provider) providers.Provider { return dying{p, m} }
+		s.wrapAdapter = func(p banks.Adapter) banks.Adapter { return dying{p, m} }
 	})
 	c := s.newCustomer()
 	bank, login := "demo", w.login

@@ -17,9 +17,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/models"
-	"kontoflow/sandbox"
-	"kontoflow/worker"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/worker"
 )
 
 // monthBanks are the banks of TestSimulatedMonth: nine XS2A dialects, and FinTS.

@@ -14,7 +14,7 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 func TestPlainTAN(t *testing.T) {

@@ -42,7 +42,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
-	"kontoflow/providers/iban"
+	"github.com/kontoflow/kontoflow/internal/iban"
 )
 
 // TestNoSecretsLeak goes through what customers go through, good days and bad, and then looks at everything that

@@ -21,16 +21,16 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 
-	"kontoflow/api"
-	"kontoflow/catalog"
-	"kontoflow/internal/temporalclient"
-	"kontoflow/internal/testground"
-	"kontoflow/models"
-	"kontoflow/providers"
-	"kontoflow/providers/xs2a"
-	"kontoflow/sandbox"
-	"kontoflow/vault"
-	"kontoflow/worker"
+	"github.com/kontoflow/kontoflow/api"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/banks/xs2a"
+	"github.com/kontoflow/kontoflow/catalog"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/vault"
+	"github.com/kontoflow/kontoflow/worker"
 )
 
 // patience bounds every wait of these tests. The machines are small and busy; nothing here measures time.
@@ -69,7 +69,7 @@ type stack struct {
 	workerOptions worker.Options
 	// What a test puts between the parts; nil: nothing.
 	wrapBank     func(http.Handler) http.Handler
-	wrapAdapter  func(providers.Provider) providers.Provider
+	wrapAdapter  func(banks.Adapter) banks.Adapter
 	wrapTemporal func(client.Client) client.Client // as the API sees it
 	workerless   bool                              // the test has workers of its own
 	meter        metric.Meter
@@ -171,10 +171,10 @@ func newStack(t *testing.T, options ...option) *stack {
 	o.Client, o.Store, o.TaskQueue, o.PublicURL, o.Logger = s.temporal, s.store, s.queue, s.api.URL, logger
 	s.adapter.Logger, s.adapter.Now = logger, s.store.Now
 	o.Interceptors = append(o.Interceptors, s.runs)
-	o.Providers = worker.Adapters(s.adapter)
+	o.Adapters = worker.Adapters(s.adapter)
 	if s.wrapAdapter != nil {
-		for protocol, adapter := range o.Providers {
-			o.Providers[protocol] = s.wrapAdapter(adapter)
+		for protocol, adapter := range o.Adapters {
+			o.Adapters[protocol] = s.wrapAdapter(adapter)
 		}
 	}
 	t.Cleanup(s.requireNoLeaks)

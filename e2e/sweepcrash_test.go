@@ -21,13 +21,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"kontoflow/internal/child"
-	"kontoflow/internal/pgserver"
-	"kontoflow/internal/temporalclient"
-	"kontoflow/internal/testground"
-	"kontoflow/models"
-	"kontoflow/worker"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/internal/child"
+	"github.com/kontoflow/kontoflow/internal/pgserver"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/worker"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // TestWorkerKilledWhileSweeping kills -9 the worker's process on three days, each time at another moment of the sweep that

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
 
-	"kontoflow/catalog"
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/catalog"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // The three examples of the public documentation. Each begins with months of history that were read over FinTS, and
@@ -108,7 +108,7 @@ func TestUpgradeEndsTheConsent(t *testing.T) {
 		demo, method := bank("Demobank"), bank("Demo-Direktbank").AccessMethods[0]
 		method.ID, method.SupportedAccountTypes = uuid.New(), types
 		demo.AccessMethods = append(demo.AccessMethods, method)
-		demo.AccessMethods[0].Superseded = &catalog.Superseded{By: method.ID, From: plain.Day(2026, 1, 1)}
+		demo.AccessMethods[0].Superseded = &catalog.Superseded{By: method.ID, From: civil.Day(2026, 1, 1)}
 		changed, err := json.Marshal(file)
 		require.NoError(s.t, err)
 		_, err = catalog.Import(s.t.Context(), s.store, bytes.NewReader(changed))
@@ -187,7 +187,7 @@ func (s *stack) supersede(types []string, ends bool) {
 	require.NoError(s.t, json.Unmarshal(s.bank.Catalog(s.bankURL), &file))
 	methods := file.Banks[slices.IndexFunc(file.Banks, func(b catalog.Bank) bool { return b.Name == "Demobank" })].AccessMethods
 	methods[0].SupportedAccountTypes = types
-	methods[1].Superseded = &catalog.Superseded{By: methods[0].ID, From: plain.Day(2026, 1, 1), Ends: ends}
+	methods[1].Superseded = &catalog.Superseded{By: methods[0].ID, From: civil.Day(2026, 1, 1), Ends: ends}
 	changed, err := json.Marshal(file)
 	require.NoError(s.t, err)
 	_, err = catalog.Import(s.t.Context(), s.store, bytes.NewReader(changed))

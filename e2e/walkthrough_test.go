@@ -12,7 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/providers/xs2a"
+	"github.com/kontoflow/kontoflow/banks/xs2a"
 )
 
 // TestWalkthrough runs the commands of docs/walkthrough.md in a shell, section by section: what they print has to begin

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // AccessStatus says whether an access can be synchronized, and what it lacks.
@@ -30,10 +30,10 @@ type Access struct {
 	Status          AccessStatus
 	Consent         *ConsentRequest `gorm:"serializer:json"`
 	SaveCredentials bool
-	AuthMethods     []providers.AuthMethod `gorm:"serializer:json"` // that the bank has for the customer, and the stored one
-	BankState       []byte                 // sealed: providers.Conversation.Lasting
-	PartedFrom      *uuid.UUID             // the first of the accesses that upgrades made of one
-	NextSyncAt      time.Time              // when automatic synchronization looks at it
+	AuthMethods     []banks.AuthMethod `gorm:"serializer:json"` // that the bank has for the customer, and the stored one
+	BankState       []byte             // sealed: banks.Conversation.Lasting
+	PartedFrom      *uuid.UUID         // the first of the accesses that upgrades made of one
+	NextSyncAt      time.Time          // when automatic synchronization looks at it
 	CreatedAt       time.Time
 	DeletedAt       *time.Time
 }

@@ -12,8 +12,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // An Account of a customer. Its id stays, whatever the bank does to its handles and ids.
@@ -33,13 +33,13 @@ type Account struct {
 	Owner         *string
 	ListedName    *string // as the bank calls it, whatever the client does
 	Renamed       bool    // name and owner were set by the client
-	Type          providers.AccountType
+	Type          banks.AccountType
 	Currency      *string
 	AutoSync      bool
 	Supported     bool // false: readable, but no longer synchronized
 	Position      int
-	ReadUntil     plain.Date // last day that a complete reading covered
-	ReadFrom      plain.Date // first day that a reading asked for; zero: as far back as the bank gives
+	ReadUntil     civil.Date // last day that a complete reading covered
+	ReadFrom      civil.Date // first day that a reading asked for; zero: as far back as the bank gives
 	AttemptedAt   *time.Time
 	SucceededAt   *time.Time
 	Error         *SyncError        `gorm:"serializer:json"` // of the last attempt; nil: it succeeded
@@ -50,9 +50,9 @@ type Account struct {
 
 // A Shortfall is what was not read of an account although its reading did not fail.
 type Shortfall struct {
-	Unread     *string // why its transactions are never asked for (providers.Account.Unread); nil: they are
-	Withheld   *string // why the answer did not cover all that was asked for (providers.Withheld); nil: it did
-	Unreadable int     // values that were left out or replaced (providers.Unreadable)
+	Unread     *string // why its transactions are never asked for (banks.Account.Unread); nil: they are
+	Withheld   *string // why the answer did not cover all that was asked for (banks.Withheld); nil: it did
+	Unreadable int     // values that were left out or replaced (banks.Unreadable)
 }
 
 // SyncAccount is what happens to one account in one synchronization.
@@ -87,7 +87,7 @@ func SyncAccounts(tx *gorm.DB, sync uuid.UUID) (all []SyncAccount, err error) {
 // Known ones that the bank no longer lists fail with 10011. With the scope ACCOUNTS alone, and for those whose transactions
 // the bank does not offer, being listed is all there is to do. An automatic synchronization leaves alone those that the
 // client does not want to be read by themselves.
-func (b *BankSession) PutAccounts(tx *gorm.DB, listed []providers.Account) ([]SyncAccount, error) {
+func (b *BankSession) PutAccounts(tx *gorm.DB, listed []banks.Account) ([]SyncAccount, error) {
 	listed = distinct(listed)
 	known, err := b.knownAccounts(tx)
 	if err != nil {
@@ -180,7 +180,7 @@ func (b *BankSession) owns(a *Account) bool { return a.AccessID == b.Access.ID }
 func (b *BankSession) leavesAlone(a *Account) bool { return b.Sync.Trigger == Auto && !a.AutoSync }
 
 // putAccount stores what the bank says of one listed account.
-func (b *BankSession) putAccount(tx *gorm.DB, account *Account, offered *providers.Account, position int) error {
+func (b *BankSession) putAccount(tx *gorm.DB, account *Account, offered *banks.Account, position int) error {
 	if account.Identity != "" && account.ResourceID == "" && len(offered.Balances) > 0 {
 		// An upgrade moved it here: its new method names balances of other types.
 		if err := tx.Where("account_id = ?", account.ID).Delete(&Balance{}).Error; err != nil {
@@ -205,7 +205,7 @@ func (b *BankSession) failGone(tx *gorm.DB, known []*Account, seen map[uuid.UUID
 		return nil, nil
 	}
 	now := tx.NowFunc()
-	failure := &SyncError{Code: providers.CodeAccountGone}
+	failure := &SyncError{Code: banks.CodeAccountGone}
 	var ids []uuid.UUID
 	for _, a := range known {
 		if b.owns(a) && !seen[a.ID] && a.DeletedAt == nil && a.Supported && !b.leavesAlone(a) {
@@ -224,11 +224,11 @@ func (b *BankSession) failGone(tx *gorm.DB, known []*Account, seen map[uuid.UUID
 }
 
 // describe takes over what the bank says, except the names that the client has given.
-func (a *Account) describe(offered *providers.Account, position int) {
+func (a *Account) describe(offered *banks.Account, position int) {
 	a.ResourceID, a.Card, a.Position = offered.ResourceID, offered.Card, position
 	a.Identity = identity(offered)
 	a.Unread, a.ListedName = optional(offered.Unread), optional(offered.Name)
-	if a.Type == "" || offered.Type != providers.Unknown {
+	if a.Type == "" || offered.Type != banks.Unknown {
 		a.Type = offered.Type
 	}
 	for _, said := range []struct {
@@ -245,8 +245,8 @@ func (a *Account) describe(offered *providers.Account, position int) {
 }
 
 // AtBank is the account as the adapter knows it.
-func (a *Account) AtBank() providers.Account {
-	return providers.Account{ResourceID: a.ResourceID, IBAN: value(a.IBAN), Number: value(a.AccountNumber),
+func (a *Account) AtBank() banks.Account {
+	return banks.Account{ResourceID: a.ResourceID, IBAN: value(a.IBAN), Number: value(a.AccountNumber),
 		BankCode: value(a.BankCode), BIC: value(a.BIC), Currency: value(a.Currency), Type: a.Type, Card: a.Card}
 }
 

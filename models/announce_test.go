@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // observe stores a notification for each key.
@@ -82,7 +82,7 @@ func TestUpgradesAreAnnounced(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for _, silent := range []bool{true, false} {
-		a, running, _ := superseded(t, s, false, providers.Giro, providers.Savings)
+		a, running, _ := superseded(t, s, false, banks.Giro, banks.Savings)
 		require.NoError(t, s.DB.Model(&models.Synchronization{}).Where("id = ?", running).Update("disable_notifications", silent).Error)
 		observe(t, s, a.UserID, models.ObserveAccesses)
 		done, err := s.Upgrade(t.Context(), running)

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // Automatic synchronization: once a day, at the access's own time of the day, where nothing speaks against it.
@@ -378,7 +378,7 @@ func settleSchedule(tx *gorm.DB, y *Synchronization, failure *SyncError, account
 		set["stopped_by"] = WrongCredentials
 	case needsCustomer[failure.Code]:
 		set["stopped_by"] = UserActionRequired
-	case y.Trigger == Auto && failure.Code != providers.CodeCancelled:
+	case y.Trigger == Auto && failure.Code != banks.CodeCancelled:
 		var failures int
 		if err := tx.Raw(`SELECT auto_failures FROM accesses WHERE id = ?`, y.AccessID).Scan(&failures).Error; err != nil {
 			return fmt.Errorf("count the failures: %w", err)

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 var plenty = models.AutoLimits{PerBank: 1000, Whole: 1000}

@@ -9,8 +9,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // Balance is an account's balance of one type: the newest one that the bank has sent.
@@ -19,7 +19,7 @@ type Balance struct {
 	Type       string    `gorm:"primaryKey"`
 	Amount     decimal.Decimal
 	Currency   *string
-	Date       plain.Date // zero: the bank did not say
+	Date       civil.Date // zero: the bank did not say
 	ObservedAt time.Time  // when the bank was asked
 }
 
@@ -28,8 +28,8 @@ const severalCurrencies = "XXX"
 
 // day is the day that the balance counts for: its own, else the one on which it was read. A day that has not come yet
 // would outlive every true one, so it counts for the day after the reading at most. The SQL of ShownBalance does the same.
-func (b *Balance) day() plain.Date {
-	read := plain.On(b.ObservedAt.UTC())
+func (b *Balance) day() civil.Date {
+	read := civil.On(b.ObservedAt.UTC())
 	if b.Date.IsZero() {
 		return read
 	}
@@ -48,7 +48,7 @@ func (b *Balance) replaces(known *Balance) bool {
 // PutBalances stores the balances of an account that are the newest of their type, in the account's own currency. What it
 // stores in the end does not depend on the order of the calls. now is when the bank was asked. It reports whether a stored
 // balance is new or has another amount than before; a later day alone is no change.
-func PutBalances(tx *gorm.DB, account uuid.UUID, balances []providers.Balance, now time.Time) (changed bool, err error) {
+func PutBalances(tx *gorm.DB, account uuid.UUID, balances []banks.Balance, now time.Time) (changed bool, err error) {
 	if len(balances) == 0 {
 		return false, nil
 	}
@@ -99,7 +99,7 @@ func PutBalances(tx *gorm.DB, account uuid.UUID, balances []providers.Balance, n
 
 // balanceCurrency is the currency of the balances that count for an account: its own; else, where the bank did not say,
 // the one that is stored already, or the first one given. "": no balance names one.
-func balanceCurrency(own string, stored []Balance, given []providers.Balance) string {
+func balanceCurrency(own string, stored []Balance, given []banks.Balance) string {
 	if own != "" && own != severalCurrencies {
 		return own
 	}

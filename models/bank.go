@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // A Bank (or payment service) of the catalog.
@@ -58,14 +58,14 @@ type CredentialField struct {
 }
 
 // SealConnection puts the connection into the method, with its public parts in clear beside it.
-func (s *Store) SealConnection(m *AccessMethod, c providers.Connection) (err error) {
+func (s *Store) SealConnection(m *AccessMethod, c banks.Connection) (err error) {
 	m.Protocol, m.URL = c.Protocol, c.URL
 	m.Connection, err = seal(s.Vault, c, connectionPlace(m.ID))
 	return err
 }
 
 // OpenConnection opens the method's connection.
-func (s *Store) OpenConnection(m *AccessMethod) (c providers.Connection, err error) {
+func (s *Store) OpenConnection(m *AccessMethod) (c banks.Connection, err error) {
 	return c, open(s.Vault, m.Connection, connectionPlace(m.ID), &c)
 }
 

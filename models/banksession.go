@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // ErrOvertaken says that another attempt at the same step stored first. Its outcome counts.
@@ -26,7 +26,7 @@ type BankSession struct {
 	Sync         Synchronization // of both what loadSession reads
 	Access       Access
 	Superseded   bool // the access's method is; Store.PendingUpgrades tells what follows
-	Conversation providers.Conversation
+	Conversation banks.Conversation
 	Steps        int             // finished steps
 	Outcome      json.RawMessage // of the last finished step
 
@@ -171,16 +171,16 @@ func (s *Store) openCredentials(ctx context.Context, access uuid.UUID, sync *uui
 	return values, nil
 }
 
-func (a *Access) consent() providers.Consent {
+func (a *Access) consent() banks.Consent {
 	if a.Consent == nil {
-		return providers.Consent{Recurring: true}
+		return banks.Consent{Recurring: true}
 	}
-	c := providers.Consent{Recurring: a.Consent.Recurring, Scopes: a.Consent.Scopes}
+	c := banks.Consent{Recurring: a.Consent.Recurring, Scopes: a.Consent.Scopes}
 	if c.Recurring {
 		c.PeriodDays = a.Consent.Period
 	}
 	for _, account := range a.Consent.Accounts {
-		c.Accounts = append(c.Accounts, providers.AccountRequest{IBAN: account.ID, Currency: account.Currency})
+		c.Accounts = append(c.Accounts, banks.AccountRequest{IBAN: account.ID, Currency: account.Currency})
 	}
 	return c
 }
@@ -257,7 +257,7 @@ func (b *BankSession) saveLasting(tx *gorm.DB) error {
 	}
 	result := tx.Exec(`UPDATE accesses SET bank_state = ?, auth_methods = coalesce(?::jsonb, auth_methods), needs_user_each_time = ?
 		WHERE id = ? AND deleted_at IS NULL AND bank_state IS NOT DISTINCT FROM ?`,
-		sealed, methods, providers.NeedsUserEachTime(c.Lasting), b.Access.ID, b.Access.BankState)
+		sealed, methods, banks.NeedsUserEachTime(c.Lasting), b.Access.ID, b.Access.BankState)
 	switch {
 	case result.Error != nil:
 		return fmt.Errorf("store the access's state at the bank: %w", result.Error)
@@ -267,8 +267,8 @@ func (b *BankSession) saveLasting(tx *gorm.DB) error {
 	if err := b.oweLeft(tx); err != nil {
 		return err
 	}
-	former := providers.ConsentID(b.lasting)
-	if c.Granted != nil && former != "" && former != providers.ConsentID(c.Lasting) { // another consent has taken its place
+	former := banks.ConsentID(b.lasting)
+	if c.Granted != nil && former != "" && former != banks.ConsentID(c.Lasting) { // another consent has taken its place
 		if err := EndConsent(tx, b.Access.ID, "REVOKED"); err != nil {
 			return fmt.Errorf("end the former consent: %w", err)
 		}
@@ -303,11 +303,11 @@ func (b *BankSession) methodsJSON() (*string, error) {
 func (b *BankSession) oweLeft(tx *gorm.DB) error {
 	c := &b.Conversation
 	for _, left := range c.Left {
-		if id := providers.ConsentID(left); id == providers.ConsentID(c.Lasting) || id == providers.ConsentID(providers.NextConsent(c.Lasting)) {
+		if id := banks.ConsentID(left); id == banks.ConsentID(c.Lasting) || id == banks.ConsentID(banks.NextConsent(c.Lasting)) {
 			continue // a bank that answered the wish for another one with one it has
 		}
 		var until *time.Time
-		if providers.ConsentID(left) == providers.ConsentID(b.lasting) {
+		if banks.ConsentID(left) == banks.ConsentID(b.lasting) {
 			var err error
 			if until, err = consentEnd(tx, b.Access.ID); err != nil {
 				return err
@@ -361,17 +361,17 @@ func (b *BankSession) KeepLate(ctx context.Context) error {
 		}
 		// What the access has stays: the next synchronization knows better how it stands.
 		has := func(id string) bool {
-			return id == "" || id == providers.ConsentID(stored) || id == providers.ConsentID(providers.NextConsent(stored))
+			return id == "" || id == banks.ConsentID(stored) || id == banks.ConsentID(banks.NextConsent(stored))
 		}
-		next := providers.NextConsent(c.Lasting)
+		next := banks.NextConsent(c.Lasting)
 		switch {
-		case !has(providers.ConsentID(c.Lasting)):
+		case !has(banks.ConsentID(c.Lasting)):
 			var until *time.Time
 			if c.Granted != nil && !c.Granted.ValidUntil.IsZero() {
 				until = &c.Granted.ValidUntil
 			}
 			_, err = b.store.oweBoth(tx, &b.Access, c.Lasting, until)
-		case !has(providers.ConsentID(next)):
+		case !has(banks.ConsentID(next)):
 			_, err = b.store.owe(tx, &b.Access, next, nil)
 		}
 		return err

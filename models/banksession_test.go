@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // A worker dies after it has taken the customer's return from the bank and before it has stored anything else; then
@@ -26,11 +26,11 @@ func TestEveryRedirectHasItsOwnState(t *testing.T) {
 		states[session.Conversation.Redirect.State] = true
 		var challenge *models.Challenge
 		require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) (err error) {
-			challenge, err = session.Ask(tx, &providers.Challenge{Type: providers.RedirectTo}, time.Now().Add(time.Minute))
+			challenge, err = session.Ask(tx, &banks.Challenge{Type: banks.RedirectTo}, time.Now().Add(time.Minute))
 			return err
 		}))
-		require.NoError(t, s.PutAnswer(t.Context(), challenge.ID, providers.Answer{Query: map[string]string{"error": "access_denied"}}))
-		require.ErrorIs(t, s.PutAnswer(t.Context(), challenge.ID, providers.Answer{Query: map[string]string{"code": "1"}}), models.ErrAnswered,
+		require.NoError(t, s.PutAnswer(t.Context(), challenge.ID, banks.Answer{Query: map[string]string{"error": "access_denied"}}))
+		require.ErrorIs(t, s.PutAnswer(t.Context(), challenge.ID, banks.Answer{Query: map[string]string{"code": "1"}}), models.ErrAnswered,
 			"only the first return counts")
 		require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) error { return session.Resume(tx, challenge.ID) }))
 	}
@@ -46,7 +46,7 @@ func TestStepsStoreNothingAfterTheEnd(t *testing.T) {
 	require.NoError(t, err)
 	session, err := s.OpenSession(t.Context(), id)
 	require.NoError(t, err)
-	_, err = s.End(t.Context(), id, providers.CodeCancelled)
+	_, err = s.End(t.Context(), id, banks.CodeCancelled)
 	require.NoError(t, err)
 	session.Conversation.Lasting = json.RawMessage(`{"consent_id":"late"}`)
 	require.ErrorIs(t, s.Transact(t.Context(), session.Save), models.ErrOvertaken)
@@ -61,7 +61,7 @@ func TestRevokedConsentStaysRevoked(t *testing.T) {
 	session, err := s.OpenSession(t.Context(), id)
 	require.NoError(t, err)
 	session.Conversation.Lasting = json.RawMessage(`{"consent_id":"1"}`)
-	session.Conversation.Granted = &providers.Grant{FrequencyPerDay: 4}
+	session.Conversation.Granted = &banks.Grant{FrequencyPerDay: 4}
 	require.NoError(t, s.Transact(t.Context(), session.Save))
 	_, err = models.ValidConsent(s.DB, session.Access.ID)
 	require.NoError(t, err)
@@ -69,7 +69,7 @@ func TestRevokedConsentStaysRevoked(t *testing.T) {
 	require.NoError(t, models.EndConsent(s.DB, session.Access.ID, "REVOKED"))
 	session, err = s.OpenSession(t.Context(), id)
 	require.NoError(t, err)
-	session.Conversation.Granted = &providers.Grant{FrequencyPerDay: 4}
+	session.Conversation.Granted = &banks.Grant{FrequencyPerDay: 4}
 	require.NoError(t, s.Transact(t.Context(), session.Save))
 	_, err = models.ValidConsent(s.DB, session.Access.ID)
 	require.ErrorIs(t, err, models.ErrNotFound)
@@ -93,12 +93,12 @@ func TestWithoutConsentTheCustomerIsNeeded(t *testing.T) {
 		code     int
 		after    models.AccessStatus
 	}{
-		"the consent is over, then the bank is down": {"XS2A", models.AccessActive, true, providers.CodeMaintenance, models.AccessNeedsAuth},
-		"… then the client cancels":                  {"XS2A", models.AccessActive, true, providers.CodeCancelled, models.AccessNeedsAuth},
-		"the bank is down":                           {"XS2A", models.AccessActive, false, providers.CodeMaintenance, models.AccessActive},
-		"the client cancels":                         {"XS2A", models.AccessActive, false, providers.CodeCancelled, models.AccessActive},
-		"the bank knows no consents":                 {"FINTS", models.AccessActive, true, providers.CodeMaintenance, models.AccessActive},
-		"nothing was ever granted":                   {"XS2A", models.AccessNew, true, providers.CodeMaintenance, models.AccessNew},
+		"the consent is over, then the bank is down": {"XS2A", models.AccessActive, true, banks.CodeMaintenance, models.AccessNeedsAuth},
+		"… then the client cancels":                  {"XS2A", models.AccessActive, true, banks.CodeCancelled, models.AccessNeedsAuth},
+		"the bank is down":                           {"XS2A", models.AccessActive, false, banks.CodeMaintenance, models.AccessActive},
+		"the client cancels":                         {"XS2A", models.AccessActive, false, banks.CodeCancelled, models.AccessActive},
+		"the bank knows no consents":                 {"FINTS", models.AccessActive, true, banks.CodeMaintenance, models.AccessActive},
+		"nothing was ever granted":                   {"XS2A", models.AccessNew, true, banks.CodeMaintenance, models.AccessNew},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

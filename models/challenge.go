@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // A Challenge is a question of the bank to the customer.
@@ -21,7 +21,7 @@ type Challenge struct {
 	ID           uuid.UUID
 	SyncID       uuid.UUID
 	Ordinal      int
-	Type         providers.ChallengeType
+	Type         banks.ChallengeType
 	Status       string // OPEN | ANSWERED | RESTARTED | CLOSED
 	Content      []byte // sealed; see Store.OpenChallenge
 	RedirectHash []byte // HashSecret of the state that comes back on our callback
@@ -30,10 +30,10 @@ type Challenge struct {
 }
 
 // Ask stores a challenge and sets AWAIT_AUTH until expires. Call it in the transaction that saves the session.
-func (b *BankSession) Ask(tx *gorm.DB, question *providers.Challenge, expires time.Time) (*Challenge, error) {
+func (b *BankSession) Ask(tx *gorm.DB, question *banks.Challenge, expires time.Time) (*Challenge, error) {
 	c := &Challenge{ID: NewID(), SyncID: b.Sync.ID, Type: question.Type, Status: "OPEN",
 		CreatedAt: tx.NowFunc(), ExpiresAt: expires.UTC()}
-	if question.Type == providers.RedirectTo {
+	if question.Type == banks.RedirectTo {
 		c.RedirectHash = HashSecret(b.state.RedirectState)
 	}
 	var err error
@@ -46,7 +46,7 @@ func (b *BankSession) Ask(tx *gorm.DB, question *providers.Challenge, expires ti
 	if err := tx.Create(c).Error; err != nil {
 		return nil, fmt.Errorf("store the challenge: %w", err)
 	}
-	if question.Type == providers.MethodSelection && b.Conversation.Methods == nil { // else the adapter knows better
+	if question.Type == banks.MethodSelection && b.Conversation.Methods == nil { // else the adapter knows better
 		methods, err := json.Marshal(question.AuthMethods)
 		if err != nil {
 			return nil, err
@@ -60,7 +60,7 @@ func (b *BankSession) Ask(tx *gorm.DB, question *providers.Challenge, expires ti
 
 // Resume ends the wait for the challenge and sets RUNNING. Called again, it changes nothing.
 func (b *BankSession) Resume(tx *gorm.DB, challenge uuid.UUID) error {
-	var types []providers.ChallengeType
+	var types []banks.ChallengeType
 	err := tx.Raw(`UPDATE challenges SET status = 'ANSWERED' WHERE id = ? AND status = 'OPEN' RETURNING type`, challenge).Scan(&types).Error
 	if err != nil {
 		return fmt.Errorf("settle the challenge: %w", err)
@@ -68,7 +68,7 @@ func (b *BankSession) Resume(tx *gorm.DB, challenge uuid.UUID) error {
 	if len(types) == 0 {
 		return nil
 	}
-	if types[0] == providers.RedirectTo {
+	if types[0] == banks.RedirectTo {
 		if err := b.renewRedirect(tx); err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func (b *BankSession) renewRedirect(tx *gorm.DB) error {
 }
 
 // OpenChallenge opens the question.
-func (s *Store) OpenChallenge(c *Challenge) (question providers.Challenge, err error) {
+func (s *Store) OpenChallenge(c *Challenge) (question banks.Challenge, err error) {
 	return question, open(s.Vault, c.Content, challengePlace(c.ID), &question)
 }
 
@@ -94,7 +94,7 @@ var ErrAnswered = errors.New("the challenge was answered differently")
 
 // PutAnswer stores the customer's answer to an open challenge. The same answer again is no error, whatever has
 // become of the challenge. ErrAnswered: there is another one. ErrEdge: the challenge is closed.
-func (s *Store) PutAnswer(ctx context.Context, challenge uuid.UUID, answer providers.Answer) error {
+func (s *Store) PutAnswer(ctx context.Context, challenge uuid.UUID, answer banks.Answer) error {
 	sealed, err := seal(s.Vault, answer, answerPlace(challenge))
 	if err != nil {
 		return err
@@ -137,7 +137,7 @@ func (s *Store) PutAnswer(ctx context.Context, challenge uuid.UUID, answer provi
 }
 
 // Answer opens the answer to a challenge. ErrNotFound: there is none yet, or the synchronization has ended.
-func (s *Store) Answer(ctx context.Context, challenge uuid.UUID) (answer providers.Answer, err error) {
+func (s *Store) Answer(ctx context.Context, challenge uuid.UUID) (answer banks.Answer, err error) {
 	var sealed []byte
 	row := s.DB.WithContext(ctx).Raw(`SELECT value FROM answers WHERE challenge_id = ? AND value IS NOT NULL`, challenge).Row()
 	if err := row.Scan(&sealed); err != nil {

@@ -9,7 +9,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // A Consent is what the bank granted. Its id at the bank is part of the access's sealed bank state.
@@ -29,7 +29,7 @@ func ValidConsent(tx *gorm.DB, access uuid.UUID) (c Consent, err error) {
 }
 
 // recordGrant keeps the consent in force in line with what the bank last said.
-func recordGrant(tx *gorm.DB, access uuid.UUID, g *providers.Grant) error {
+func recordGrant(tx *gorm.DB, access uuid.UUID, g *banks.Grant) error {
 	c := Consent{ID: NewID(), AccessID: access, Status: "VALID", CreatedAt: tx.NowFunc()}
 	if !g.ValidUntil.IsZero() {
 		until := g.ValidUntil.UTC()

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // again begins the access's next synchronization, and opens the reading of its one account.
@@ -46,14 +46,14 @@ func there(t *testing.T, s *models.Store, account uuid.UUID) (booked, pending, m
 	return booked, pending, missed
 }
 
-func readUntil(t *testing.T, s *models.Store, account uuid.UUID) plain.Date {
+func readUntil(t *testing.T, s *models.Store, account uuid.UUID) civil.Date {
 	t.Helper()
 	a, err := s.Account(t.Context(), account)
 	require.NoError(t, err)
 	return a.ReadUntil
 }
 
-func pendingEntries(n int) []providers.Entry {
+func pendingEntries(n int) []banks.Entry {
 	all := entries(1000, n)
 	for i := range all {
 		all[i].Pending = true
@@ -68,13 +68,13 @@ func TestOnlyNoneMeansNone(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	now := time.Date(2026, 2, 3, 9, 0, 0, 0, time.UTC)
-	days := providers.Window{From: plain.Day(2026, 1, 1), To: plain.On(now)}
+	days := banks.Window{From: civil.Day(2026, 1, 1), To: civil.On(now)}
 	session, account := listed(t, s)
 	access := session.Access.ID
 
 	r, err := s.OpenReading(t.Context(), session.Sync.ID, account)
 	require.NoError(t, err)
-	require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: entries(1, 2), Withheld: providers.NoList}, now))
+	require.NoError(t, r.PutPage(t.Context(), &banks.Page{Entries: entries(1, 2), Withheld: banks.NoList}, now))
 	finish(t, s, access)
 	require.True(t, readUntil(t, s, account).IsZero(), "the first reading covered nothing")
 
@@ -84,9 +84,9 @@ func TestOnlyNoneMeansNone(t *testing.T) {
 	require.NoError(t, r.PutWindow(t.Context(), append(entries(1, 4), pendingEntries(2)...), nil, days, true, now))
 	finish(t, s, access)
 	known := readUntil(t, s, account)
-	require.Equal(t, plain.On(now)-1, known)
+	require.Equal(t, civil.On(now)-1, known)
 
-	nothing := func(note providers.Page, sent []providers.Entry, pending bool) {
+	nothing := func(note banks.Page, sent []banks.Entry, pending bool) {
 		t.Helper()
 		now = now.Add(24 * time.Hour)
 		r := again(t, s, access, account)
@@ -97,33 +97,33 @@ func TestOnlyNoneMeansNone(t *testing.T) {
 		require.Equal(t, known, readUntil(t, s, account))
 	}
 	for range 3 {
-		nothing(providers.Page{Withheld: providers.NoList}, nil, false)
+		nothing(banks.Page{Withheld: banks.NoList}, nil, false)
 	}
-	nothing(providers.Page{Withheld: providers.NoList, Covered: days}, nil, false) // one page of several was no list
+	nothing(banks.Page{Withheld: banks.NoList, Covered: days}, nil, false) // one page of several was no list
 	booked, pending, missed := there(t, s, account)
 	require.Equal(t, [3]int{4, 2, 0}, [3]int{booked, pending, missed})
 
 	changed := entries(4, 2) // one is changed, one is new
 	changed[0].Remittance = []string{"another text"}
-	nothing(providers.Page{Withheld: providers.NoList}, changed, false)
+	nothing(banks.Page{Withheld: banks.NoList}, changed, false)
 	booked, pending, missed = there(t, s, account)
 	require.Equal(t, [3]int{5, 2, 0}, [3]int{booked, pending, missed})
 	var purpose string
 	require.NoError(t, s.DB.Raw(`SELECT purpose FROM transactions WHERE bank_transaction_id = 'booking 4'`).Scan(&purpose).Error)
 	require.Equal(t, "another text", purpose)
 
-	nothing(providers.Page{Withheld: providers.NoList}, nil, true)
+	nothing(banks.Page{Withheld: banks.NoList}, nil, true)
 	booked, pending, missed = there(t, s, account)
 	require.Equal(t, [3]int{5, 0, 0}, [3]int{booked, pending, missed}, "the pending ones were all that it covered")
 
 	for range 2 { // an empty list: more than half is doubted, so all but one are sent
 		now = now.Add(24 * time.Hour)
-		require.NoError(t, again(t, s, access, account).PutWindow(t.Context(), entries(1, 4), nil, providers.Window{From: days.From, To: plain.On(now)}, true, now))
+		require.NoError(t, again(t, s, access, account).PutWindow(t.Context(), entries(1, 4), nil, banks.Window{From: days.From, To: civil.On(now)}, true, now))
 		finish(t, s, access)
 	}
 	booked, _, _ = there(t, s, account)
 	require.Equal(t, 4, booked)
-	require.Equal(t, plain.On(now)-1, readUntil(t, s, account))
+	require.Equal(t, civil.On(now)-1, readUntil(t, s, account))
 }
 
 // What was left out is counted with the synchronization and the account, over all pages of a first reading and of a later
@@ -132,7 +132,7 @@ func TestShortfallsAreStored(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	now := time.Date(2026, 2, 3, 9, 0, 0, 0, time.UTC)
-	days := providers.Window{From: plain.Day(2026, 1, 1), To: plain.On(now)}
+	days := banks.Window{From: civil.Day(2026, 1, 1), To: civil.On(now)}
 	session, account := listed(t, s)
 	access := session.Access.ID
 	requireShortfall := func(sync uuid.UUID, unreadable int, withheld string) {
@@ -146,21 +146,21 @@ func TestShortfallsAreStored(t *testing.T) {
 			require.Equal(t, unreadable, n)
 		}
 	}
-	first := providers.Page{Entries: entries(1, 2), Next: "2", Withheld: providers.Partial, Unreadable: providers.Unreadable{Count: 2, First: "entry 1: value date"}}
+	first := banks.Page{Entries: entries(1, 2), Next: "2", Withheld: banks.Partial, Unreadable: banks.Unreadable{Count: 2, First: "entry 1: value date"}}
 	r, err := s.OpenReading(t.Context(), session.Sync.ID, account)
 	require.NoError(t, err)
 	require.NoError(t, r.PutPage(t.Context(), &first, now))
 	r, err = s.OpenReading(t.Context(), session.Sync.ID, account) // resumed
 	require.NoError(t, err)
-	require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: entries(3, 1), Covered: days, Unreadable: providers.Unreadable{Count: 1}}, now))
+	require.NoError(t, r.PutPage(t.Context(), &banks.Page{Entries: entries(3, 1), Covered: days, Unreadable: banks.Unreadable{Count: 1}}, now))
 	requireShortfall(session.Sync.ID, 3, "PARTIAL")
 	require.False(t, readUntil(t, s, account).IsZero(), "the booked ones were all there")
 	finish(t, s, access)
 
 	r = again(t, s, access, account)
-	r.Note(&providers.Page{Withheld: providers.Partial, Unreadable: providers.Unreadable{Count: 4}})
-	r.Note(&providers.Page{Withheld: providers.NoList, Unreadable: providers.Unreadable{Count: 1}})
-	r.Note(&providers.Page{Withheld: providers.Partial})
+	r.Note(&banks.Page{Withheld: banks.Partial, Unreadable: banks.Unreadable{Count: 4}})
+	r.Note(&banks.Page{Withheld: banks.NoList, Unreadable: banks.Unreadable{Count: 1}})
+	r.Note(&banks.Page{Withheld: banks.Partial})
 	require.NoError(t, r.PutWindow(t.Context(), entries(1, 3), nil, days, true, now))
 	requireShortfall(finish(t, s, access).ID, 5, "NO_LIST")
 
@@ -174,12 +174,12 @@ func TestUnreadAccountsAreNoWork(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	a := access(t, s)
-	offered := []providers.Account{
-		{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR", Type: providers.Giro},
-		{ResourceID: "2", Number: "5232********1234", Currency: "EUR", Type: providers.CreditCard, Unread: providers.UnreadNotOffered,
-			Balances: []providers.Balance{{Type: "closingBooked", Amount: decimal.New(-1250, -2), Currency: "EUR", Date: plain.Day(2026, 3, 2)}}},
+	offered := []banks.Account{
+		{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR", Type: banks.Giro},
+		{ResourceID: "2", Number: "5232********1234", Currency: "EUR", Type: banks.CreditCard, Unread: banks.UnreadNotOffered,
+			Balances: []banks.Balance{{Type: "closingBooked", Amount: decimal.New(-1250, -2), Currency: "EUR", Date: civil.Day(2026, 3, 2)}}},
 	}
-	for _, failure := range []*models.SyncError{nil, {Code: providers.CodeBankCannot}} {
+	for _, failure := range []*models.SyncError{nil, {Code: banks.CodeBankCannot}} {
 		id, err := queue(s, a.ID)
 		require.NoError(t, err)
 		session, err := s.OpenSession(t.Context(), id)
@@ -192,10 +192,10 @@ func TestUnreadAccountsAreNoWork(t *testing.T) {
 		require.Len(t, work, 2)
 		require.Equal(t, "PENDING", work[0].Status)
 		require.Equal(t, "COMPLETED", work[1].Status)
-		require.Equal(t, providers.UnreadNotOffered, *work[1].Unread)
+		require.Equal(t, banks.UnreadNotOffered, *work[1].Unread)
 		card, err := s.Account(t.Context(), work[1].AccountID)
 		require.NoError(t, err)
-		require.Equal(t, providers.UnreadNotOffered, *card.Unread)
+		require.Equal(t, banks.UnreadNotOffered, *card.Unread)
 		require.NotNil(t, card.SucceededAt)
 		require.Equal(t, "-12.5", shownBalance(t, s.DB, card.ID))
 		require.NoError(t, models.EndAccount(s.DB, id, work[0].AccountID, failure))

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // stopped is a clock that stands still until it is told to go on.

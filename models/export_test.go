@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"gorm.io/gorm"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // SealedColumns are those that Store.Reseal knows, as table.column.
@@ -20,7 +20,7 @@ func SealedColumns() (all []string) {
 }
 
 // LoadedFor is how many stored rows a reading since a day loads that has brought these entries; -1 after an error.
-func LoadedFor(ctx context.Context, s *Store, account uuid.UUID, from plain.Date, entries []providers.Entry) (rows int) {
+func LoadedFor(ctx context.Context, s *Store, account uuid.UUID, from civil.Date, entries []banks.Entry) (rows int) {
 	err := s.transactCopy(ctx, func(_ *gorm.DB, c *pgx.Conn) error {
 		stored, err := storedIn(ctx, c, account, spansOf(from, normalize(entries)))
 		rows = len(stored)
@@ -33,4 +33,4 @@ func LoadedFor(ctx context.Context, s *Store, account uuid.UUID, from plain.Date
 }
 
 // ReadsFrom is what a reading stores as the first day of its account.
-func (r *Reading) ReadsFrom() plain.Date { return r.from }
+func (r *Reading) ReadsFrom() civil.Date { return r.from }

@@ -19,9 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // A teller is a bank account whose pending transactions come, change, go and come back at random.
@@ -30,8 +30,8 @@ type teller struct {
 	access  uuid.UUID
 	random  *rand.Rand
 	account uuid.UUID
-	ledger  []providers.Entry
-	gone    []providers.Entry
+	ledger  []banks.Entry
+	gone    []banks.Entry
 	last    int
 }
 
@@ -45,7 +45,7 @@ func (b *teller) live(ctx context.Context, n int) error {
 		switch dice := b.random.IntN(10); {
 		case dice < 5 || len(b.ledger) == 0:
 			b.last++
-			b.ledger = append(b.ledger, providers.Entry{TransactionID: fmt.Sprintf("%s-%d", b.access, b.last), Pending: true,
+			b.ledger = append(b.ledger, banks.Entry{TransactionID: fmt.Sprintf("%s-%d", b.access, b.last), Pending: true,
 				Amount: decimal.New(int64(b.last), -2), Currency: "EUR", Remittance: []string{fmt.Sprint("payment ", b.last)}})
 		case dice < 7:
 			b.last++
@@ -67,7 +67,7 @@ func (b *teller) live(ctx context.Context, n int) error {
 		return err
 	}
 	err = b.store.Transact(ctx, func(tx *gorm.DB) error {
-		work, err := session.PutAccounts(tx, []providers.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR"}})
+		work, err := session.PutAccounts(tx, []banks.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR"}})
 		if err == nil {
 			b.account = work[0].AccountID
 		}
@@ -82,12 +82,12 @@ func (b *teller) live(ctx context.Context, n int) error {
 	}
 	if r.First {
 		half := len(b.ledger) / 2
-		err = r.PutPage(ctx, &providers.Page{Entries: slices.Clone(b.ledger[:half]), Next: "more"}, b.store.Now())
+		err = r.PutPage(ctx, &banks.Page{Entries: slices.Clone(b.ledger[:half]), Next: "more"}, b.store.Now())
 		if err == nil {
-			err = r.PutPage(ctx, &providers.Page{Entries: slices.Clone(b.ledger[half:])}, b.store.Now())
+			err = r.PutPage(ctx, &banks.Page{Entries: slices.Clone(b.ledger[half:])}, b.store.Now())
 		}
 	} else {
-		err = r.PutWindow(ctx, slices.Clone(b.ledger), nil, providers.Window{}, true, b.store.Now())
+		err = r.PutWindow(ctx, slices.Clone(b.ledger), nil, banks.Window{}, true, b.store.Now())
 	}
 	if err != nil {
 		return err
@@ -291,7 +291,7 @@ func TestPageOfChangesCostsThePage(t *testing.T) {
 		b.ledger[i].Pending = true
 	}
 	require.NoError(t, b.live(t.Context(), 1))
-	b.ledger = slices.DeleteFunc(b.ledger, func(providers.Entry) bool { return b.random.IntN(10) == 0 })
+	b.ledger = slices.DeleteFunc(b.ledger, func(banks.Entry) bool { return b.random.IntN(10) == 0 })
 	require.NoError(t, b.live(t.Context(), 1))
 	require.NoError(t, s.DB.Exec(`ANALYZE`).Error)
 	const count = 100
@@ -317,9 +317,9 @@ func TestWhatNobodySeesIsNoChange(t *testing.T) {
 	a := access(t, s)
 	r := reader{store: s, user: a.UserID, known: map[uuid.UUID]time.Time{}}
 	booked := entries(1, 6)
-	days := providers.Window{From: plain.Day(2026, 1, 1), To: plain.Day(2026, 2, 10)}
+	days := banks.Window{From: civil.Day(2026, 1, 1), To: civil.Day(2026, 2, 10)}
 	var account uuid.UUID
-	read := func(sent []providers.Entry) (changed int) {
+	read := func(sent []banks.Entry) (changed int) {
 		before := r.clone()
 		id, err := queue(s, a.ID)
 		require.NoError(t, err)

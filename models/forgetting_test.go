@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // course stores a synchronization that has asked and was answered.
@@ -21,7 +21,7 @@ func course(t *testing.T, s *models.Store, access uuid.UUID) uuid.UUID {
 	session, err := s.OpenSession(t.Context(), id)
 	require.NoError(t, err)
 	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) error {
-		_, err := session.PutAccounts(tx, []providers.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR", Type: providers.Giro}})
+		_, err := session.PutAccounts(tx, []banks.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR", Type: banks.Giro}})
 		if err != nil {
 			return err
 		}
@@ -29,10 +29,10 @@ func course(t *testing.T, s *models.Store, access uuid.UUID) uuid.UUID {
 	}))
 	var challenge *models.Challenge
 	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) (err error) {
-		challenge, err = session.Ask(tx, &providers.Challenge{Type: providers.Embedded, Format: providers.FormatText}, time.Now().Add(time.Minute))
+		challenge, err = session.Ask(tx, &banks.Challenge{Type: banks.Embedded, Format: banks.FormatText}, time.Now().Add(time.Minute))
 		return err
 	}))
-	require.NoError(t, s.PutAnswer(t.Context(), challenge.ID, providers.Answer{Value: "1"}))
+	require.NoError(t, s.PutAnswer(t.Context(), challenge.ID, banks.Answer{Value: "1"}))
 	return id
 }
 
@@ -52,7 +52,7 @@ func TestCoursesAreForgotten(t *testing.T) {
 	s := open(t, models.WithClock(func() time.Time { return now }))
 	a := access(t, s)
 	before, running := course(t, s, a.ID), course(t, s, access(t, s).ID)
-	_, err := s.End(t.Context(), before, providers.CodeExpired)
+	_, err := s.End(t.Context(), before, banks.CodeExpired)
 	require.NoError(t, err)
 	end := now
 
@@ -73,7 +73,7 @@ func TestCoursesAreForgotten(t *testing.T) {
 	}
 	stored, _ = rows(t, s, running)
 	require.Positive(t, stored, "it goes on")
-	_, err = s.End(t.Context(), running, providers.CodeExpired)
+	_, err = s.End(t.Context(), running, banks.CodeExpired)
 	require.NoError(t, err)
 }
 
@@ -85,7 +85,7 @@ func TestCoursesAreForgottenByManyAtOnce(t *testing.T) {
 	a := access(t, s)
 	const all = 20
 	for range all {
-		_, err := s.End(t.Context(), course(t, s, a.ID), providers.CodeExpired)
+		_, err := s.End(t.Context(), course(t, s, a.ID), banks.CodeExpired)
 		require.NoError(t, err)
 	}
 	now = now.Add(models.CourseKept + time.Hour)
@@ -119,7 +119,7 @@ func TestSynchronizationsAreForgotten(t *testing.T) {
 	var ids []uuid.UUID
 	for _, a := range []uuid.UUID{one, one, other, one, one} {
 		id := course(t, s, a)
-		_, err := s.End(t.Context(), id, providers.CodeExpired)
+		_, err := s.End(t.Context(), id, banks.CodeExpired)
 		require.NoError(t, err)
 		ids = append(ids, id)
 		now = now.Add(time.Hour)

@@ -13,10 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/internal/testground"
-	"kontoflow/models"
-	"kontoflow/providers"
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 func open(t *testing.T, options ...models.Option) *models.Store {
@@ -34,7 +34,7 @@ func access(t *testing.T, s *models.Store) models.Access {
 	bank := models.Bank{ID: models.NewID(), Kind: "BANK", Name: "Bank", Country: "DE"}
 	require.NoError(t, s.DB.Create(&bank).Error)
 	method := models.AccessMethod{ID: models.NewID(), BankID: bank.ID, Type: "API"}
-	require.NoError(t, s.SealConnection(&method, providers.Connection{Protocol: "XS2A", URL: "https://bank.example"}))
+	require.NoError(t, s.SealConnection(&method, banks.Connection{Protocol: "XS2A", URL: "https://bank.example"}))
 	require.NoError(t, s.DB.Create(&method).Error)
 	a := models.Access{ID: models.NewID(), UserID: user.ID, BankID: bank.ID, AccessMethodID: method.ID, Status: models.AccessNew, CreatedAt: time.Now()}
 	require.NoError(t, s.DB.Create(&a).Error)
@@ -123,12 +123,12 @@ func TestNothingChangesAfterTheEnd(t *testing.T) {
 	s := open(t)
 	id, err := queue(s, access(t, s).ID)
 	require.NoError(t, err)
-	_, err = s.End(t.Context(), id, providers.CodeCancelled)
+	_, err = s.End(t.Context(), id, banks.CodeCancelled)
 	require.NoError(t, err)
 	again, err := s.End(t.Context(), id, 0)
 	require.NoError(t, err)
 	require.Equal(t, models.Failed, again.Status)
-	require.Equal(t, providers.CodeCancelled, again.Error.Code)
+	require.Equal(t, banks.CodeCancelled, again.Error.Code)
 	require.Error(t, s.DB.Exec(`UPDATE synchronizations SET accounts_total = 7 WHERE id = ?`, id).Error)
 }
 
@@ -223,8 +223,8 @@ func TestSecretsAreKeptAsAsked(t *testing.T) {
 		{name: "false forgets", stored: true, save: &no},
 		{name: "absent leaves alone", stored: true, want: "stored"},
 		{name: "absent stores nothing"},
-		{name: "true does not store what the bank refused", save: &yes, code: providers.CodePINInvalid},
-		{name: "true stores although something else failed", save: &yes, code: providers.CodeMaintenance, want: "given"},
+		{name: "true does not store what the bank refused", save: &yes, code: banks.CodePINInvalid},
+		{name: "true stores although something else failed", save: &yes, code: banks.CodeMaintenance, want: "given"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -265,21 +265,21 @@ func TestAnswerOnce(t *testing.T) {
 	require.NoError(t, err)
 	var challenge *models.Challenge
 	require.NoError(t, s.Transact(ctx, func(tx *gorm.DB) (err error) {
-		challenge, err = session.Ask(tx, &providers.Challenge{Type: providers.Embedded, Format: providers.FormatText}, time.Now().Add(time.Minute))
+		challenge, err = session.Ask(tx, &banks.Challenge{Type: banks.Embedded, Format: banks.FormatText}, time.Now().Add(time.Minute))
 		return err
 	}))
-	require.NoError(t, s.PutAnswer(ctx, challenge.ID, providers.Answer{Value: "1"}))
-	require.NoError(t, s.PutAnswer(ctx, challenge.ID, providers.Answer{Value: "1"}))
-	require.ErrorIs(t, s.PutAnswer(ctx, challenge.ID, providers.Answer{Value: "2"}), models.ErrAnswered)
+	require.NoError(t, s.PutAnswer(ctx, challenge.ID, banks.Answer{Value: "1"}))
+	require.NoError(t, s.PutAnswer(ctx, challenge.ID, banks.Answer{Value: "1"}))
+	require.ErrorIs(t, s.PutAnswer(ctx, challenge.ID, banks.Answer{Value: "2"}), models.ErrAnswered)
 	_, err = s.End(ctx, id, 0)
 	require.Error(t, err, "AWAIT_AUTH does not lead to COMPLETED")
-	_, err = s.End(ctx, id, providers.CodeExpired)
+	_, err = s.End(ctx, id, banks.CodeExpired)
 	require.NoError(t, err)
 	_, err = s.Answer(ctx, challenge.ID)
 	require.ErrorIs(t, err, models.ErrNotFound, "it is forgotten")
-	require.NoError(t, s.PutAnswer(ctx, challenge.ID, providers.Answer{Value: "1"}), "the same again, late")
-	require.ErrorIs(t, s.PutAnswer(ctx, challenge.ID, providers.Answer{Value: "2"}), models.ErrAnswered)
-	require.ErrorIs(t, s.PutAnswer(ctx, models.NewID(), providers.Answer{Value: "2"}), models.ErrEdge)
+	require.NoError(t, s.PutAnswer(ctx, challenge.ID, banks.Answer{Value: "1"}), "the same again, late")
+	require.ErrorIs(t, s.PutAnswer(ctx, challenge.ID, banks.Answer{Value: "2"}), models.ErrAnswered)
+	require.ErrorIs(t, s.PutAnswer(ctx, models.NewID(), banks.Answer{Value: "2"}), models.ErrEdge)
 }
 
 // The customer answers at the very moment of the end: nothing is stored that nobody will forget.
@@ -292,7 +292,7 @@ func TestAnswerMeetsTheEnd(t *testing.T) {
 	require.NoError(t, err)
 	var challenge *models.Challenge
 	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) (err error) {
-		challenge, err = session.Ask(tx, &providers.Challenge{Type: providers.Embedded, Format: providers.FormatText}, time.Now().Add(time.Minute))
+		challenge, err = session.Ask(tx, &banks.Challenge{Type: banks.Embedded, Format: banks.FormatText}, time.Now().Add(time.Minute))
 		return err
 	}))
 	answered := make(chan error, 1)
@@ -300,7 +300,7 @@ func TestAnswerMeetsTheEnd(t *testing.T) {
 		if err := tx.Exec(`UPDATE challenges SET status = 'CLOSED' WHERE id = ?`, challenge.ID).Error; err != nil { // as End does
 			return err
 		}
-		go func() { answered <- s.PutAnswer(t.Context(), challenge.ID, providers.Answer{Value: "1"}) }()
+		go func() { answered <- s.PutAnswer(t.Context(), challenge.ID, banks.Answer{Value: "1"}) }()
 		require.Eventually(t, func() bool {
 			var waits bool
 			err := s.DB.Raw(`SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits).Error

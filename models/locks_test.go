@@ -12,10 +12,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/internal/testground"
-	"kontoflow/models"
-	"kontoflow/providers"
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 // openWide is a store with enough connections for many transactions at once.
@@ -66,9 +66,9 @@ func TestNoDeadlocks(t *testing.T) {
 	t.Parallel()
 	const accounts, rounds = 20, 50
 	s := openWide(t, accounts+4)
-	listed := make([]providers.Account, accounts)
+	listed := make([]banks.Account, accounts)
 	for i := range listed {
-		listed[i] = providers.Account{ResourceID: fmt.Sprint(i), Number: fmt.Sprintf("%010d", i), Currency: "EUR"}
+		listed[i] = banks.Account{ResourceID: fmt.Sprint(i), Number: fmt.Sprintf("%010d", i), Currency: "EUR"}
 	}
 	begin := func(access uuid.UUID) (*models.BankSession, []models.SyncAccount) {
 		id, err := queue(s, access)
@@ -104,13 +104,13 @@ func TestNoDeadlocks(t *testing.T) {
 				found := entries(1+round, 3)
 				if i == 0 {
 					return s.Transact(t.Context(), func(tx *gorm.DB) error {
-						return models.EndAccount(tx, session.Sync.ID, w.AccountID, &models.SyncError{Code: providers.CodeBankCannot})
+						return models.EndAccount(tx, session.Sync.ID, w.AccountID, &models.SyncError{Code: banks.CodeBankCannot})
 					})
 				}
 				if r.First {
-					return over(r.PutPage(t.Context(), &providers.Page{Entries: found}, time.Now()))
+					return over(r.PutPage(t.Context(), &banks.Page{Entries: found}, time.Now()))
 				}
-				return over(r.PutWindow(t.Context(), found, nil, providers.Window{}, true, time.Now()))
+				return over(r.PutWindow(t.Context(), found, nil, banks.Window{}, true, time.Now()))
 			})
 		}
 		code := 0
@@ -120,13 +120,13 @@ func TestNoDeadlocks(t *testing.T) {
 		case 6:
 			together = append(together, func() error { return over(s.DeleteAccount(t.Context(), a.UserID, work[3].AccountID)) })
 		case 7, 8:
-			code = providers.CodeCancelled
+			code = banks.CodeCancelled
 			together = append(together, func() error {
 				_, err := s.End(t.Context(), session.Sync.ID, code)
 				return err
 			})
 		case 9:
-			code = providers.CodeCancelled
+			code = banks.CodeCancelled
 			together = append(together, func() error {
 				return s.Transact(t.Context(), func(tx *gorm.DB) error {
 					_, err := s.HideAccess(tx, a.ID)

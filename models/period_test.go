@@ -5,22 +5,22 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/models"
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // How far back a reading asks, and how far back the account is known to have been asked for.
 func TestReadingAsks(t *testing.T) {
 	t.Parallel()
-	today := plain.Day(2026, 3, 31)
-	ago := func(days int) plain.Date { return today.AddDays(-days) }
+	today := civil.Day(2026, 3, 31)
+	ago := func(days int) civil.Date { return today.AddDays(-days) }
 	usual := ago(15) // the last complete day is yesterday
 	for name, c := range map[string]struct {
 		read    bool       // before, up to yesterday
-		from    plain.Date // as far back as this
+		from    civil.Date // as far back as this
 		period  models.Period
-		asks    plain.Date
-		becomes plain.Date
+		asks    civil.Date
+		becomes civil.Date
 	}{
 		"the first, all":                    {period: models.Period{Attended: true}},
 		"the first, wanted":                 {period: models.Period{Attended: true, Wanted: 365}, asks: ago(365), becomes: ago(365)},

@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/gorm"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
-	"kontoflow/reconcile"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/reconcile"
 )
 
 // A Reading is the reading of one account's transactions in one synchronization. There are two ways:
@@ -32,12 +32,12 @@ type Reading struct {
 	// Doubtful counts stored rows that PutWindow found missing and left alone, because too many were missing at once.
 	Doubtful int
 	// Unreadable and Withheld say what was not read although nothing failed: PutPage and Note fill them in.
-	Unreadable providers.Unreadable
-	Withheld   providers.Withheld
+	Unreadable banks.Unreadable
+	Withheld   banks.Withheld
 
 	store   *Store
 	sync    uuid.UUID
-	from    plain.Date // see Ask
+	from    civil.Date // see Ask
 	paging  reconcile.Paging
 	resumed bool // pages were stored by an attempt before this one
 }
@@ -54,7 +54,7 @@ func (s *Store) OpenReading(ctx context.Context, sync, account uuid.UUID) (*Read
 		return nil, found(err, "the account")
 	}
 	r.Status, r.Pages, r.resumed = progress.Status, progress.Pages, progress.Pages > 0
-	r.Withheld = providers.Withheld(value(progress.Withheld))
+	r.Withheld = banks.Withheld(value(progress.Withheld))
 	if err := open(s.Vault, progress.Cursor, cursorPlace(sync, account), &r.Cursor); err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (s *Store) OpenReading(ctx context.Context, sync, account uuid.UUID) (*Read
 }
 
 // PutPage stores a page of a first reading, and ends the account with the last one. now is the day's clock.
-func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Time) error {
+func (r *Reading) PutPage(ctx context.Context, page *banks.Page, now time.Time) error {
 	normalized := normalize(page.Entries) // before the transaction: the database ends one that is idle
 	return r.transact(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
 		if r.resumed { // what is stored already is not to come again
@@ -90,7 +90,7 @@ func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Ti
 		}
 		w := r.writer(now)
 		fresh := r.paging.Fresh(normalized)
-		ids, entries, facts := make([]uuid.UUID, len(fresh)), make([]*providers.Entry, len(fresh)), make([]*reconcile.Facts, len(fresh))
+		ids, entries, facts := make([]uuid.UUID, len(fresh)), make([]*banks.Entry, len(fresh)), make([]*reconcile.Facts, len(fresh))
 		for n, i := range fresh {
 			ids[n], entries[n], facts[n] = NewID(), &page.Entries[i], &normalized[i]
 		}
@@ -132,32 +132,32 @@ func (r *Reading) PutPage(ctx context.Context, page *providers.Page, now time.Ti
 
 // Note counts what could not be read of a page, and keeps why it covers less than was asked for. A later reading calls it
 // page by page before PutWindow; PutPage does it by itself.
-func (r *Reading) Note(page *providers.Page) {
+func (r *Reading) Note(page *banks.Page) {
 	r.Unreadable.Merge(page.Unreadable)
 	r.Withheld = worse(r.Withheld, page.Withheld)
 }
 
 // worse is the reason that says more about what is missing.
-func worse(a, b providers.Withheld) providers.Withheld {
-	if a == "" || b == providers.NoList {
+func worse(a, b banks.Withheld) banks.Withheld {
+	if a == "" || b == banks.NoList {
 		return b
 	}
 	return a
 }
 
 // covered is what an answer of several pages covers: nothing where one of them is no list, whatever the others are.
-func covered(window providers.Window, withheld providers.Withheld) providers.Window {
-	if withheld == providers.NoList {
-		return providers.Window{}
+func covered(window banks.Window, withheld banks.Withheld) banks.Window {
+	if withheld == banks.NoList {
+		return banks.Window{}
 	}
 	return window
 }
 
 // Fresh leaves out of the next page what an earlier page brought already, because the pages moved meanwhile. A later
 // reading calls it page by page before PutWindow; PutPage does it by itself.
-func (r *Reading) Fresh(page []providers.Entry) []providers.Entry {
+func (r *Reading) Fresh(page []banks.Entry) []banks.Entry {
 	indexes := r.paging.Fresh(normalize(page))
-	fresh := make([]providers.Entry, len(indexes))
+	fresh := make([]banks.Entry, len(indexes))
 	for n, i := range indexes {
 		fresh[n] = page[i]
 	}
@@ -165,7 +165,7 @@ func (r *Reading) Fresh(page []providers.Entry) []providers.Entry {
 }
 
 // normalize tidies entries in place and gives their facts.
-func normalize(entries []providers.Entry) []reconcile.Facts {
+func normalize(entries []banks.Entry) []reconcile.Facts {
 	facts := make([]reconcile.Facts, len(entries))
 	for i := range entries {
 		facts[i] = reconcile.Normalize(&entries[i])
@@ -175,11 +175,11 @@ func normalize(entries []providers.Entry) []reconcile.Facts {
 
 // PutWindow holds everything that a later reading got against what is stored, and ends the account. What is covered and
 // was not sent is missing; the zero Window covers nothing.
-func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, balances []providers.Balance, asCovered providers.Window, pendingCovered bool, now time.Time) error {
+func (r *Reading) PutWindow(ctx context.Context, entries []banks.Entry, balances []banks.Balance, asCovered banks.Window, pendingCovered bool, now time.Time) error {
 	facts := normalize(entries)
 	return r.transact(ctx, func(tx *gorm.DB, c *pgx.Conn) error {
 		w := r.writer(now)
-		sent := make([]*providers.Entry, len(entries))
+		sent := make([]*banks.Entry, len(entries))
 		for i := range entries {
 			sent[i] = &entries[i]
 		}
@@ -189,7 +189,7 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 		case window.NoBooked:
 			// Of an account that was never read completely, the recent rows: an entry without a day may be one of them.
 			if from = r.Since(); from.IsZero() {
-				from = w.today.AddDays(-providers.DaysWithoutSCA)
+				from = w.today.AddDays(-banks.DaysWithoutSCA)
 			}
 		case from.IsZero(): // as far back as the bank gave
 			from = earliest
@@ -233,11 +233,11 @@ func (r *Reading) PutWindow(ctx context.Context, entries []providers.Entry, bala
 }
 
 // Since is the first day that may have changed since the account was read; zero: it was not.
-func (r *Reading) Since() plain.Date { return reconcile.Since(r.Account.ReadUntil) }
+func (r *Reading) Since() civil.Date { return reconcile.Since(r.Account.ReadUntil) }
 
 // Period bounds how far back a reading asks.
 type Period struct {
-	Today    plain.Date
+	Today    civil.Date
 	Wanted   int  // days that the client wants in this synchronization; 0: as many as the bank gives
 	Most     int  // days that the operator lets the first reading ask for; 0: as many as the bank gives
 	Attended bool // the customer can be asked; else the bank shows DaysWithoutSCA
@@ -246,8 +246,8 @@ type Period struct {
 // Ask settles the first day that the reading asks for; zero: as far back as the bank gives. The first reading asks for what
 // is wanted, and a later one for what may have changed since. Where more days are wanted than were ever asked for, a later
 // one asks for those too.
-func (r *Reading) Ask(p Period) plain.Date {
-	bound := func(days int) plain.Date {
+func (r *Reading) Ask(p Period) civil.Date {
+	bound := func(days int) civil.Date {
 		if days <= 0 {
 			return 0
 		}
@@ -265,19 +265,19 @@ func (r *Reading) Ask(p Period) plain.Date {
 	}
 	asked := since
 	if !p.Attended {
-		asked = max(asked, p.Today.AddDays(1-providers.DaysWithoutSCA))
+		asked = max(asked, p.Today.AddDays(1-banks.DaysWithoutSCA))
 	}
 	r.from = min(before, asked)
 	return since
 }
 
 func (r *Reading) writer(now time.Time) *rowWriter {
-	return &rowWriter{account: r.Account.ID, sync: r.sync, today: plain.On(now), now: now.UTC()}
+	return &rowWriter{account: r.Account.ID, sync: r.sync, today: civil.On(now), now: now.UTC()}
 }
 
-func (r *Reading) window(covered providers.Window, pendingCovered bool, w *rowWriter) reconcile.Window {
-	return reconcile.Window{From: covered.From, To: covered.To, Complete: true, NoBooked: covered == providers.Window{}, PendingComplete: pendingCovered,
-		Today: w.today, Known: r.Account.ReadUntil, KnownFrom: r.Account.ReadFrom, Card: r.Account.Type == providers.CreditCard, Run: r.sync}
+func (r *Reading) window(covered banks.Window, pendingCovered bool, w *rowWriter) reconcile.Window {
+	return reconcile.Window{From: covered.From, To: covered.To, Complete: true, NoBooked: covered == banks.Window{}, PendingComplete: pendingCovered,
+		Today: w.today, Known: r.Account.ReadUntil, KnownFrom: r.Account.ReadFrom, Card: r.Account.Type == banks.CreditCard, Run: r.sync}
 }
 
 // end records how far the account is known now: as far as the window covers, or as far as before where it covers nothing.
@@ -294,9 +294,9 @@ func (r *Reading) end(tx *gorm.DB, window reconcile.Window) error {
 }
 
 // apply writes a plan.
-func (w *rowWriter) apply(ctx context.Context, c *pgx.Conn, plan *reconcile.Plan, stored []reconcile.Stored, sent []*providers.Entry, facts []reconcile.Facts) error {
+func (w *rowWriter) apply(ctx context.Context, c *pgx.Conn, plan *reconcile.Plan, stored []reconcile.Stored, sent []*banks.Entry, facts []reconcile.Facts) error {
 	var ids []uuid.UUID
-	var entries []*providers.Entry
+	var entries []*banks.Entry
 	var fresh []*reconcile.Facts
 	batch := &pgx.Batch{}
 	for i, o := range plan.Sent {
@@ -405,7 +405,7 @@ func (r *Reading) transact(ctx context.Context, f func(tx *gorm.DB, c *pgx.Conn)
 			return fmt.Errorf("lock the account: %w", err)
 		}
 		if deleted {
-			return EndAccount(tx, r.sync, r.Account.ID, &SyncError{Code: providers.CodeCancelled})
+			return EndAccount(tx, r.sync, r.Account.ID, &SyncError{Code: banks.CodeCancelled})
 		}
 		return f(tx, c)
 	})

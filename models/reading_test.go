@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // listed stores an access with one account, and a synchronization that is about to read it.
@@ -32,16 +32,16 @@ func listed(t *testing.T, s *models.Store) (session *models.BankSession, account
 func list(t *testing.T, s *models.Store, session *models.BankSession) (work []models.SyncAccount) {
 	t.Helper()
 	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) (err error) {
-		work, err = session.PutAccounts(tx, []providers.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR"}})
+		work, err = session.PutAccounts(tx, []banks.Account{{ResourceID: "1", IBAN: "DE67900900424711951500", Currency: "EUR"}})
 		return err
 	}))
 	return work
 }
 
-func entries(from, n int) []providers.Entry {
-	all := make([]providers.Entry, n)
+func entries(from, n int) []banks.Entry {
+	all := make([]banks.Entry, n)
 	for i := range all {
-		all[i] = providers.Entry{TransactionID: fmt.Sprintf("booking %d", from+i), BookingDate: plain.Day(2026, 1, 31),
+		all[i] = banks.Entry{TransactionID: fmt.Sprintf("booking %d", from+i), BookingDate: civil.Day(2026, 1, 31),
 			Amount: decimal.New(int64(from+i), -2), Currency: "EUR"}
 	}
 	return all
@@ -67,11 +67,11 @@ func TestResumedReadingDropsWhatCameAgain(t *testing.T) {
 	}
 	r := begin()
 	for page := range 4 {
-		require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: entries(1+page*6000, 6000), Next: "more"}, time.Now()))
+		require.NoError(t, r.PutPage(t.Context(), &banks.Page{Entries: entries(1+page*6000, 6000), Next: "more"}, time.Now()))
 	}
 	r = begin()
 	require.Equal(t, "more", r.Cursor)
-	require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: entries(20_001, 6000)}, time.Now()))
+	require.NoError(t, r.PutPage(t.Context(), &banks.Page{Entries: entries(20_001, 6000)}, time.Now()))
 	require.Equal(t, 26_000, stored(t, s, account), "4,000 of the last page had come before")
 }
 
@@ -87,7 +87,7 @@ func TestReadingIsCutOff(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, pages, r.Pages)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(1+attempt)*time.Millisecond)
-		if err = r.PutPage(ctx, &providers.Page{Entries: entries(1+pages*500, 500), Next: "more"}, time.Now()); err == nil {
+		if err = r.PutPage(ctx, &banks.Page{Entries: entries(1+pages*500, 500), Next: "more"}, time.Now()); err == nil {
 			pages++
 		} else {
 			cut++
@@ -98,7 +98,7 @@ func TestReadingIsCutOff(t *testing.T) {
 	require.Equal(t, pages*500, stored(t, s, account))
 	r, err := s.OpenReading(t.Context(), session.Sync.ID, account)
 	require.NoError(t, err)
-	require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: entries(1+pages*500, 500)}, time.Now()))
+	require.NoError(t, r.PutPage(t.Context(), &banks.Page{Entries: entries(1+pages*500, 500)}, time.Now()))
 }
 
 // What the client deletes while it is read is gone, and stays gone.
@@ -107,10 +107,10 @@ func TestNothingIsStoredForADeletedAccount(t *testing.T) {
 	s := open(t)
 	for name, put := range map[string]func(*models.Reading) error{
 		"first": func(r *models.Reading) error {
-			return r.PutPage(t.Context(), &providers.Page{Entries: entries(1, 3)}, time.Now())
+			return r.PutPage(t.Context(), &banks.Page{Entries: entries(1, 3)}, time.Now())
 		},
 		"later": func(r *models.Reading) error {
-			return r.PutWindow(t.Context(), entries(1, 3), nil, providers.Window{}, true, time.Now())
+			return r.PutWindow(t.Context(), entries(1, 3), nil, banks.Window{}, true, time.Now())
 		},
 	} {
 		session, account := listed(t, s)
@@ -130,7 +130,7 @@ func TestListingUndoesNoDeletion(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	first, account := listed(t, s)
-	_, err := s.End(t.Context(), first.Sync.ID, providers.CodeCancelled)
+	_, err := s.End(t.Context(), first.Sync.ID, banks.CodeCancelled)
 	require.NoError(t, err)
 	id, err := queue(s, first.Access.ID)
 	require.NoError(t, err)
@@ -169,7 +169,7 @@ func TestDeletionMeetsTheEnd(t *testing.T) {
 		failed := make(chan error, 4)
 		together := func(f func() error) { all.Go(func() { failed <- f() }) }
 		together(func() error {
-			_, err := s.End(t.Context(), session.Sync.ID, providers.CodeCancelled)
+			_, err := s.End(t.Context(), session.Sync.ID, banks.CodeCancelled)
 			return err
 		})
 		together(func() error {
@@ -179,7 +179,7 @@ func TestDeletionMeetsTheEnd(t *testing.T) {
 			})
 		})
 		together(func() error {
-			err := r.PutPage(t.Context(), &providers.Page{Entries: entries(1, 100)}, time.Now())
+			err := r.PutPage(t.Context(), &banks.Page{Entries: entries(1, 100)}, time.Now())
 			if errors.Is(err, models.ErrOvertaken) || errors.Is(err, models.ErrAccountDeleted) {
 				return nil
 			}
@@ -191,7 +191,7 @@ func TestDeletionMeetsTheEnd(t *testing.T) {
 				if err := session.Lock(tx); err != nil {
 					return err
 				}
-				if _, err := session.Ask(tx, &providers.Challenge{Type: providers.Embedded}, time.Now().Add(time.Minute)); err != nil {
+				if _, err := session.Ask(tx, &banks.Challenge{Type: banks.Embedded}, time.Now().Add(time.Minute)); err != nil {
 					return err
 				}
 				return session.Finish(tx, 1, "asked")

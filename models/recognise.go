@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // Banks give no lasting id to an account: the handle changes with every consent. So a listed account is recognised by its
@@ -13,13 +13,13 @@ import (
 
 // distinct leaves out of a list what stands in it twice: accounts with the same handle. Cards have handles of their own,
 // unless they have the number of an account with the same handle, too.
-func distinct(listed []providers.Account) []providers.Account {
+func distinct(listed []banks.Account) []banks.Account {
 	type handle struct {
 		id   string
 		card bool
 	}
-	seen := make(map[handle]*providers.Account, len(listed))
-	kept := make([]providers.Account, 0, len(listed))
+	seen := make(map[handle]*banks.Account, len(listed))
+	kept := make([]banks.Account, 0, len(listed))
 	for _, a := range listed {
 		h := handle{a.ResourceID, a.Card}
 		other := seen[handle{a.ResourceID, !a.Card}]
@@ -65,7 +65,7 @@ func currencyOf(currency string) string {
 }
 
 // identity is what an account is recognised by in the first place. Accounts may share it.
-func identity(a *providers.Account) string {
+func identity(a *banks.Account) string {
 	return numberOf(a.IBAN, a.BankCode, a.Number) + "/" + currencyOf(a.Currency)
 }
 
@@ -80,7 +80,7 @@ func (a *Account) identity() string {
 // What is equally likely is paired in the order of both lists, which is the bank's. Accounts without any number need the
 // same name or handle. Then the rest may say different things of one account, because it was known over another protocol:
 // a number without the bank code, no currency, nothing but a new handle. Of those a pair has to be the only likely one.
-func recognise(known []*Account, listed []providers.Account) []*Account {
+func recognise(known []*Account, listed []banks.Account) []*Account {
 	r := recogniser{known: known, listed: listed, found: make([]*Account, len(listed)), taken: make([]bool, len(known))}
 	r.pairSame()
 	r.pairAlike()
@@ -89,7 +89,7 @@ func recognise(known []*Account, listed []providers.Account) []*Account {
 
 type recogniser struct {
 	known  []*Account
-	listed []providers.Account
+	listed []banks.Account
 	found  []*Account // for each listed one
 	taken  []bool     // for each known one
 }
@@ -165,14 +165,14 @@ func (r *recogniser) pair(p likely) {
 // likeness weighs what a known account and a listed one with the same number have in common. A name says more than a
 // handle: banks number the accounts of a consent, and another consent may have another order. A handle says more than a
 // type, which several accounts share.
-func (a *Account) likeness(offered *providers.Account) (sum int) {
+func (a *Account) likeness(offered *banks.Account) (sum int) {
 	if a.sameName(offered) {
 		sum += 8
 	}
 	if a.sameHandle(offered) {
 		sum += 6
 	}
-	unknown := func(t providers.AccountType) bool { return t == "" || t == providers.Unknown }
+	unknown := func(t banks.AccountType) bool { return t == "" || t == banks.Unknown }
 	switch {
 	case unknown(a.Type) || unknown(offered.Type):
 	case a.Type == offered.Type:
@@ -190,16 +190,16 @@ func (a *Account) likeness(offered *providers.Account) (sum int) {
 	return sum
 }
 
-func (a *Account) sameHandle(offered *providers.Account) bool {
+func (a *Account) sameHandle(offered *banks.Account) bool {
 	return a.ResourceID != "" && a.ResourceID == offered.ResourceID
 }
 
-func (a *Account) sameName(offered *providers.Account) bool {
+func (a *Account) sameName(offered *banks.Account) bool {
 	return a.ListedName != nil && offered.Name != "" && tidyName(*a.ListedName) == tidyName(offered.Name)
 }
 
 // nameless reports that neither has a handle or a name.
-func (a *Account) nameless(offered *providers.Account) bool {
+func (a *Account) nameless(offered *banks.Account) bool {
 	return a.ResourceID == "" && offered.ResourceID == "" && a.ListedName == nil && offered.Name == ""
 }
 
@@ -207,12 +207,12 @@ func (a *Account) nameless(offered *providers.Account) bool {
 func tidyName(name string) string { return strings.Join(strings.Fields(strings.ToLower(name)), " ") }
 
 // excludes reports that the two cannot be one account: over one protocol, a card is not an account with the card's IBAN.
-func (a *Account) excludes(offered *providers.Account) bool {
+func (a *Account) excludes(offered *banks.Account) bool {
 	return a.Card != offered.Card && a.ResourceID != ""
 }
 
 // alike reports whether a listed account may be this one although number or currency are said in another way.
-func (a *Account) alike(offered *providers.Account) bool {
+func (a *Account) alike(offered *banks.Account) bool {
 	currency, other := currencyOf(value(a.Currency)), currencyOf(offered.Currency)
 	if a.excludes(offered) || currency != "" && other != "" && currency != other {
 		return false

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"kontoflow/models"
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // TestRecognisedAccounts lists accounts twice, and says which listed account the second time is which of the first time.
@@ -19,85 +19,85 @@ func TestRecognisedAccounts(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	const iban, other = "DE12900900420000012345", "DE55900900420000099999"
-	giro := func(handle, name string) providers.Account {
-		return providers.Account{ResourceID: handle, IBAN: iban, Currency: "EUR", Name: name, Type: providers.Giro}
+	giro := func(handle, name string) banks.Account {
+		return banks.Account{ResourceID: handle, IBAN: iban, Currency: "EUR", Name: name, Type: banks.Giro}
 	}
-	savings := func(handle, name string) providers.Account {
+	savings := func(handle, name string) banks.Account {
 		a := giro(handle, name)
-		a.Type = providers.Savings
+		a.Type = banks.Savings
 		return a
 	}
-	sub := func(handle, number, name string) providers.Account {
+	sub := func(handle, number, name string) banks.Account {
 		a := giro(handle, name)
 		a.Number = number
 		return a
 	}
-	bare := func(handle, name string) providers.Account {
-		return providers.Account{ResourceID: handle, Currency: "EUR", Name: name, Type: providers.PayPal}
+	bare := func(handle, name string) banks.Account {
+		return banks.Account{ResourceID: handle, Currency: "EUR", Name: name, Type: banks.PayPal}
 	}
 	for name, c := range map[string]struct {
-		first, second []providers.Account
+		first, second []banks.Account
 		same          []int // for each of the second: its place in the first list; -1: new
 	}{
 		"twins under their handles, in another order": {
-			[]providers.Account{giro("a", ""), giro("b", "")}, []providers.Account{giro("b", ""), giro("a", "")}, []int{1, 0}},
+			[]banks.Account{giro("a", ""), giro("b", "")}, []banks.Account{giro("b", ""), giro("a", "")}, []int{1, 0}},
 		"twins with new handles, told apart by name": {
-			[]providers.Account{giro("a", "Haushalt"), giro("b", "Urlaub")}, []providers.Account{giro("x", "Urlaub"), giro("y", "Haushalt")}, []int{1, 0}},
+			[]banks.Account{giro("a", "Haushalt"), giro("b", "Urlaub")}, []banks.Account{giro("x", "Urlaub"), giro("y", "Haushalt")}, []int{1, 0}},
 		"names in capitals, as another protocol writes them": {
-			[]providers.Account{giro("a", "Haushalt  Konto"), giro("b", "Urlaub")}, []providers.Account{giro("x", "URLAUB"), giro("y", "HAUSHALT KONTO")}, []int{1, 0}},
+			[]banks.Account{giro("a", "Haushalt  Konto"), giro("b", "Urlaub")}, []banks.Account{giro("x", "URLAUB"), giro("y", "HAUSHALT KONTO")}, []int{1, 0}},
 		"handles that number the list, in another order": {
-			[]providers.Account{giro("1", "Haushalt"), giro("2", "Urlaub")}, []providers.Account{giro("1", "Urlaub"), giro("2", "Haushalt")}, []int{1, 0}},
+			[]banks.Account{giro("1", "Haushalt"), giro("2", "Urlaub")}, []banks.Account{giro("1", "Urlaub"), giro("2", "Haushalt")}, []int{1, 0}},
 		"twins with new handles and names, told apart by type": {
-			[]providers.Account{giro("a", "A"), savings("b", "B")}, []providers.Account{savings("x", "C"), giro("y", "D")}, []int{1, 0}},
+			[]banks.Account{giro("a", "A"), savings("b", "B")}, []banks.Account{savings("x", "C"), giro("y", "D")}, []int{1, 0}},
 		"twins with new handles, told apart by sub-account": {
-			[]providers.Account{sub("a", "1234501", ""), sub("b", "1234502", "")}, []providers.Account{sub("x", "001234502", ""), sub("y", "1234501", "")}, []int{1, 0}},
+			[]banks.Account{sub("a", "1234501", ""), sub("b", "1234502", "")}, []banks.Account{sub("x", "001234502", ""), sub("y", "1234501", "")}, []int{1, 0}},
 		"twins with new handles and nothing else: their order": {
-			[]providers.Account{giro("a", ""), giro("b", ""), giro("c", "")}, []providers.Account{giro("x", ""), giro("y", ""), giro("z", "")}, []int{0, 1, 2}},
+			[]banks.Account{giro("a", ""), giro("b", ""), giro("c", "")}, []banks.Account{giro("x", ""), giro("y", ""), giro("z", "")}, []int{0, 1, 2}},
 		"one twin is renamed, both have new handles": {
-			[]providers.Account{giro("a", "Haushalt"), giro("b", "Urlaub")}, []providers.Account{giro("x", "Urlaub"), giro("y", "Familie")}, []int{1, 0}},
+			[]banks.Account{giro("a", "Haushalt"), giro("b", "Urlaub")}, []banks.Account{giro("x", "Urlaub"), giro("y", "Familie")}, []int{1, 0}},
 		"a third twin comes first": {
-			[]providers.Account{giro("a", ""), giro("b", "")}, []providers.Account{giro("c", ""), giro("a", ""), giro("b", "")}, []int{-1, 0, 1}},
+			[]banks.Account{giro("a", ""), giro("b", "")}, []banks.Account{giro("c", ""), giro("a", ""), giro("b", "")}, []int{-1, 0, 1}},
 		"the first twin is gone": {
-			[]providers.Account{giro("a", "Haushalt"), giro("b", "Urlaub")}, []providers.Account{giro("x", "Urlaub")}, []int{1}},
+			[]banks.Account{giro("a", "Haushalt"), giro("b", "Urlaub")}, []banks.Account{giro("x", "Urlaub")}, []int{1}},
 		"a card with the account's IBAN": {
-			[]providers.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}, {ResourceID: "a2", IBAN: iban, Currency: "EUR", Card: true}},
-			[]providers.Account{{ResourceID: "a2", IBAN: iban, Currency: "EUR", Card: true}, {ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []int{1, 0}},
+			[]banks.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}, {ResourceID: "a2", IBAN: iban, Currency: "EUR", Card: true}},
+			[]banks.Account{{ResourceID: "a2", IBAN: iban, Currency: "EUR", Card: true}, {ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []int{1, 0}},
 		"a card, and the account is gone": {
-			[]providers.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR", Card: true}}, []int{-1}},
+			[]banks.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []banks.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR", Card: true}}, []int{-1}},
 		"numbers with and without leading zeros": {
-			[]providers.Account{{ResourceID: "a", BankCode: "12030", Number: "0012345", Currency: "EUR"}, {ResourceID: "b", BankCode: "12030", Number: "54321", Currency: "EUR"}},
-			[]providers.Account{{ResourceID: "x", BankCode: "12030", Number: "0000054321", Currency: "EUR"}, {ResourceID: "y", BankCode: "12030", Number: "12345", Currency: "EUR"}}, []int{1, 0}},
+			[]banks.Account{{ResourceID: "a", BankCode: "12030", Number: "0012345", Currency: "EUR"}, {ResourceID: "b", BankCode: "12030", Number: "54321", Currency: "EUR"}},
+			[]banks.Account{{ResourceID: "x", BankCode: "12030", Number: "0000054321", Currency: "EUR"}, {ResourceID: "y", BankCode: "12030", Number: "12345", Currency: "EUR"}}, []int{1, 0}},
 		"a number without bank code, then the IBAN": {
-			[]providers.Account{{ResourceID: "a", Number: "12345", Currency: "EUR"}}, []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}}, []int{0}},
+			[]banks.Account{{ResourceID: "a", Number: "12345", Currency: "EUR"}}, []banks.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}}, []int{0}},
 		"the IBAN, then a number without bank code": {
-			[]providers.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []providers.Account{{ResourceID: "x", Number: "0000012345", Currency: "EUR"}}, []int{0}},
+			[]banks.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []banks.Account{{ResourceID: "x", Number: "0000012345", Currency: "EUR"}}, []int{0}},
 		"a number that only ends alike": {
-			[]providers.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []providers.Account{{ResourceID: "x", Number: "2345", Currency: "EUR"}}, []int{-1}},
+			[]banks.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []banks.Account{{ResourceID: "x", Number: "2345", Currency: "EUR"}}, []int{-1}},
 		"two currencies under one IBAN stay two": {
-			[]providers.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}, {ResourceID: "b", IBAN: iban, Currency: "USD"}},
-			[]providers.Account{{ResourceID: "b", IBAN: iban, Currency: "USD"}, {ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []int{1, 0}},
+			[]banks.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}, {ResourceID: "b", IBAN: iban, Currency: "USD"}},
+			[]banks.Account{{ResourceID: "b", IBAN: iban, Currency: "USD"}, {ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []int{1, 0}},
 		"an account of several currencies has none": {
-			[]providers.Account{{ResourceID: "a", IBAN: iban, Currency: "XXX"}}, []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}}, []int{0}},
+			[]banks.Account{{ResourceID: "a", IBAN: iban, Currency: "XXX"}}, []banks.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}}, []int{0}},
 		"no number: its handle": {
-			[]providers.Account{bare("a", ""), bare("b", "")}, []providers.Account{bare("b", ""), bare("a", "")}, []int{1, 0}},
+			[]banks.Account{bare("a", ""), bare("b", "")}, []banks.Account{bare("b", ""), bare("a", "")}, []int{1, 0}},
 		"no number: its name": {
-			[]providers.Account{bare("a", "Euro"), bare("b", "Reise")}, []providers.Account{bare("x", "Reise"), bare("y", "Euro")}, []int{1, 0}},
+			[]banks.Account{bare("a", "Euro"), bare("b", "Reise")}, []banks.Account{bare("x", "Reise"), bare("y", "Euro")}, []int{1, 0}},
 		"no number: the only one": {
-			[]providers.Account{bare("a", "")}, []providers.Account{bare("x", "")}, []int{0}},
+			[]banks.Account{bare("a", "")}, []banks.Account{bare("x", "")}, []int{0}},
 		"no number: another name is another account": {
-			[]providers.Account{bare("a", "Euro")}, []providers.Account{bare("x", "Reise")}, []int{-1}},
+			[]banks.Account{bare("a", "Euro")}, []banks.Account{bare("x", "Reise")}, []int{-1}},
 		"no number: several without names may be any": {
-			[]providers.Account{bare("a", ""), bare("b", "")}, []providers.Account{bare("x", ""), bare("y", "")}, []int{-1, -1}},
+			[]banks.Account{bare("a", ""), bare("b", "")}, []banks.Account{bare("x", ""), bare("y", "")}, []int{-1, -1}},
 		"a handle that stands there twice": {
-			[]providers.Account{giro("a", "Haushalt"), giro("a", "Haushalt")}, []providers.Account{giro("a", "Haushalt"), giro("a", "HAUSHALT")}, []int{0}},
+			[]banks.Account{giro("a", "Haushalt"), giro("a", "Haushalt")}, []banks.Account{giro("a", "Haushalt"), giro("a", "HAUSHALT")}, []int{0}},
 		"a card in both lists": {
-			[]providers.Account{{ResourceID: "a", Number: "5232********1234", Currency: "EUR", Card: true}, {ResourceID: "a", Number: "5232********1234", Currency: "EUR"}},
-			[]providers.Account{{ResourceID: "a", Number: "5232********1234", Currency: "EUR", Card: true}}, []int{0}},
+			[]banks.Account{{ResourceID: "a", Number: "5232********1234", Currency: "EUR", Card: true}, {ResourceID: "a", Number: "5232********1234", Currency: "EUR"}},
+			[]banks.Account{{ResourceID: "a", Number: "5232********1234", Currency: "EUR", Card: true}}, []int{0}},
 		"an account and a card that have the same handle by chance": {
-			[]providers.Account{{ResourceID: "1", IBAN: iban, Currency: "EUR"}, {ResourceID: "1", Number: "5232********1234", Currency: "EUR", Card: true}},
-			[]providers.Account{{ResourceID: "1", Number: "5232********1234", Currency: "EUR", Card: true}, {ResourceID: "1", IBAN: iban, Currency: "EUR"}}, []int{1, 0}},
+			[]banks.Account{{ResourceID: "1", IBAN: iban, Currency: "EUR"}, {ResourceID: "1", Number: "5232********1234", Currency: "EUR", Card: true}},
+			[]banks.Account{{ResourceID: "1", Number: "5232********1234", Currency: "EUR", Card: true}, {ResourceID: "1", IBAN: iban, Currency: "EUR"}}, []int{1, 0}},
 		"another number": {
-			[]providers.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []providers.Account{{ResourceID: "a", IBAN: other, Currency: "EUR"}}, []int{-1}},
+			[]banks.Account{{ResourceID: "a", IBAN: iban, Currency: "EUR"}}, []banks.Account{{ResourceID: "a", IBAN: other, Currency: "EUR"}}, []int{-1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,12 +118,12 @@ func TestRenamedAccountsAreRecognised(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	a := access(t, s)
-	account := func(handle, name string) providers.Account {
-		return providers.Account{ResourceID: handle, IBAN: "DE12900900420000012345", Currency: "EUR", Name: name}
+	account := func(handle, name string) banks.Account {
+		return banks.Account{ResourceID: handle, IBAN: "DE12900900420000012345", Currency: "EUR", Name: name}
 	}
-	first := put(t, s, a.ID, []providers.Account{account("1", "A"), account("2", "B")})
+	first := put(t, s, a.ID, []banks.Account{account("1", "A"), account("2", "B")})
 	require.NoError(t, s.DB.Exec(`UPDATE accounts SET name = 'B', renamed = true WHERE id = ?`, first[0]).Error)
-	second := put(t, s, a.ID, []providers.Account{account("1", "B"), account("2", "A")})
+	second := put(t, s, a.ID, []banks.Account{account("1", "B"), account("2", "A")})
 	require.Equal(t, []uuid.UUID{first[1], first[0]}, second)
 }
 
@@ -132,12 +132,12 @@ func TestPartedTwins(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	first := access(t, s)
-	all := []providers.Account{
-		{ResourceID: "1", IBAN: "DE12900900420000012345", Currency: "EUR", Type: providers.Giro},
-		{ResourceID: "2", IBAN: "DE12900900420000012345", Currency: "EUR", Type: providers.Savings}}
+	all := []banks.Account{
+		{ResourceID: "1", IBAN: "DE12900900420000012345", Currency: "EUR", Type: banks.Giro},
+		{ResourceID: "2", IBAN: "DE12900900420000012345", Currency: "EUR", Type: banks.Savings}}
 	ids := put(t, s, first.ID, all)
 	require.Len(t, ids, 2)
-	done := upgraded(t, s, first, providers.Giro)
+	done := upgraded(t, s, first, banks.Giro)
 	require.Len(t, done.Created, 1)
 	slices.Reverse(all)
 	for range 2 {
@@ -149,16 +149,16 @@ func TestPartedTwins(t *testing.T) {
 }
 
 // upgraded moves the access's accounts of some types, or all where none is named, to a new method of its bank.
-func upgraded(t *testing.T, s *models.Store, from models.Access, kinds ...providers.AccountType) *models.Upgrade {
+func upgraded(t *testing.T, s *models.Store, from models.Access, kinds ...banks.AccountType) *models.Upgrade {
 	t.Helper()
 	require.NoError(t, s.DB.Take(&from, "id = ?", from.ID).Error)
 	method := models.AccessMethod{ID: models.NewID(), BankID: from.BankID, Type: "API"}
 	for _, kind := range kinds {
 		method.SupportedAccountTypes = append(method.SupportedAccountTypes, string(kind))
 	}
-	require.NoError(t, s.SealConnection(&method, providers.Connection{Protocol: "XS2A", URL: "https://new.bank.example"}))
+	require.NoError(t, s.SealConnection(&method, banks.Connection{Protocol: "XS2A", URL: "https://new.bank.example"}))
 	require.NoError(t, s.DB.Create(&method).Error)
-	require.NoError(t, models.Supersede(s.DB, from.AccessMethodID, method.ID, plain.Day(2026, 1, 1), true))
+	require.NoError(t, models.Supersede(s.DB, from.AccessMethodID, method.ID, civil.Day(2026, 1, 1), true))
 	running, err := queue(s, from.ID)
 	require.NoError(t, err)
 	_, err = s.OpenSession(t.Context(), running)
@@ -174,16 +174,16 @@ func upgraded(t *testing.T, s *models.Store, from models.Access, kinds ...provid
 type real struct {
 	number   string // ten digits
 	currency string
-	kind     providers.AccountType
+	kind     banks.AccountType
 	name     string
 	handle   string
 }
 
 // listing is how accounts are listed: over FinTS with bank code and number without leading zeros, over XS2A with the IBAN.
-func listing(accounts []real, xs2a bool) []providers.Account {
-	all := make([]providers.Account, len(accounts))
+func listing(accounts []real, xs2a bool) []banks.Account {
+	all := make([]banks.Account, len(accounts))
 	for i, r := range accounts {
-		all[i] = providers.Account{ResourceID: r.handle, Currency: r.currency, Name: r.name, Type: r.kind}
+		all[i] = banks.Account{ResourceID: r.handle, Currency: r.currency, Name: r.name, Type: r.kind}
 		if xs2a {
 			all[i].IBAN, all[i].BankCode, all[i].Number = "DE12"+"90090042"+r.number, "90090042", r.number
 		} else {
@@ -206,7 +206,7 @@ func mustNumber(digits string) (n int) {
 func TestEveryListedAccountIsStored(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	kinds := []providers.AccountType{providers.Giro, providers.Savings, providers.DailySavings, providers.Loan}
+	kinds := []banks.AccountType{banks.Giro, banks.Savings, banks.DailySavings, banks.Loan}
 	rapid.Check(t, func(rt *rapid.T) {
 		number := 0
 		fresh := func(prefix string) string { number++; return fmt.Sprint(prefix, number) }
@@ -286,11 +286,11 @@ func TestEveryListedAccountIsStored(t *testing.T) {
 func TestAnyListIsStoredWhole(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	account := rapid.Custom(func(t *rapid.T) providers.Account {
+	account := rapid.Custom(func(t *rapid.T) banks.Account {
 		from := func(what string, words ...string) string { return rapid.SampledFrom(words).Draw(t, what) }
-		return providers.Account{IBAN: from("iban", "", "DE12900900420000012345", "AT611904300234573201"), Number: from("number", "", "12345", "0000012345", "00234573201"),
+		return banks.Account{IBAN: from("iban", "", "DE12900900420000012345", "AT611904300234573201"), Number: from("number", "", "12345", "0000012345", "00234573201"),
 			BankCode: from("bank code", "", "90090042"), Currency: from("currency", "", "EUR", "USD", "XXX"), Name: from("name", "", "Konto", "KONTO", "Karte"),
-			Type: providers.AccountType(from("type", "", string(providers.Giro), string(providers.Unknown))), Card: rapid.IntRange(0, 5).Draw(t, "card") == 0}
+			Type: banks.AccountType(from("type", "", string(banks.Giro), string(banks.Unknown))), Card: rapid.IntRange(0, 5).Draw(t, "card") == 0}
 	})
 	rapid.Check(t, func(rt *rapid.T) {
 		listed := rapid.SliceOfN(account, 1, 10).Draw(rt, "listed")

@@ -6,9 +6,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
-	"kontoflow/reconcile"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/reconcile"
 )
 
 // What an older normalizer stored is brought up to date with the next reading: it is shown as today's normalizer reads it, it is
@@ -17,17 +17,17 @@ func TestOlderNormalizer(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	now := time.Date(2026, 2, 3, 9, 0, 0, 0, time.UTC)
-	days := providers.Window{From: plain.Day(2026, 1, 1), To: plain.On(now)}
+	days := banks.Window{From: civil.Day(2026, 1, 1), To: civil.On(now)}
 	session, account := listed(t, s)
 	access := session.Access.ID
-	sent := func() []providers.Entry {
+	sent := func() []banks.Entry {
 		all := entries(1, 3)
 		all[0].Remittance = []string{"Abo Januar Mandatsref.: M-7 Gläubiger-ID: DE98ZZZ09999999999"}
 		return all
 	}
 	r, err := s.OpenReading(t.Context(), session.Sync.ID, account)
 	require.NoError(t, err)
-	require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: sent(), Covered: days}, now))
+	require.NoError(t, r.PutPage(t.Context(), &banks.Page{Entries: sent(), Covered: days}, now))
 	finish(t, s, access)
 
 	old := reconcile.NormalizerVersion - 1 // which knew no labels
@@ -57,10 +57,10 @@ func TestFirstReadingOfAnOlderNormalizer(t *testing.T) {
 	session, account := listed(t, s)
 	r, err := s.OpenReading(t.Context(), session.Sync.ID, account)
 	require.NoError(t, err)
-	require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: entries(1, 10), Next: "more"}, time.Now()))
+	require.NoError(t, r.PutPage(t.Context(), &banks.Page{Entries: entries(1, 10), Next: "more"}, time.Now()))
 	require.NoError(t, s.DB.Exec(`UPDATE transactions SET facts = set_byte(facts, 0, ?) WHERE account_id = ?`, reconcile.NormalizerVersion-1, account).Error)
 	r, err = s.OpenReading(t.Context(), session.Sync.ID, account)
 	require.NoError(t, err)
-	require.NoError(t, r.PutPage(t.Context(), &providers.Page{Entries: entries(6, 10)}, time.Now()))
+	require.NoError(t, r.PutPage(t.Context(), &banks.Page{Entries: entries(6, 10)}, time.Now()))
 	require.Equal(t, 15, stored(t, s, account))
 }

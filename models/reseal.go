@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 // A sealedColumn is a column of ciphertexts.

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/internal/testground"
-	"kontoflow/models"
-	"kontoflow/providers"
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 // After a rotation everything that the database holds is sealed anew, but for what is in use; then the old key can go.
@@ -45,10 +45,10 @@ func TestReseal(t *testing.T) {
 	}
 	var challenge *models.Challenge
 	require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) (err error) {
-		challenge, err = step.Ask(tx, &providers.Challenge{Type: providers.Embedded, Label: "TAN"}, time.Now().Add(time.Minute))
+		challenge, err = step.Ask(tx, &banks.Challenge{Type: banks.Embedded, Label: "TAN"}, time.Now().Add(time.Minute))
 		return err
 	}))
-	answer := providers.Answer{Value: "111111"}
+	answer := banks.Answer{Value: "111111"}
 	require.NoError(t, s.PutAnswer(t.Context(), challenge.ID, answer))
 	n, target, err := s.CreateNotification(t.Context(), a.UserID, models.ObserveAccesses, "https://receiver.example/token", "")
 	require.NoError(t, err)

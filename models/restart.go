@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // Bounds of restarts. Each of them makes the bank send another TAN or push message, and most need the PIN once more.
@@ -129,12 +129,12 @@ func restart(tx *gorm.DB, sync, challenge uuid.UUID, choosing bool, now time.Tim
 // Restart takes a restarted challenge: whoever comes back from a redirect has another state from now on. Called again, it
 // changes nothing.
 func (b *BankSession) Restart(tx *gorm.DB, challenge uuid.UUID) error {
-	var types []providers.ChallengeType
+	var types []banks.ChallengeType
 	err := tx.Raw(`UPDATE challenges SET status = 'CLOSED' WHERE id = ? AND status = 'RESTARTED' RETURNING type`, challenge).Scan(&types).Error
 	if err != nil {
 		return fmt.Errorf("close the challenge: %w", err)
 	}
-	if len(types) == 0 || types[0] != providers.RedirectTo {
+	if len(types) == 0 || types[0] != banks.RedirectTo {
 		return nil
 	}
 	return b.renewRedirect(tx)

@@ -12,7 +12,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // A Revocation is owed to a bank: what it granted is over here, and has to be ended there. Whatever ends a relation to a
@@ -100,11 +100,11 @@ func consentEnd(tx *gorm.DB, access uuid.UUID) (until *time.Time, err error) {
 // oweBoth notes what owe does for a state with a consent that is to follow: for each by itself, so that neither waits for the
 // other's end. It answers what is owed for the one in force.
 func (s *Store) oweBoth(tx *gorm.DB, a *Access, lasting json.RawMessage, until *time.Time) (owed Revocation, err error) {
-	if next := providers.NextConsent(lasting); next != nil {
+	if next := banks.NextConsent(lasting); next != nil {
 		if _, err := s.owe(tx, a, next, nil); err != nil {
 			return owed, err
 		}
-		if lasting, err = providers.WithoutNextConsent(lasting); err != nil {
+		if lasting, err = banks.WithoutNextConsent(lasting); err != nil {
 			return owed, err
 		}
 	}
@@ -118,7 +118,7 @@ func (s *Store) owe(tx *gorm.DB, a *Access, lasting json.RawMessage, until *time
 		return owed, nil
 	}
 	owed = Revocation{AccessID: a.ID, BankID: a.BankID}
-	if owed.ID, err = s.owedConsent(tx, a, providers.ConsentID(lasting)); err != nil {
+	if owed.ID, err = s.owedConsent(tx, a, banks.ConsentID(lasting)); err != nil {
 		return owed, err
 	}
 	if owed.ID == uuid.Nil {
@@ -161,7 +161,7 @@ func (s *Store) owedConsent(tx *gorm.DB, a *Access, consent string) (uuid.UUID, 
 		if err := open(s.Vault, r.State, revocationPlace(r.ID), &lasting); err != nil {
 			return uuid.Nil, err
 		}
-		if providers.ConsentID(lasting) == consent {
+		if banks.ConsentID(lasting) == consent {
 			return r.ID, nil
 		}
 	}
@@ -192,7 +192,7 @@ func (s *Store) OwedSince(ctx context.Context) (since time.Time, err error) {
 // A RevocationAttempt is one try to have the bank end what it granted.
 type RevocationAttempt struct {
 	Over         bool // it has ended by itself
-	Conversation providers.Conversation
+	Conversation banks.Conversation
 
 	store  *Store
 	id     uuid.UUID

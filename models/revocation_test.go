@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // granted stores an access with a consent in force, and a running synchronization that loaded it.
@@ -24,11 +24,11 @@ func granted(t *testing.T, s *models.Store, until time.Time) (a models.Access, s
 	session, err := s.OpenSession(t.Context(), id)
 	require.NoError(t, err)
 	session.Conversation.Lasting = json.RawMessage(`{"consent_id":"1"}`)
-	session.Conversation.Granted = &providers.Grant{ValidUntil: until}
+	session.Conversation.Granted = &banks.Grant{ValidUntil: until}
 	require.NoError(t, session.Transact(t.Context(), session.Save))
 	step, err = s.OpenSession(t.Context(), id)
 	require.NoError(t, err)
-	step.Conversation.Granted = &providers.Grant{ValidUntil: until}
+	step.Conversation.Granted = &banks.Grant{ValidUntil: until}
 	return a, step
 }
 
@@ -113,13 +113,13 @@ func TestOwedUntil(t *testing.T) {
 	week, month := now.AddDate(0, 0, 7), now.AddDate(0, 0, 30)
 	given, step := granted(t, s, week)
 	step.Conversation.Left = []json.RawMessage{step.Conversation.Lasting}
-	step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(`{"consent_id":"2"}`), &providers.Grant{ValidUntil: month}
+	step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(`{"consent_id":"2"}`), &banks.Grant{ValidUntil: month}
 	require.NoError(t, step.Transact(t.Context(), step.Save))
 	late, step := granted(t, s, week)
 	_, err := s.HideAccess(s.DB, late.ID)
 	require.NoError(t, err)
 	now = now.Add(time.Second)
-	step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(`{"consent_id":"2"}`), &providers.Grant{ValidUntil: month}
+	step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(`{"consent_id":"2"}`), &banks.Grant{ValidUntil: month}
 	require.ErrorIs(t, step.Transact(t.Context(), step.Save), models.ErrOvertaken)
 	for _, end := range []time.Time{week, month} {
 		for _, after := range []time.Duration{-time.Minute, time.Minute} {
@@ -206,7 +206,7 @@ func TestLateSteps(t *testing.T) {
 	s := open(t)
 	cancel := func(t *testing.T, step *models.BankSession) {
 		require.NoError(t, s.RequestCancel(t.Context(), step.Sync.ID))
-		_, err := s.End(t.Context(), step.Sync.ID, providers.CodeCancelled)
+		_, err := s.End(t.Context(), step.Sync.ID, banks.CodeCancelled)
 		require.NoError(t, err)
 	}
 	next := func(lasting string) func(*testing.T, *models.BankSession) { // the next one has begun, and come so far
@@ -216,7 +216,7 @@ func TestLateSteps(t *testing.T) {
 			require.NoError(t, err)
 			session, err := s.OpenSession(t.Context(), id)
 			require.NoError(t, err)
-			session.Conversation.Lasting, session.Conversation.Granted = json.RawMessage(lasting), &providers.Grant{}
+			session.Conversation.Lasting, session.Conversation.Granted = json.RawMessage(lasting), &banks.Grant{}
 			require.NoError(t, session.Transact(t.Context(), session.Save))
 		}
 	}
@@ -285,7 +285,7 @@ func TestLateSteps(t *testing.T) {
 			late.happens(t, step)
 			step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(late.answer), nil
 			if late.granted {
-				step.Conversation.Granted = &providers.Grant{}
+				step.Conversation.Granted = &banks.Grant{}
 			}
 			err := step.Transact(t.Context(), step.Save)
 			require.Equal(t, name == "nothing, and it goes on", err == nil, "%v", err)
@@ -320,7 +320,7 @@ func TestCancelLeavesNothingUnfinished(t *testing.T) {
 			step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(`{"consent_id":"2"}`), nil
 			require.NoError(t, step.Transact(t.Context(), step.Save))
 		}
-		_, err := s.End(t.Context(), step.Sync.ID, providers.CodeCancelled)
+		_, err := s.End(t.Context(), step.Sync.ID, banks.CodeCancelled)
 		require.NoError(t, err)
 		_, err = models.ValidConsent(s.DB, a.ID)
 		require.Equal(t, inForce, err == nil)
@@ -364,7 +364,7 @@ func TestOwedConsentsStayNew(t *testing.T) {
 	const renewed = `{"consent_id":"1","token":"new"}`
 	require.NoError(t, s.DB.Exec(`UPDATE synchronizations SET cancel_requested_at = now() WHERE access_id = ?`, a.ID).Error)
 	step.Conversation.Lasting = json.RawMessage(renewed)
-	step.Conversation.Granted = &providers.Grant{ValidUntil: now.AddDate(0, 0, 30)}
+	step.Conversation.Granted = &banks.Grant{ValidUntil: now.AddDate(0, 0, 30)}
 	require.NoError(t, step.KeepLate(t.Context()))
 	old.Conversation.Lasting = json.RawMessage(`{"consent_id":"1","token":"spent"}`)
 	require.NoError(t, old.Keep(t.Context()))
@@ -449,7 +449,7 @@ func TestRenewedConsents(t *testing.T) {
 	former, err := models.ValidConsent(s.DB, a.ID)
 	require.NoError(t, err)
 	save := func(lasting string, until time.Time, left ...json.RawMessage) {
-		step.Conversation.Lasting, step.Conversation.Granted, step.Conversation.Left = json.RawMessage(lasting), &providers.Grant{ValidUntil: until}, left
+		step.Conversation.Lasting, step.Conversation.Granted, step.Conversation.Left = json.RawMessage(lasting), &banks.Grant{ValidUntil: until}, left
 		require.NoError(t, step.Transact(t.Context(), step.Save))
 	}
 	save(`{"consent_id":"1","next":{"consent_id":"2"}}`, ends)
@@ -489,8 +489,8 @@ func TestAFailedRenewal(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for code, status := range map[int]models.AccessStatus{
-		providers.CodeLoginNotPossible: models.AccessActive, providers.CodeConfirmAtBank: models.AccessActive, providers.CodeExpired: models.AccessActive,
-		providers.CodeCancelled: models.AccessActive, providers.CodePINInvalid: models.AccessNeedsAuth,
+		banks.CodeLoginNotPossible: models.AccessActive, banks.CodeConfirmAtBank: models.AccessActive, banks.CodeExpired: models.AccessActive,
+		banks.CodeCancelled: models.AccessActive, banks.CodePINInvalid: models.AccessNeedsAuth,
 	} {
 		a, step := granted(t, s, time.Time{})
 		_, err := s.End(t.Context(), step.Sync.ID, 0)
@@ -501,7 +501,7 @@ func TestAFailedRenewal(t *testing.T) {
 		session, err := s.OpenSession(t.Context(), id)
 		require.NoError(t, err)
 		require.Equal(t, id.String(), session.Conversation.Renew)
-		session.Conversation.Lasting, session.Conversation.Granted = json.RawMessage(`{"consent_id":"1","next":{"consent_id":"2"}}`), &providers.Grant{}
+		session.Conversation.Lasting, session.Conversation.Granted = json.RawMessage(`{"consent_id":"1","next":{"consent_id":"2"}}`), &banks.Grant{}
 		require.NoError(t, session.Transact(t.Context(), session.Save))
 		_, err = s.End(t.Context(), id, code)
 		require.NoError(t, err)
@@ -512,7 +512,7 @@ func TestAFailedRenewal(t *testing.T) {
 		_, err = models.ValidConsent(s.DB, a.ID)
 		require.NoError(t, err)
 		require.Empty(t, owed(t, s, a.ID), "he may grant it still")
-		if code != providers.CodeCancelled {
+		if code != banks.CodeCancelled {
 			continue
 		}
 		// He does, while the cancel is on its way. The bank has ended the other.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 // The sealed columns: each ciphertext opens in its own row and column only.

@@ -29,7 +29,7 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/logger"
 
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 // ErrNotFound says that a row is not there, or not for this user: which of the two is nobody's business.

@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // SyncStatus is the state of a synchronization:
@@ -71,7 +71,7 @@ type Synchronization struct {
 	SyncPeriod           *int       // days of history to ask for; nil: as the account's reading needs
 	RedirectURI          *string
 	State                *string // the client's own, appended to RedirectURI
-	PSU                  []byte  `gorm:"column:psu"` // sealed providers.PSU; nil: the user is absent, or it has ended
+	PSU                  []byte  `gorm:"column:psu"` // sealed banks.PSU; nil: the user is absent, or it has ended
 	Unattended           bool    // the bank counts it: the customer's address is not known
 	IdempotencyKey       *string
 	RequestHash          []byte
@@ -99,9 +99,9 @@ type SyncError struct {
 func (y *Synchronization) reads(what string) bool { return slices.Contains(y.Scope, what) }
 
 // SealPSU puts the customer's presence into the synchronization.
-func (s *Store) SealPSU(y *Synchronization, psu providers.PSU) (err error) {
+func (s *Store) SealPSU(y *Synchronization, psu banks.PSU) (err error) {
 	y.Unattended = psu.IPAddress == ""
-	if psu == (providers.PSU{}) {
+	if psu == (banks.PSU{}) {
 		return nil
 	}
 	y.PSU, err = seal(s.Vault, psu, psuPlace(y.ID))
@@ -217,7 +217,7 @@ func (s *Store) LongUnderWay(ctx context.Context, before time.Time, after UnderW
 
 // refusesCredentials reports that the bank did not take the login or the PIN.
 func (e *SyncError) refusesCredentials() bool {
-	return e.Code == providers.CodeLoginInvalid || e.Code == providers.CodePINInvalid
+	return e.Code == banks.CodeLoginInvalid || e.Code == banks.CodePINInvalid
 }
 
 // json is the error as its column holds it.
@@ -320,7 +320,7 @@ func endAccounts(tx *gorm.DB, sync uuid.UUID, failure *SyncError) ([]SyncAccount
 	}
 	pending := failure
 	if pending == nil { // a reading that never came to an end, however often it was tried
-		pending = &SyncError{Code: providers.CodeTemporary}
+		pending = &SyncError{Code: banks.CodeTemporary}
 	}
 	var first *SyncError
 	asked, failed := 0, 0
@@ -423,10 +423,10 @@ func settleSecrets(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
 
 // needsCustomer are the failures after which nothing will work until the customer has done something.
 var needsCustomer = map[int]bool{
-	providers.CodeLoginInvalid: true, providers.CodePINInvalid: true, providers.CodeAccessBlocked: true,
-	providers.CodeTANNotActivated: true, providers.CodeNotAuthorized: true, providers.CodePINChange: true,
-	providers.CodeActivationNeeded: true, providers.CodeTANBlocked: true,
-	providers.CodeLoginNotPossible: true, providers.CodeConfirmAtBank: true,
+	banks.CodeLoginInvalid: true, banks.CodePINInvalid: true, banks.CodeAccessBlocked: true,
+	banks.CodeTANNotActivated: true, banks.CodeNotAuthorized: true, banks.CodePINChange: true,
+	banks.CodeActivationNeeded: true, banks.CodeTANBlocked: true,
+	banks.CodeLoginNotPossible: true, banks.CodeConfirmAtBank: true,
 }
 
 // renewalFailed reports whether all that failed was the granting of a new consent beside the one in force: nothing was read, and
@@ -445,7 +445,7 @@ func renewalFailed(tx *gorm.DB, y *Synchronization, failure *SyncError, accounts
 }
 
 // passing are the failures that may be over in an hour, without anybody doing anything.
-var passing = map[int]bool{providers.CodeTemporary: true, providers.CodeMaintenance: true, providers.CodeMigration: true}
+var passing = map[int]bool{banks.CodeTemporary: true, banks.CodeMaintenance: true, banks.CodeMigration: true}
 
 // settleAccess sets what a synchronization's end says about its access. One that was cancelled before anything is in force
 // leaves the bank: the customer could still authorize there what the client does not want any more.
@@ -466,7 +466,7 @@ func (s *Store) settleAccess(tx *gorm.DB, y *Synchronization, failure *SyncError
 	if err != nil {
 		return fmt.Errorf("look for a consent in force: %w", err)
 	}
-	if without != "" && failure.Code == providers.CodeCancelled {
+	if without != "" && failure.Code == banks.CodeCancelled {
 		if _, err := s.LeaveBank(tx, y.AccessID); err != nil {
 			return err
 		}

@@ -16,19 +16,19 @@ import (
 	"github.com/shopspring/decimal"
 	"gorm.io/gorm"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
-	"kontoflow/reconcile"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/reconcile"
 )
 
 // A Transaction on an account. Amount is signed, negative is money out, in Currency.
 type Transaction struct {
 	ID                uuid.UUID // ours, never derived from the bank's data
 	AccountID         uuid.UUID
-	Day               plain.Date // what it is ordered by: BookedAt, else SettledAt, else the day it was first seen
+	Day               civil.Date // what it is ordered by: BookedAt, else SettledAt, else the day it was first seen
 	Booked            bool
-	BookedAt          plain.Date
-	SettledAt         plain.Date
+	BookedAt          civil.Date
+	SettledAt         civil.Date
 	Amount            decimal.Decimal
 	Currency          string
 	Name              *string
@@ -71,14 +71,14 @@ const created = 2
 // rowWriter turns entries into rows for COPY and UPDATE. It re-uses its row: each must be sent before the next.
 type rowWriter struct {
 	account, sync uuid.UUID
-	today         plain.Date
+	today         civil.Date
 	now           time.Time
 	changes       []change // what was written, for the changes feed
 	row           []any
 	facts         []byte
 }
 
-func (w *rowWriter) values(id uuid.UUID, e *providers.Entry, facts *reconcile.Facts) ([]any, error) {
+func (w *rowWriter) values(id uuid.UUID, e *banks.Entry, facts *reconcile.Facts) ([]any, error) {
 	day := facts.Date()
 	if day.IsZero() {
 		day = w.today
@@ -102,7 +102,7 @@ func (w *rowWriter) values(id uuid.UUID, e *providers.Entry, facts *reconcile.Fa
 }
 
 // purpose is the remittance of a normalised entry: one line or none.
-func purpose(e *providers.Entry) string { return strings.Join(e.Remittance, " ") }
+func purpose(e *banks.Entry) string { return strings.Join(e.Remittance, " ") }
 
 // The foreign amount of a card payment stands among the additional information.
 const (
@@ -110,7 +110,7 @@ const (
 	originalCurrency = "original_currency"
 )
 
-func additionalInfo(e *providers.Entry) map[string]string {
+func additionalInfo(e *banks.Entry) map[string]string {
 	if e.OriginalCurrency == "" || e.OriginalAmount.IsZero() {
 		return e.AdditionalInfo
 	}
@@ -123,7 +123,7 @@ func additionalInfo(e *providers.Entry) map[string]string {
 }
 
 // transactionType is the family's word for the kind of a transaction.
-func transactionType(e *providers.Entry) string {
+func transactionType(e *banks.Entry) string {
 	switch {
 	case e.MandateID != "" && e.Amount.IsNegative():
 		return "Direct debit"
@@ -138,7 +138,7 @@ func transactionType(e *providers.Entry) string {
 
 func text(s string) pgtype.Text { return pgtype.Text{String: s, Valid: s != ""} }
 
-func sqlDate(d plain.Date) pgtype.Date { return pgtype.Date{Time: d.Time(), Valid: !d.IsZero()} }
+func sqlDate(d civil.Date) pgtype.Date { return pgtype.Date{Time: d.Time(), Valid: !d.IsZero()} }
 
 func sqlNumeric(d decimal.Decimal) pgtype.Numeric {
 	return pgtype.Numeric{Int: d.Coefficient(), Exp: d.Exponent(), Valid: true}
@@ -147,14 +147,14 @@ func sqlNumeric(d decimal.Decimal) pgtype.Numeric {
 var observationColumns = []string{"transaction_id", "sync_id", "change", "bank_transaction_id", "entry_reference",
 	"booked", "booked_at", "settled_at", "amount", "observed_at"}
 
-func (w *rowWriter) observation(id uuid.UUID, change string, e *providers.Entry) []any {
+func (w *rowWriter) observation(id uuid.UUID, change string, e *banks.Entry) []any {
 	w.row = append(w.row[:0], [16]byte(id), [16]byte(w.sync), change, text(e.TransactionID), text(e.EntryReference), !e.Pending,
 		sqlDate(e.BookingDate), sqlDate(e.ValueDate), sqlNumeric(e.Amount), w.now)
 	return w.row
 }
 
 // insert copies new transactions with their first observations. The ids are in the entries' order.
-func (w *rowWriter) insert(ctx context.Context, c *pgx.Conn, ids []uuid.UUID, entries []*providers.Entry, facts []*reconcile.Facts) error {
+func (w *rowWriter) insert(ctx context.Context, c *pgx.Conn, ids []uuid.UUID, entries []*banks.Entry, facts []*reconcile.Facts) error {
 	if len(ids) == 0 {
 		return nil
 	}
@@ -177,10 +177,10 @@ func (w *rowWriter) insert(ctx context.Context, c *pgx.Conn, ids []uuid.UUID, en
 }
 
 // entry is the stored transaction as the bank once sent it, near enough for a newer normalizer to judge it again.
-func (t *Transaction) entry() *providers.Entry {
-	e := &providers.Entry{TransactionID: value(t.BankTransactionID), EntryReference: value(t.EntryReference), Pending: !t.Booked,
+func (t *Transaction) entry() *banks.Entry {
+	e := &banks.Entry{TransactionID: value(t.BankTransactionID), EntryReference: value(t.EntryReference), Pending: !t.Booked,
 		BookingDate: t.BookedAt, ValueDate: t.SettledAt, Amount: t.Amount, Currency: t.Currency,
-		Counterparty: providers.Party{Name: value(t.Name), IBAN: value(t.IBAN), AccountNumber: value(t.AccountNumber),
+		Counterparty: banks.Party{Name: value(t.Name), IBAN: value(t.IBAN), AccountNumber: value(t.AccountNumber),
 			BIC: value(t.BIC), BankCode: value(t.BankCode), BankName: value(t.BankName)},
 		BookingText: value(t.BookingText), BookingKey: value(t.BookingKey), PrimanotaCode: value(t.TransactionCode),
 		EndToEndID: value(t.EndToEndReference), MandateID: value(t.MandateReference), CreditorID: value(t.CreditorID),
@@ -197,11 +197,11 @@ func (t *Transaction) entry() *providers.Entry {
 }
 
 // A span is a closed range of days.
-type span struct{ first, last plain.Date }
+type span struct{ first, last civil.Date }
 
 const (
-	earliest = plain.Date(-1 << 30) // before every day
-	latest   = plain.Date(1 << 30)  // after every day
+	earliest = civil.Date(-1 << 30) // before every day
+	latest   = civil.Date(1 << 30)  // after every day
 	// maxSpans is how many ranges of days are looked up. Entries that are spread over more days than that have one range.
 	maxSpans = 1000
 )
@@ -209,7 +209,7 @@ const (
 // spansOf are the days on which stored rows may be what a reading has brought: from its first day on, and around older
 // entries, which banks send that do not heed the days they are asked for. So what is loaded depends on what was sent, not
 // on how much history there is. A zero from: only around the entries.
-func spansOf(from plain.Date, facts []reconcile.Facts) (spans []span) {
+func spansOf(from civil.Date, facts []reconcile.Facts) (spans []span) {
 	begin := latest
 	if !from.IsZero() {
 		begin = max(earliest, from-reconcile.Reach)
@@ -220,7 +220,7 @@ func spansOf(from plain.Date, facts []reconcile.Facts) (spans []span) {
 		if date := f.Date(); date == 0 || date >= begin {
 			continue
 		}
-		for _, d := range [...]plain.Date{f.Booked, f.Valued} {
+		for _, d := range [...]civil.Date{f.Booked, f.Valued} {
 			if d != 0 {
 				spans = append(spans, span{d - reconcile.Reach, d + reconcile.Reach})
 			}
@@ -277,7 +277,7 @@ func storedIn(ctx context.Context, c *pgx.Conn, account uuid.UUID, spans []span)
 		if removed {
 			r.State = reconcile.Removed
 		}
-		r.Seen = plain.On(seen)
+		r.Seen = civil.On(seen)
 		stored = append(stored, r)
 	}
 	if err := rows.Err(); err != nil {
@@ -307,7 +307,7 @@ func storedLast(ctx context.Context, c *pgx.Conn, account uuid.UUID, n int) ([]r
 }
 
 // sqlBound is the end of a span as the database has it: infinite where it is beyond all days.
-func sqlBound(d plain.Date) pgtype.Date {
+func sqlBound(d civil.Date) pgtype.Date {
 	switch d {
 	case earliest:
 		return pgtype.Date{Valid: true, InfinityModifier: pgtype.NegativeInfinity}

@@ -13,8 +13,8 @@ import (
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // ErrSupersession says that one access method cannot supersede another: it is of another bank, not supported, or itself
@@ -24,7 +24,7 @@ var ErrSupersession = errors.New("an access method is superseded by another one 
 // Supersede marks an access method: from a day on, another one of the same bank takes its accesses over. carriesRest
 // says that the old one goes on reading the accounts that the new one does not. Marked again, the last mark counts.
 // ErrNotFound, ErrSupersession.
-func Supersede(tx *gorm.DB, old, by uuid.UUID, from plain.Date, carriesRest bool) error {
+func Supersede(tx *gorm.DB, old, by uuid.UUID, from civil.Date, carriesRest bool) error {
 	if err := LockCatalog(tx); err != nil { // two marks at once could make a circle that neither of them sees
 		return err
 	}
@@ -171,7 +171,7 @@ func earlierUpgrade(tx *gorm.DB, y *Synchronization) (*Upgrade, error) {
 
 // upgraded reports whether the failure tells of an upgrade.
 func (e *SyncError) upgraded() bool {
-	return e.Code >= providers.CodeUpgradeDirect && e.Code <= providers.CodeUpgradePartial
+	return e.Code >= banks.CodeUpgradeDirect && e.Code <= banks.CodeUpgradePartial
 }
 
 func (u Upgrade) data() (data map[string]any, err error) {
@@ -249,7 +249,7 @@ func (u *upgrade) load() error {
 // reads it any more it goes along, since the next synchronization will tell.
 func (u *upgrade) carried(a *Account) bool {
 	types := u.new.SupportedAccountTypes
-	return a.Supported && (len(types) == 0 || slices.Contains(types, string(a.Type)) || u.ends && a.Type == providers.Unknown)
+	return a.Supported && (len(types) == 0 || slices.Contains(types, string(a.Type)) || u.ends && a.Type == banks.Unknown)
 }
 
 // move changes what is stored.
@@ -414,12 +414,12 @@ func (u *upgrade) consent() *ConsentRequest {
 
 // outcome tells what was done.
 func (u *upgrade) outcome() *Upgrade {
-	done := &Upgrade{Code: providers.CodeUpgradeDirect, AccessID: u.access.ID, AccessMethodID: u.new.ID,
+	done := &Upgrade{Code: banks.CodeUpgradeDirect, AccessID: u.access.ID, AccessMethodID: u.new.ID,
 		Accounts: []UpgradedAccount{}, Created: []uuid.UUID{}}
 	if u.access.AccessMethodID != u.new.ID {
-		done.Code = providers.CodeUpgradeMulti
+		done.Code = banks.CodeUpgradeMulti
 		if u.ends {
-			done.Code = providers.CodeUpgradePartial
+			done.Code = banks.CodeUpgradePartial
 		}
 	}
 	if u.created != nil {

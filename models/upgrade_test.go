@@ -12,19 +12,19 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/plain"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // superseded stores an access with accounts of the types given, a running synchronization of it, and another method of
 // its bank that takes over Giro accounts.
-func superseded(t *testing.T, s *models.Store, ends bool, types ...providers.AccountType) (a models.Access, running uuid.UUID, by models.AccessMethod) {
+func superseded(t *testing.T, s *models.Store, ends bool, types ...banks.AccountType) (a models.Access, running uuid.UUID, by models.AccessMethod) {
 	t.Helper()
 	a = access(t, s)
-	by = models.AccessMethod{ID: models.NewID(), BankID: a.BankID, Type: "API", SupportedAccountTypes: models.Strings{string(providers.Giro)},
+	by = models.AccessMethod{ID: models.NewID(), BankID: a.BankID, Type: "API", SupportedAccountTypes: models.Strings{string(banks.Giro)},
 		Credentials: []models.CredentialField{{Key: "login"}, {Key: "pin", IsSecret: true}}}
-	require.NoError(t, s.SealConnection(&by, providers.Connection{Protocol: "XS2A", URL: "https://new.bank.example"}))
+	require.NoError(t, s.SealConnection(&by, banks.Connection{Protocol: "XS2A", URL: "https://new.bank.example"}))
 	require.NoError(t, s.DB.Create(&by).Error)
 	fields := []models.CredentialField{{Key: "login"}, {Key: "number"}, {Key: "pin", IsSecret: true}}
 	require.NoError(t, s.PutCredentials(s.DB, a.ID, nil, map[string]string{"login": "erika", "number": "7", "pin": "secret"}, fields, true))
@@ -38,9 +38,9 @@ func superseded(t *testing.T, s *models.Store, ends bool, types ...providers.Acc
 	session, err := s.OpenSession(t.Context(), running)
 	require.NoError(t, err)
 	session.Conversation.Lasting = json.RawMessage(`{"consent":"of the old method"}`)
-	session.Conversation.Granted = &providers.Grant{}
+	session.Conversation.Granted = &banks.Grant{}
 	require.NoError(t, s.Transact(t.Context(), session.Save))
-	require.NoError(t, models.Supersede(s.DB, a.AccessMethodID, by.ID, plain.On(time.Now().AddDate(0, 0, -2)), !ends))
+	require.NoError(t, models.Supersede(s.DB, a.AccessMethodID, by.ID, civil.On(time.Now().AddDate(0, 0, -2)), !ends))
 	return a, running, by
 }
 
@@ -49,7 +49,7 @@ func superseded(t *testing.T, s *models.Store, ends bool, types ...providers.Acc
 func TestUpgradeIsDoneOnce(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	a, running, by := superseded(t, s, false, providers.Giro, providers.Savings)
+	a, running, by := superseded(t, s, false, banks.Giro, banks.Savings)
 	outcomes := make([]*models.Upgrade, 8)
 	var all sync.WaitGroup
 	for i := range outcomes {
@@ -72,7 +72,7 @@ func TestUpgradeIsDoneOnce(t *testing.T) {
 	require.EqualValues(t, 2, accesses)
 
 	// Also when the synchronization has ended, and whatever it was told to end with.
-	y, err := s.End(t.Context(), running, providers.CodeCancelled)
+	y, err := s.End(t.Context(), running, banks.CodeCancelled)
 	require.NoError(t, err)
 	require.Equal(t, 40002, y.Error.Code)
 	again, err := s.Upgrade(t.Context(), running)
@@ -87,7 +87,7 @@ func TestUpgradeIsWhollyBeforeOrAfter(t *testing.T) {
 		t.Run(table, func(t *testing.T) {
 			t.Parallel()
 			s := open(t)
-			a, running, _ := superseded(t, s, true, providers.Giro, providers.Savings)
+			a, running, _ := superseded(t, s, true, banks.Giro, banks.Savings)
 			before := everything(t, s)
 			require.NoError(t, s.DB.Exec(`CREATE FUNCTION crash() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'crash'; END $$`).Error)
 			require.NoError(t, s.DB.Exec(`CREATE TRIGGER crash AFTER INSERT OR UPDATE OR DELETE ON `+table+` FOR EACH STATEMENT EXECUTE FUNCTION crash()`).Error)
@@ -123,27 +123,27 @@ func TestUpgradeDecides(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for name, way := range map[string]struct {
-		types   []providers.AccountType
+		types   []banks.AccountType
 		ends    bool
 		code    int // 0: no upgrade is pending
 		created int
-		logins  []string              // of the access afterwards
-		left    bool                  // the old consent is to be revoked
-		moves   providers.AccountType // beside Giro accounts
-		any     bool                  // the new method does not say which types it reads
+		logins  []string          // of the access afterwards
+		left    bool              // the old consent is to be revoked
+		moves   banks.AccountType // beside Giro accounts
+		any     bool              // the new method does not say which types it reads
 	}{
-		"all are carried":        {types: []providers.AccountType{providers.Giro, providers.Giro}, code: 40001, logins: []string{"login"}, left: true},
-		"all are, the old ends":  {types: []providers.AccountType{providers.Giro}, ends: true, code: 40001, logins: []string{"login"}, left: true},
+		"all are carried":        {types: []banks.AccountType{banks.Giro, banks.Giro}, code: 40001, logins: []string{"login"}, left: true},
+		"all are, the old ends":  {types: []banks.AccountType{banks.Giro}, ends: true, code: 40001, logins: []string{"login"}, left: true},
 		"none yet":               {code: 40001, logins: []string{"login"}, left: true},
-		"some are":               {types: []providers.AccountType{providers.Giro, providers.Savings}, code: 40002, created: 1, logins: []string{"login", "number", "pin"}},
-		"some are, the old ends": {types: []providers.AccountType{providers.Giro, providers.Savings}, ends: true, code: 40003, created: 1, left: true},
-		"none is, the old ends":  {types: []providers.AccountType{providers.Savings}, ends: true, code: 40003, left: true},
-		"none is, the old stays": {types: []providers.AccountType{providers.Savings}, logins: []string{"login", "number", "pin"}},
+		"some are":               {types: []banks.AccountType{banks.Giro, banks.Savings}, code: 40002, created: 1, logins: []string{"login", "number", "pin"}},
+		"some are, the old ends": {types: []banks.AccountType{banks.Giro, banks.Savings}, ends: true, code: 40003, created: 1, left: true},
+		"none is, the old ends":  {types: []banks.AccountType{banks.Savings}, ends: true, code: 40003, left: true},
+		"none is, the old stays": {types: []banks.AccountType{banks.Savings}, logins: []string{"login", "number", "pin"}},
 		// Of an account whose type the bank did not tell nobody knows: it stays as long as it is read, and then goes along.
-		"one is unknown":                 {types: []providers.AccountType{providers.Giro, providers.Unknown}, code: 40002, created: 1, logins: []string{"login", "number", "pin"}},
-		"one is unknown, the old ends":   {types: []providers.AccountType{providers.Giro, providers.Unknown}, ends: true, code: 40001, moves: providers.Unknown, logins: []string{"login"}, left: true},
-		"it is unknown, the old stays":   {types: []providers.AccountType{providers.Unknown}, logins: []string{"login", "number", "pin"}},
-		"it says no types: it reads all": {types: []providers.AccountType{providers.Giro, providers.Depot}, any: true, code: 40001, moves: providers.Depot, logins: []string{"login"}, left: true},
+		"one is unknown":                 {types: []banks.AccountType{banks.Giro, banks.Unknown}, code: 40002, created: 1, logins: []string{"login", "number", "pin"}},
+		"one is unknown, the old ends":   {types: []banks.AccountType{banks.Giro, banks.Unknown}, ends: true, code: 40001, moves: banks.Unknown, logins: []string{"login"}, left: true},
+		"it is unknown, the old stays":   {types: []banks.AccountType{banks.Unknown}, logins: []string{"login", "number", "pin"}},
+		"it says no types: it reads all": {types: []banks.AccountType{banks.Giro, banks.Depot}, any: true, code: 40001, moves: banks.Depot, logins: []string{"login"}, left: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -164,7 +164,7 @@ func TestUpgradeDecides(t *testing.T) {
 				require.Len(t, done.Created, way.created)
 				require.Len(t, done.Accounts, len(way.types))
 				for i, account := range done.Accounts {
-					moves := way.types[i] == providers.Giro || way.types[i] == way.moves
+					moves := way.types[i] == banks.Giro || way.types[i] == way.moves
 					require.Equal(t, moves || !way.ends, account.Supported)
 					require.Equal(t, moves, account.AccessMethodID == by.ID)
 				}
@@ -215,7 +215,7 @@ func TestUpgradeMeetsDeletions(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for n := range 30 {
-		a, running, _ := superseded(t, s, n%2 == 0, providers.Giro, providers.Savings)
+		a, running, _ := superseded(t, s, n%2 == 0, banks.Giro, banks.Savings)
 		var all sync.WaitGroup
 		failed := make(chan error, 4)
 		together := func(f func() error) { all.Go(func() { failed <- f() }) }
@@ -230,11 +230,11 @@ func TestUpgradeMeetsDeletions(t *testing.T) {
 			if n%3 == 0 {
 				return s.RequestCancel(t.Context(), running)
 			}
-			_, err := s.End(t.Context(), running, providers.CodeCancelled)
+			_, err := s.End(t.Context(), running, banks.CodeCancelled)
 			return err
 		})
 		together(func() error {
-			return s.DB.Exec(`UPDATE accounts SET name = 'renamed', deleted_at = now() WHERE access_id = ? AND type = ?`, a.ID, providers.Savings).Error
+			return s.DB.Exec(`UPDATE accounts SET name = 'renamed', deleted_at = now() WHERE access_id = ? AND type = ?`, a.ID, banks.Savings).Error
 		})
 		together(func() error { // as DELETE /rest/user does
 			return s.Transact(t.Context(), func(tx *gorm.DB) error {
@@ -269,7 +269,7 @@ func TestUpgradeMeetsDeletions(t *testing.T) {
 func TestNothingUpgradesTwice(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	a, running, _ := superseded(t, s, true, providers.Giro, providers.Savings)
+	a, running, _ := superseded(t, s, true, banks.Giro, banks.Savings)
 	_, err := s.Upgrade(t.Context(), running)
 	require.NoError(t, err)
 	_, err = s.End(t.Context(), running, 40003)
@@ -284,8 +284,8 @@ func TestNothingUpgradesTwice(t *testing.T) {
 func TestUpgradeOfDeletedAccounts(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	a, running, _ := superseded(t, s, true, providers.Giro, providers.Savings)
-	require.NoError(t, s.DB.Exec(`UPDATE accounts SET deleted_at = now() WHERE access_id = ? AND type = ?`, a.ID, providers.Giro).Error)
+	a, running, _ := superseded(t, s, true, banks.Giro, banks.Savings)
+	require.NoError(t, s.DB.Exec(`UPDATE accounts SET deleted_at = now() WHERE access_id = ? AND type = ?`, a.ID, banks.Giro).Error)
 	done, err := s.Upgrade(t.Context(), running)
 	require.NoError(t, err)
 	require.Equal(t, 40003, done.Code)
@@ -315,23 +315,23 @@ func TestUpgradeAsksForNoMoreAccounts(t *testing.T) {
 func TestPartedAgain(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	numbers := map[providers.AccountType]string{providers.Giro: "DE02120300000000202051", providers.DailySavings: "DE02500105170137075030",
-		providers.Depot: "DE02370502990000684712"}
-	var all []providers.Account
+	numbers := map[banks.AccountType]string{banks.Giro: "DE02120300000000202051", banks.DailySavings: "DE02500105170137075030",
+		banks.Depot: "DE02370502990000684712"}
+	var all []banks.Account
 	for kind, iban := range numbers {
-		all = append(all, providers.Account{ResourceID: iban, IBAN: iban, Currency: "EUR", Type: kind})
+		all = append(all, banks.Account{ResourceID: iban, IBAN: iban, Currency: "EUR", Type: kind})
 	}
 	first := access(t, s)
 	require.Len(t, put(t, s, first.ID, all), 3)
-	part := func(from models.Access, kinds ...providers.AccountType) (added models.Access) {
+	part := func(from models.Access, kinds ...banks.AccountType) (added models.Access) {
 		t.Helper()
 		method := models.AccessMethod{ID: models.NewID(), BankID: from.BankID, Type: "API"}
 		for _, kind := range kinds {
 			method.SupportedAccountTypes = append(method.SupportedAccountTypes, string(kind))
 		}
-		require.NoError(t, s.SealConnection(&method, providers.Connection{Protocol: "XS2A", URL: "https://new.bank.example"}))
+		require.NoError(t, s.SealConnection(&method, banks.Connection{Protocol: "XS2A", URL: "https://new.bank.example"}))
 		require.NoError(t, s.DB.Create(&method).Error)
-		require.NoError(t, models.Supersede(s.DB, from.AccessMethodID, method.ID, plain.Day(2026, 1, 1), true))
+		require.NoError(t, models.Supersede(s.DB, from.AccessMethodID, method.ID, civil.Day(2026, 1, 1), true))
 		running, err := queue(s, from.ID)
 		require.NoError(t, err)
 		_, err = s.OpenSession(t.Context(), running)
@@ -344,13 +344,13 @@ func TestPartedAgain(t *testing.T) {
 		require.NoError(t, s.DB.Take(&added, "id = ?", done.Created[0]).Error)
 		return added
 	}
-	second := part(first, providers.Giro, providers.DailySavings)
-	third := part(second, providers.Giro)
+	second := part(first, banks.Giro, banks.DailySavings)
+	third := part(second, banks.Giro)
 	for range 2 {
 		require.Len(t, put(t, s, first.ID, all), 1)
 		require.Len(t, put(t, s, third.ID, all), 1)
 		require.NoError(t, s.DB.Exec(`DELETE FROM accesses WHERE id = ?`, second.ID).Error)
-		all = slices.DeleteFunc(all, func(a providers.Account) bool { return a.Type == providers.DailySavings })
+		all = slices.DeleteFunc(all, func(a banks.Account) bool { return a.Type == banks.DailySavings })
 	}
 }
 
@@ -358,13 +358,13 @@ func TestPartedAgain(t *testing.T) {
 func TestSupersedeFromADay(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	a, running, by := superseded(t, s, false, providers.Giro)
+	a, running, by := superseded(t, s, false, banks.Giro)
 	for _, mark := range []struct {
-		day      plain.Date
+		day      civil.Date
 		midnight time.Time // in Berlin
 	}{
-		{plain.Day(2026, 3, 5), time.Date(2026, 3, 4, 23, 0, 0, 0, time.UTC)},
-		{plain.Day(2031, 7, 1), time.Date(2031, 6, 30, 22, 0, 0, 0, time.UTC)},
+		{civil.Day(2026, 3, 5), time.Date(2026, 3, 4, 23, 0, 0, 0, time.UTC)},
+		{civil.Day(2031, 7, 1), time.Date(2031, 6, 30, 22, 0, 0, 0, time.UTC)},
 	} {
 		require.NoError(t, models.Supersede(s.DB, a.AccessMethodID, by.ID, mark.day, true))
 		for before, pending := range map[time.Duration]bool{-time.Millisecond: false, 0: true, 48 * time.Hour: true} {
@@ -386,7 +386,7 @@ func TestSupersedeRefuses(t *testing.T) {
 	a, _, by := superseded(t, s, false)
 	other := access(t, s)
 	mark := func(old, by uuid.UUID) error {
-		return s.Transact(t.Context(), func(tx *gorm.DB) error { return models.Supersede(tx, old, by, plain.Day(2026, 1, 1), true) })
+		return s.Transact(t.Context(), func(tx *gorm.DB) error { return models.Supersede(tx, old, by, civil.Day(2026, 1, 1), true) })
 	}
 	require.ErrorIs(t, mark(by.ID, by.ID), models.ErrSupersession)
 	require.ErrorIs(t, mark(by.ID, a.AccessMethodID), models.ErrSupersession, "a circle")
@@ -403,27 +403,27 @@ func TestAccountsAreRecognisedAcrossProtocols(t *testing.T) {
 	s := open(t)
 	const iban, other = "DE12900900420000012345", "DE55900900420000099999"
 	for name, pair := range map[string]struct {
-		before, after []providers.Account
+		before, after []banks.Account
 		same          bool
 	}{
 		"number and bank code, then the IBAN": {same: true,
-			before: []providers.Account{{ResourceID: "1", BankCode: "90090042", Number: "12345", Currency: "EUR"}},
-			after:  []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}}},
+			before: []banks.Account{{ResourceID: "1", BankCode: "90090042", Number: "12345", Currency: "EUR"}},
+			after:  []banks.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}}},
 		"no currency, then one": {same: true,
-			before: []providers.Account{{ResourceID: "1", IBAN: iban}},
-			after:  []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}}},
+			before: []banks.Account{{ResourceID: "1", IBAN: iban}},
+			after:  []banks.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}}},
 		"no currency, then two": {
-			before: []providers.Account{{ResourceID: "1", IBAN: iban}},
-			after:  []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}, {ResourceID: "y", IBAN: iban, Currency: "USD"}}},
+			before: []banks.Account{{ResourceID: "1", IBAN: iban}},
+			after:  []banks.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR"}, {ResourceID: "y", IBAN: iban, Currency: "USD"}}},
 		"another currency": {
-			before: []providers.Account{{ResourceID: "1", IBAN: iban, Currency: "EUR"}},
-			after:  []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "USD"}}},
+			before: []banks.Account{{ResourceID: "1", IBAN: iban, Currency: "EUR"}},
+			after:  []banks.Account{{ResourceID: "x", IBAN: iban, Currency: "USD"}}},
 		"a type, then none": {same: true,
-			before: []providers.Account{{ResourceID: "1", IBAN: iban, Type: providers.Giro}},
-			after:  []providers.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR", Type: providers.Unknown}}},
+			before: []banks.Account{{ResourceID: "1", IBAN: iban, Type: banks.Giro}},
+			after:  []banks.Account{{ResourceID: "x", IBAN: iban, Currency: "EUR", Type: banks.Unknown}}},
 		"another number": {
-			before: []providers.Account{{ResourceID: "1", BankCode: "90090042", Number: "12345", Currency: "EUR"}},
-			after:  []providers.Account{{ResourceID: "x", IBAN: other, Currency: "EUR"}}},
+			before: []banks.Account{{ResourceID: "1", BankCode: "90090042", Number: "12345", Currency: "EUR"}},
+			after:  []banks.Account{{ResourceID: "x", IBAN: other, Currency: "EUR"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -443,7 +443,7 @@ func TestAccountsAreRecognisedAcrossProtocols(t *testing.T) {
 }
 
 // put lists accounts in one synchronization, and answers their ids.
-func put(t *testing.T, s *models.Store, access uuid.UUID, listed []providers.Account) (ids []uuid.UUID) {
+func put(t *testing.T, s *models.Store, access uuid.UUID, listed []banks.Account) (ids []uuid.UUID) {
 	t.Helper()
 	running, err := queue(s, access)
 	require.NoError(t, err)

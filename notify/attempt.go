@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // message is the body of a delivery (API.md, "Notifications").

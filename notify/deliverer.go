@@ -20,7 +20,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 const (

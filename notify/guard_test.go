@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/dns/dnsmessage"
 
-	"kontoflow/notify"
+	"github.com/kontoflow/kontoflow/notify"
 )
 
 // nameServer is a resolver for which every name has the address.

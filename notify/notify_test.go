@@ -16,10 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/internal/testground"
-	"kontoflow/models"
-	"kontoflow/notify"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/notify"
 )
 
 // patience bounds the waits of these tests; nothing here measures time.
@@ -49,7 +49,7 @@ func newSender(t *testing.T, o notify.Options) *sender {
 	s.bank = models.Bank{ID: models.NewID(), Kind: "BANK", Name: "Bank", Country: "DE"}
 	require.NoError(t, s.store.DB.Create(&s.bank).Error)
 	s.method = models.AccessMethod{ID: models.NewID(), BankID: s.bank.ID, Type: "API"}
-	require.NoError(t, s.store.SealConnection(&s.method, providers.Connection{Protocol: "XS2A", URL: "https://bank.example"}))
+	require.NoError(t, s.store.SealConnection(&s.method, banks.Connection{Protocol: "XS2A", URL: "https://bank.example"}))
 	require.NoError(t, s.store.DB.Create(&s.method).Error)
 	o.Store, o.Logger = s.store, slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.Deliverer = notify.New(o)

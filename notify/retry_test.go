@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
-	"kontoflow/models"
-	"kontoflow/notify"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/notify"
 )
 
 // waits are the documented pauses between attempts; the last one repeats, and each may be up to a tenth longer.

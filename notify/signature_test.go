@@ -12,8 +12,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/models"
-	"kontoflow/notify"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/notify"
 )
 
 // verifier is what a receiver in another language does: the library of Standard Webhooks for JavaScript, which also

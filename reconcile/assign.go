@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 const (
@@ -63,7 +63,7 @@ func (m *matcher) assignPending() {
 // candidate is an unmatched row or entry, with the days that any of its dates may stand for.
 type candidate struct {
 	money       uint64
-	first, last plain.Date
+	first, last civil.Date
 	index       int32 // of a stored row; a sent entry's is negative: ^index
 	rank        int32 // canonical
 }
@@ -80,7 +80,7 @@ func (c candidate) compare(d candidate) int {
 
 func (m *matcher) unmatched(wanted func(*Stored) bool) []candidate {
 	var rest []candidate
-	add := func(f *Facts, otherwise plain.Date, index int32, rank int) {
+	add := func(f *Facts, otherwise civil.Date, index int32, rank int) {
 		first, last := f.days()
 		if first == 0 {
 			first, last = otherwise, otherwise

@@ -7,19 +7,19 @@ import (
 	"github.com/google/uuid"
 	"github.com/shopspring/decimal"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
-	"kontoflow/reconcile"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/reconcile"
 )
 
 // A read finds the transaction of yesterday unchanged, and a second one that looks the same.
 func ExampleMatch() {
-	coffee := func() providers.Entry {
-		return providers.Entry{
+	coffee := func() banks.Entry {
+		return banks.Entry{
 			TransactionID: "NOTPROVIDED",
-			BookingDate:   plain.Day(2026, time.March, 2),
+			BookingDate:   civil.Day(2026, time.March, 2),
 			Amount:        decimal.RequireFromString("-0.70"), Currency: "EUR",
-			Counterparty: providers.Party{Name: "Automat Süd"},
+			Counterparty: banks.Party{Name: "Automat Süd"},
 			Remittance:   []string{"EREF+NOTPROVIDEDSVWZ+KAFFEE"},
 		}
 	}
@@ -28,7 +28,7 @@ func ExampleMatch() {
 	stored := []reconcile.Stored{{ID: uuid.Must(uuid.NewV7()), Facts: sent[0]}}
 
 	plan := reconcile.Match(stored, sent, reconcile.Window{
-		From: plain.Day(2026, time.February, 17), Complete: true, Today: plain.Day(2026, time.March, 3),
+		From: civil.Day(2026, time.February, 17), Complete: true, Today: civil.Day(2026, time.March, 3),
 	})
 	fmt.Println(first.Remittance[0])
 	for _, outcome := range plan.Sent {

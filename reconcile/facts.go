@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // NormalizerVersion counts the changes of Normalize that give the same entry other facts.
@@ -23,7 +23,7 @@ type Facts struct {
 	ForeignCurrency [3]byte // zero: none
 	ForeignAmount   int64   // in millionths
 
-	Booked, Valued plain.Date // as the bank calls them; either or both may be zero
+	Booked, Valued civil.Date // as the bank calls them; either or both may be zero
 
 	IDs     [2]uint64 // the bank's strong ids (transaction id, entry reference); 0: none, or a placeholder
 	Print   [2]uint64 // fingerprint: amount, currency, days, other party, remittance and SEPA references, normalised
@@ -35,7 +35,7 @@ type Facts struct {
 }
 
 // Date is the booking date, or the value date where there is no other; zero where there is none at all.
-func (f *Facts) Date() plain.Date {
+func (f *Facts) Date() civil.Date {
 	if f.Booked != 0 {
 		return f.Booked
 	}
@@ -43,7 +43,7 @@ func (f *Facts) Date() plain.Date {
 }
 
 // days are both dates in the order of the calendar, since banks swap their roles; where there is one, it is both.
-func (f *Facts) days() (first, last plain.Date) {
+func (f *Facts) days() (first, last civil.Date) {
 	first, last = f.Booked, f.Valued
 	if first == 0 {
 		first = last
@@ -98,8 +98,8 @@ func (f *Facts) UnmarshalBinary(b []byte) error {
 	}
 	f.Version, f.Pending, f.Card = b[0], b[1]&1 != 0, b[1]&2 != 0
 	f.Currency, f.ForeignCurrency = [3]byte(b[2:]), [3]byte(b[5:])
-	f.Booked = plain.Date(binary.BigEndian.Uint32(b[8:]))
-	f.Valued = plain.Date(binary.BigEndian.Uint32(b[12:]))
+	f.Booked = civil.Date(binary.BigEndian.Uint32(b[8:]))
+	f.Valued = civil.Date(binary.BigEndian.Uint32(b[12:]))
 	b = b[16:]
 	next := func() uint64 {
 		word := binary.BigEndian.Uint64(b)

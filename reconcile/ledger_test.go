@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
-	"kontoflow/reconcile"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/reconcile"
 )
 
 // A ledger is what really happened on an account; what the bank sends is derived from it, day by day, through the
@@ -118,7 +118,7 @@ func drawLedger(t *rapid.T) ledger {
 func (l *ledger) prints(p *payment) bool { return p.merchant >= 2 }
 
 // sent is what the bank sends on a day (morning or evening) for bookings since from, and whose payment each entry is.
-func (l *ledger) sent(today int, evening bool, from plain.Date) (entries []providers.Entry, payments []int) {
+func (l *ledger) sent(today int, evening bool, from civil.Date) (entries []banks.Entry, payments []int) {
 	for i := range l.payments {
 		p := &l.payments[i]
 		isBooked := l.isBooked(p, today, evening)
@@ -138,7 +138,7 @@ func (l *ledger) sent(today int, evening bool, from plain.Date) (entries []provi
 	return entries, payments
 }
 
-func (l *ledger) entry(i, today int, pending bool) providers.Entry {
+func (l *ledger) entry(i, today int, pending bool) banks.Entry {
 	p, b := &l.payments[i], &l.bank
 	other := b.switched != 0 && today >= b.switched
 	style := b.style
@@ -146,7 +146,7 @@ func (l *ledger) entry(i, today int, pending bool) providers.Entry {
 		style = b.other
 	}
 
-	e := providers.Entry{Pending: pending, Currency: "EUR", Amount: decimal.New(p.cents, -2), BookingText: "Kartenzahlung"}
+	e := banks.Entry{Pending: pending, Currency: "EUR", Amount: decimal.New(p.cents, -2), BookingText: "Kartenzahlung"}
 	booking := p.bookedOn
 	if p.movesOn != 0 && today >= p.movesOn {
 		booking += p.movesBy
@@ -346,7 +346,7 @@ func TestLedger(t *testing.T) {
 }
 
 // read is one synchronization, with the trouble that it runs into.
-func (l *ledger) read(t *rapid.T, today int, evening bool, run uint64, known plain.Date) (reconcile.Window, []providers.Entry, []int) {
+func (l *ledger) read(t *rapid.T, today int, evening bool, run uint64, known civil.Date) (reconcile.Window, []banks.Entry, []int) {
 	w := complete(reconcile.Since(known), day(today), run)
 	w.Known = known
 	entries, payments := l.sent(today, evening, w.From)

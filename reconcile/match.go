@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 const (
@@ -22,7 +22,7 @@ const (
 )
 
 // Since is the first day of the next read: Overlap days before the last complete one, or zero (everything) before the first.
-func Since(lastComplete plain.Date) plain.Date { return lastComplete.AddDays(-Overlap) }
+func Since(lastComplete civil.Date) civil.Date { return lastComplete.AddDays(-Overlap) }
 
 // Stored is a transaction of the account as the database has it.
 type Stored struct {
@@ -30,7 +30,7 @@ type Stored struct {
 	Facts    Facts     // of NormalizerVersion
 	State    State
 	MissedBy uuid.UUID  // synchronization that flagged it as missing; zero: not flagged
-	Seen     plain.Date // day on which it was first stored: stands in where the bank gave no date
+	Seen     civil.Date // day on which it was first stored: stands in where the bank gave no date
 }
 
 // State is what became of a stored transaction.
@@ -44,19 +44,19 @@ const (
 
 // Window is what was read.
 type Window struct {
-	From, To        plain.Date // what the bank answered for; zero From: as far back as it gave, zero To: until today
+	From, To        civil.Date // what the bank answered for; zero From: as far back as it gave, zero To: until today
 	Complete        bool       // every page was read and none failed
 	NoBooked        bool       // the answer is no list of booked entries: none of them is missing
 	PendingComplete bool       // all pending entries are among the sent
-	Today           plain.Date // never complete
-	Known           plain.Date // last complete day of the reads before; zero: there was none
-	KnownFrom       plain.Date // first day of the reads before; zero: as far back as the bank gives
+	Today           civil.Date // never complete
+	Known           civil.Date // last complete day of the reads before; zero: there was none
+	KnownFrom       civil.Date // first day of the reads before; zero: as far back as the bank gives
 	Card            bool       // a credit card account
 	Run             uuid.UUID  // this synchronization, the same when it is run again
 }
 
 // LastComplete is the last day that this read knows in full, or what was known before if it knows none.
-func (w Window) LastComplete() plain.Date {
+func (w Window) LastComplete() civil.Date {
 	last := w.Today - 1
 	if w.To != 0 {
 		last = min(last, w.To)
@@ -384,7 +384,7 @@ func (m *matcher) plan() Plan {
 type reach struct {
 	complete bool
 	pending  bool       // the pending set is complete as well
-	from, to plain.Date // closed; to is before today
+	from, to civil.Date // closed; to is before today
 	open     bool       // the answer goes on to today and beyond
 }
 
@@ -392,7 +392,7 @@ func newReach(sent []Facts, w Window) reach {
 	r := reach{complete: w.Complete && !w.NoBooked, pending: w.Complete && w.PendingComplete, from: w.From, to: min(w.To, w.Today-1), open: w.To >= w.Today}
 	if r.from == 0 { // as far back as the bank gave: what is older than its oldest entry it may not have looked at
 		for i := range sent {
-			for _, d := range [...]plain.Date{sent[i].Booked, sent[i].Valued} {
+			for _, d := range [...]civil.Date{sent[i].Booked, sent[i].Valued} {
 				if d != 0 && !sent[i].Pending && (r.from == 0 || d < r.from) {
 					r.from = d
 				}
@@ -405,7 +405,7 @@ func newReach(sent []Facts, w Window) reach {
 
 // asked: the read is about the row, whichever date the bank chooses by.
 func (r reach) asked(f *Facts) bool {
-	inside := func(d plain.Date) bool { return d != 0 && d >= r.from && (r.open || d <= r.to) }
+	inside := func(d civil.Date) bool { return d != 0 && d >= r.from && (r.open || d <= r.to) }
 	if f.Pending {
 		return r.pending
 	}
@@ -414,7 +414,7 @@ func (r reach) asked(f *Facts) bool {
 
 // resent: this read, or the one that repeats it, holds the row if the bank still has it.
 func (r reach) resent(f *Facts) bool {
-	inside := func(d plain.Date) bool { return d == 0 || d >= r.from && (r.open || d <= r.to) }
+	inside := func(d civil.Date) bool { return d == 0 || d >= r.from && (r.open || d <= r.to) }
 	return inside(f.Booked) && inside(f.Valued)
 }
 

@@ -7,9 +7,9 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
-	"kontoflow/reconcile"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/reconcile"
 )
 
 // Identical amounts a few days apart are assigned as a whole: the pair that fits best may not be the one to take first.
@@ -27,13 +27,13 @@ func TestThousandsOfIdenticalAmounts(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		n      int
-		change func(i int, e *providers.Entry)
+		change func(i int, e *banks.Entry)
 	}{
-		"identical to the letter": {1_000, func(i int, e *providers.Entry) { e.Remittance = []string{"Abo"} }},
-		"with references":         {1_000, func(i int, e *providers.Entry) { e.EndToEndID = fmt.Sprint("E2E-", i) }},
-		"only the number differs": {10_000, func(i int, e *providers.Entry) { e.Remittance = []string{fmt.Sprint("Abo ", i)} }},
+		"identical to the letter": {1_000, func(i int, e *banks.Entry) { e.Remittance = []string{"Abo"} }},
+		"with references":         {1_000, func(i int, e *banks.Entry) { e.EndToEndID = fmt.Sprint("E2E-", i) }},
+		"only the number differs": {10_000, func(i int, e *banks.Entry) { e.Remittance = []string{fmt.Sprint("Abo ", i)} }},
 	} {
-		var before, after []providers.Entry
+		var before, after []banks.Entry
 		for i := range c.n {
 			e := booked(10, "-9.99", "Kunde", "")
 			c.change(i, &e)
@@ -56,7 +56,7 @@ func TestThousandsOfIdenticalAmounts(t *testing.T) {
 func TestNothing(t *testing.T) {
 	t.Parallel()
 	require.Empty(t, reconcile.Match(nil, nil, reconcile.Window{}).Sent)
-	plan := reconcile.Match(nil, facts([]providers.Entry{{}}), reconcile.Window{})
+	plan := reconcile.Match(nil, facts([]banks.Entry{{}}), reconcile.Window{})
 	require.Equal(t, []reconcile.Outcome{{Stored: -1}}, plan.Sent)
 	plan = reconcile.Match([]reconcile.Stored{{ID: number(1)}}, nil, reconcile.Window{Complete: true, Today: day(5)})
 	require.Empty(t, plan.Missing)
@@ -80,10 +80,10 @@ func TestLastComplete(t *testing.T) {
 // sync is a read of the last two weeks: n stored, of which the bank repeats all, with new ones on top.
 func sync(n, fresh int, reformatted bool) ([]reconcile.Stored, []reconcile.Facts, reconcile.Window) {
 	first := day(1)
-	var entries []providers.Entry
+	var entries []banks.Entry
 	for i := range n + fresh {
 		e := booked(1, "-1", fmt.Sprint("Händler ", i%97), fmt.Sprint("Einkauf ", i, " sagt Danke"))
-		e.BookingDate = first + plain.Date(i*14/(n+fresh))
+		e.BookingDate = first + civil.Date(i*14/(n+fresh))
 		e.ValueDate = e.BookingDate
 		e.Amount = decimal.New(int64(-100*(i%311)), -2)
 		e.TransactionID = fmt.Sprint("2026-", i)

@@ -9,9 +9,9 @@ import (
 
 	"github.com/shopspring/decimal"
 
-	"kontoflow/providers"
-	"kontoflow/providers/iban"
-	"kontoflow/providers/remittance"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/banks/formats/remittance"
+	"github.com/kontoflow/kontoflow/internal/iban"
 )
 
 // Bounds of what is kept of a bank's text, in bytes.
@@ -23,7 +23,7 @@ const (
 // Normalize brings an entry into the form in which it is stored and shown, in place, and gives its facts. Afterwards
 // the remittance is one line or none, its SEPA tags are in their fields, placeholders in them are gone, and every text is
 // clean UTF-8; the bank's two ids are kept as sent. Normalising again changes nothing and gives the same facts.
-func Normalize(entry *providers.Entry) Facts {
+func Normalize(entry *banks.Entry) Facts {
 	tidy(entry)
 	return factsOf(entry)
 }
@@ -31,7 +31,7 @@ func Normalize(entry *providers.Entry) Facts {
 // Renew gives the facts of a transaction as an older normalizer stored it: those of today's normalizer, by which it is
 // recognised, but Content is that of what is shown still. So a transaction that today's normalizer reads otherwise is
 // Modified when the bank sends it again.
-func Renew(stored *providers.Entry) Facts {
+func Renew(stored *banks.Entry) Facts {
 	var scratch [2048]byte
 	shown := content(stored, scratch[:0])
 	facts := Normalize(stored)
@@ -39,7 +39,7 @@ func Renew(stored *providers.Entry) Facts {
 	return facts
 }
 
-func tidy(e *providers.Entry) {
+func tidy(e *banks.Entry) {
 	party := &e.Counterparty
 	for _, text := range [...]*string{
 		&e.TransactionID, &e.EntryReference, &party.Name, &party.IBAN, &party.AccountNumber, &party.BIC, &party.BankCode,
@@ -98,7 +98,7 @@ func tidy(e *providers.Entry) {
 }
 
 // factsOf takes a tidy entry.
-func factsOf(e *providers.Entry) Facts {
+func factsOf(e *banks.Entry) Facts {
 	party := &e.Counterparty
 	f := Facts{
 		Version: NormalizerVersion, Pending: e.Pending,
@@ -151,7 +151,7 @@ func factsOf(e *providers.Entry) Facts {
 }
 
 // content is the digest of all that is shown, part by part, to the letter.
-func content(e *providers.Entry, b []byte) uint64 {
+func content(e *banks.Entry, b []byte) uint64 {
 	party := &e.Counterparty
 	b = append(b, 0)
 	if e.Pending {
@@ -247,7 +247,7 @@ func (f *Facts) money() uint64 {
 }
 
 // cardPayment goes by the booking key (ISO 20022 family CCRD, or the GVCs of card clearing), else by the bank's words.
-func cardPayment(e *providers.Entry, b []byte) bool {
+func cardPayment(e *banks.Entry, b []byte) bool {
 	if strings.Contains(e.BookingKey, "CCRD") || e.BookingKey == "106" || e.BookingKey == "107" {
 		return true
 	}

@@ -11,22 +11,22 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
-	"kontoflow/reconcile"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/reconcile"
 )
 
-func euros(amount string) providers.Entry {
-	return providers.Entry{BookingDate: day(10), ValueDate: day(10), Amount: decimal.RequireFromString(amount), Currency: "EUR"}
+func euros(amount string) banks.Entry {
+	return banks.Entry{BookingDate: day(10), ValueDate: day(10), Amount: decimal.RequireFromString(amount), Currency: "EUR"}
 }
 
-func with(e providers.Entry, change func(e *providers.Entry)) providers.Entry {
+func with(e banks.Entry, change func(e *banks.Entry)) banks.Entry {
 	change(&e)
 	return e
 }
 
-func remit(lines ...string) func(e *providers.Entry) {
-	return func(e *providers.Entry) { e.Remittance = lines }
+func remit(lines ...string) func(e *banks.Entry) {
+	return func(e *banks.Entry) { e.Remittance = lines }
 }
 
 func TestRemittanceIsJoined(t *testing.T) {
@@ -71,11 +71,11 @@ func TestTagsGoIntoTheirFields(t *testing.T) {
 	e.CustomerReference = "NONREF"
 	e.MandateID = "another"
 	reconcile.Normalize(&e)
-	require.Equal(t, with(euros("-1"), func(want *providers.Entry) {
+	require.Equal(t, with(euros("-1"), func(want *banks.Entry) {
 		want.Remittance = []string{"Lohn"}
 		want.EndToEndID, want.CustomerReference, want.MandateID = "RE-1", "K1", "another"
 		want.CreditorID, want.PurposeCode = "DE98ZZZ09999999999", "SALA"
-		want.Counterparty = providers.Party{IBAN: "DE67900900424711951500", BIC: "DEMODE01XXX"}
+		want.Counterparty = banks.Party{IBAN: "DE67900900424711951500", BIC: "DEMODE01XXX"}
 		want.AdditionalInfo = map[string]string{"mref": "M1", "debt": "D1", "abwa": "Max Muster"}
 	}), e)
 }
@@ -91,7 +91,7 @@ func TestPlaceholdersAreNothing(t *testing.T) {
 		require.Empty(t, e.EndToEndID+e.MandateID+e.CustomerReference, "%q", nothing)
 		require.Equal(t, strings.TrimSpace(nothing), e.TransactionID, "ids stay as sent")
 	}
-	e := with(euros("-1"), func(e *providers.Entry) { e.TransactionID, e.EntryReference = "a", "A" })
+	e := with(euros("-1"), func(e *banks.Entry) { e.TransactionID, e.EntryReference = "a", "A" })
 	facts := reconcile.Normalize(&e)
 	require.NotZero(t, facts.IDs[0])
 	require.NotZero(t, facts.IDs[1])
@@ -104,54 +104,54 @@ func TestMaskedCardNumberIsNoIBAN(t *testing.T) {
 	e.Counterparty.IBAN = "5355 XXXX XXXX 1234"
 	facts := reconcile.Normalize(&e)
 	require.Zero(t, facts.Party)
-	require.Equal(t, providers.Party{AccountNumber: "5355 XXXX XXXX 1234"}, e.Counterparty)
+	require.Equal(t, banks.Party{AccountNumber: "5355 XXXX XXXX 1234"}, e.Counterparty)
 
 	e = euros("-1")
 	e.Counterparty.AccountNumber = "de67 9009 0042 4711 9515 00"
 	require.NotZero(t, reconcile.Normalize(&e).Party)
-	require.Equal(t, providers.Party{IBAN: "DE67900900424711951500"}, e.Counterparty)
+	require.Equal(t, banks.Party{IBAN: "DE67900900424711951500"}, e.Counterparty)
 }
 
 func TestFingerprintSeesThroughSpelling(t *testing.T) {
 	t.Parallel()
-	base := func() providers.Entry {
+	base := func() banks.Entry {
 		e := with(euros("-12.50"), remit("EREF+RE-4711", "SVWZ+Rechnung Nr. 4711 für Müller & Söhne"))
 		e.ValueDate = day(9)
-		e.Counterparty = providers.Party{Name: "Große Straßen GmbH", IBAN: "DE67900900424711951500"}
+		e.Counterparty = banks.Party{Name: "Große Straßen GmbH", IBAN: "DE67900900424711951500"}
 		return e
 	}
 	original := base()
 	want := reconcile.Normalize(&original)
 
-	for name, change := range map[string]func(e *providers.Entry){
-		"upper case":      func(e *providers.Entry) { e.Counterparty.Name = strings.ToUpper(e.Counterparty.Name) },
+	for name, change := range map[string]func(e *banks.Entry){
+		"upper case":      func(e *banks.Entry) { e.Counterparty.Name = strings.ToUpper(e.Counterparty.Name) },
 		"umlauts written": remit("EREF+RE-4711 SVWZ+RECHNUNG NR 4711 FUER MUELLER SOEHNE"),
 		"words split":     remit("EREF+RE-4711", "SVWZ+Rech nung N", "r. 4711 für Mül", "ler & Söhne"),
-		"tag in its field": func(e *providers.Entry) {
+		"tag in its field": func(e *banks.Entry) {
 			e.Remittance, e.EndToEndID = []string{"Rechnung Nr. 4711 für Müller & Söhne"}, "RE-4711"
 		},
-		"amount of 3 digits": func(e *providers.Entry) { e.Amount = decimal.RequireFromString("-12.500") },
-		"IBAN with blanks":   func(e *providers.Entry) { e.Counterparty.IBAN = "DE67 9009 0042 4711 9515 00" },
+		"amount of 3 digits": func(e *banks.Entry) { e.Amount = decimal.RequireFromString("-12.500") },
+		"IBAN with blanks":   func(e *banks.Entry) { e.Counterparty.IBAN = "DE67 9009 0042 4711 9515 00" },
 		"mojibake":           remit("EREF+RE-4711SVWZ+Rechnung Nr. 4711 fÃ¼r MÃ¼ller & SÃ¶hne"),
-		"another id":         func(e *providers.Entry) { e.TransactionID = "X" },
-		"now booked":         func(e *providers.Entry) { e.Pending = true },
-		"dates swapped":      func(e *providers.Entry) { e.BookingDate, e.ValueDate = e.ValueDate, e.BookingDate },
-		"booking text":       func(e *providers.Entry) { e.BookingText = "LASTSCHRIFT" },
+		"another id":         func(e *banks.Entry) { e.TransactionID = "X" },
+		"now booked":         func(e *banks.Entry) { e.Pending = true },
+		"dates swapped":      func(e *banks.Entry) { e.BookingDate, e.ValueDate = e.ValueDate, e.BookingDate },
+		"booking text":       func(e *banks.Entry) { e.BookingText = "LASTSCHRIFT" },
 	} {
 		e := base()
 		change(&e)
 		require.Equal(t, want.Print, reconcile.Normalize(&e).Print, name)
 	}
-	for name, change := range map[string]func(e *providers.Entry){
-		"amount":     func(e *providers.Entry) { e.Amount = decimal.RequireFromString("-12.51") },
-		"sign":       func(e *providers.Entry) { e.Amount = e.Amount.Neg() },
-		"currency":   func(e *providers.Entry) { e.Currency = "USD" },
-		"date":       func(e *providers.Entry) { e.BookingDate = day(11) },
-		"value date": func(e *providers.Entry) { e.ValueDate = day(12) },
+	for name, change := range map[string]func(e *banks.Entry){
+		"amount":     func(e *banks.Entry) { e.Amount = decimal.RequireFromString("-12.51") },
+		"sign":       func(e *banks.Entry) { e.Amount = e.Amount.Neg() },
+		"currency":   func(e *banks.Entry) { e.Currency = "USD" },
+		"date":       func(e *banks.Entry) { e.BookingDate = day(11) },
+		"value date": func(e *banks.Entry) { e.ValueDate = day(12) },
 		"number":     remit("EREF+RE-4711", "SVWZ+Rechnung Nr. 4712 für Müller & Söhne"),
 		"reference":  remit("EREF+RE-4712", "SVWZ+Rechnung Nr. 4711 für Müller & Söhne"),
-		"party":      func(e *providers.Entry) { e.Counterparty.Name = "Kleine Straßen GmbH" },
-		"party IBAN": func(e *providers.Entry) { e.Counterparty.IBAN = "DE02120300000000202051" },
+		"party":      func(e *banks.Entry) { e.Counterparty.Name = "Kleine Straßen GmbH" },
+		"party IBAN": func(e *banks.Entry) { e.Counterparty.IBAN = "DE02120300000000202051" },
 	} {
 		e := base()
 		change(&e)
@@ -163,30 +163,30 @@ func TestFingerprintSeesThroughSpelling(t *testing.T) {
 // Whatever is shown and changes is a change; ids are not shown.
 func TestContentIsAllThatIsShown(t *testing.T) {
 	t.Parallel()
-	full := func() providers.Entry {
-		return providers.Entry{
+	full := func() banks.Entry {
+		return banks.Entry{
 			TransactionID: "T", EntryReference: "R", Pending: true, BookingDate: day(1), ValueDate: day(2),
 			Amount: decimal.New(-1250, -2), Currency: "EUR", OriginalAmount: decimal.New(-14, 0), OriginalCurrency: "USD",
-			Counterparty: providers.Party{Name: "N", IBAN: "DE67900900424711951500", AccountNumber: "1", BIC: "B", BankCode: "C", BankName: "D"},
+			Counterparty: banks.Party{Name: "N", IBAN: "DE67900900424711951500", AccountNumber: "1", BIC: "B", BankCode: "C", BankName: "D"},
 			Remittance:   []string{"P"}, BookingText: "T", BookingKey: "K", PrimanotaCode: "1", EndToEndID: "E", MandateID: "M",
 			CreditorID: "C", CustomerReference: "U", PurposeCode: "SALA", AdditionalInfo: map[string]string{"a": "b", "c": "d"},
 		}
 	}
 	original := full()
 	want := reconcile.Normalize(&original)
-	changes := []func(e *providers.Entry){
-		func(e *providers.Entry) { e.Pending = false }, func(e *providers.Entry) { e.BookingDate++ }, func(e *providers.Entry) { e.ValueDate++ },
-		func(e *providers.Entry) { e.Amount = e.Amount.Neg() }, func(e *providers.Entry) { e.Currency = "CHF" },
-		func(e *providers.Entry) { e.OriginalAmount = e.Amount }, func(e *providers.Entry) { e.OriginalCurrency = "CHF" },
-		func(e *providers.Entry) { e.Counterparty.Name = "n" }, func(e *providers.Entry) { e.Counterparty.IBAN = "" },
-		func(e *providers.Entry) { e.Counterparty.AccountNumber = "2" }, func(e *providers.Entry) { e.Counterparty.BIC = "X" },
-		func(e *providers.Entry) { e.Counterparty.BankCode = "X" }, func(e *providers.Entry) { e.Counterparty.BankName = "X" },
-		remit("p"), func(e *providers.Entry) { e.BookingText = "X" }, func(e *providers.Entry) { e.BookingKey = "X" },
-		func(e *providers.Entry) { e.PrimanotaCode = "X" }, func(e *providers.Entry) { e.EndToEndID = "X" },
-		func(e *providers.Entry) { e.MandateID = "X" }, func(e *providers.Entry) { e.CreditorID = "X" },
-		func(e *providers.Entry) { e.CustomerReference = "X" }, func(e *providers.Entry) { e.PurposeCode = "X" },
-		func(e *providers.Entry) { e.AdditionalInfo = map[string]string{"a": "b"} },
-		func(e *providers.Entry) { e.AdditionalInfo = map[string]string{"a": "bc", "c": "d"} },
+	changes := []func(e *banks.Entry){
+		func(e *banks.Entry) { e.Pending = false }, func(e *banks.Entry) { e.BookingDate++ }, func(e *banks.Entry) { e.ValueDate++ },
+		func(e *banks.Entry) { e.Amount = e.Amount.Neg() }, func(e *banks.Entry) { e.Currency = "CHF" },
+		func(e *banks.Entry) { e.OriginalAmount = e.Amount }, func(e *banks.Entry) { e.OriginalCurrency = "CHF" },
+		func(e *banks.Entry) { e.Counterparty.Name = "n" }, func(e *banks.Entry) { e.Counterparty.IBAN = "" },
+		func(e *banks.Entry) { e.Counterparty.AccountNumber = "2" }, func(e *banks.Entry) { e.Counterparty.BIC = "X" },
+		func(e *banks.Entry) { e.Counterparty.BankCode = "X" }, func(e *banks.Entry) { e.Counterparty.BankName = "X" },
+		remit("p"), func(e *banks.Entry) { e.BookingText = "X" }, func(e *banks.Entry) { e.BookingKey = "X" },
+		func(e *banks.Entry) { e.PrimanotaCode = "X" }, func(e *banks.Entry) { e.EndToEndID = "X" },
+		func(e *banks.Entry) { e.MandateID = "X" }, func(e *banks.Entry) { e.CreditorID = "X" },
+		func(e *banks.Entry) { e.CustomerReference = "X" }, func(e *banks.Entry) { e.PurposeCode = "X" },
+		func(e *banks.Entry) { e.AdditionalInfo = map[string]string{"a": "b"} },
+		func(e *banks.Entry) { e.AdditionalInfo = map[string]string{"a": "bc", "c": "d"} },
 	}
 	for i, change := range changes {
 		e := full()
@@ -218,19 +218,19 @@ func TestAmountsOfAnySize(t *testing.T) {
 	require.NotEqual(t, factsOf(euros("99999999999999999998")).Print, factsOf(euros("99999999999999999999")).Print, "exact in the fingerprint")
 }
 
-func factsOf(e providers.Entry) reconcile.Facts { return reconcile.Normalize(&e) }
+func factsOf(e banks.Entry) reconcile.Facts { return reconcile.Normalize(&e) }
 
 func TestCardPayments(t *testing.T) {
 	t.Parallel()
-	for name, change := range map[string]func(e *providers.Entry){
-		"ISO 20022": func(e *providers.Entry) { e.BookingKey = "PMNT-CCRD-POSD" },
-		"GVC":       func(e *providers.Entry) { e.BookingKey = "106" },
-		"words":     func(e *providers.Entry) { e.BookingText = "KARTENZAHLUNG" },
-		"scheme":    func(e *providers.Entry) { e.BookingText = "Visa Debit" },
+	for name, change := range map[string]func(e *banks.Entry){
+		"ISO 20022": func(e *banks.Entry) { e.BookingKey = "PMNT-CCRD-POSD" },
+		"GVC":       func(e *banks.Entry) { e.BookingKey = "106" },
+		"words":     func(e *banks.Entry) { e.BookingText = "KARTENZAHLUNG" },
+		"scheme":    func(e *banks.Entry) { e.BookingText = "Visa Debit" },
 	} {
 		require.True(t, factsOf(with(euros("-1"), change)).Card, name)
 	}
-	require.False(t, factsOf(with(euros("-1"), func(e *providers.Entry) { e.BookingText = "LASTSCHRIFT" })).Card)
+	require.False(t, factsOf(with(euros("-1"), func(e *banks.Entry) { e.BookingText = "LASTSCHRIFT" })).Card)
 }
 
 func TestFactsSurviveTheDatabase(t *testing.T) {
@@ -254,16 +254,16 @@ func TestFactsSurviveTheDatabase(t *testing.T) {
 	require.Error(t, facts.Scan("text"))
 }
 
-func anyEntry() *rapid.Generator[providers.Entry] {
-	return rapid.Custom(func(t *rapid.T) providers.Entry {
+func anyEntry() *rapid.Generator[banks.Entry] {
+	return rapid.Custom(func(t *rapid.T) banks.Entry {
 		text := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", "NOTPROVIDED", "EREF+", "SVWZ+", "MREF: x y", "Ã¼", "Ãƒ¼", "\xff", "ü"}))
-		date := rapid.Custom(func(t *rapid.T) plain.Date { return plain.Date(rapid.Int32Range(0, 30000).Draw(t, "day")) })
-		e := providers.Entry{
+		date := rapid.Custom(func(t *rapid.T) civil.Date { return civil.Date(rapid.Int32Range(0, 30000).Draw(t, "day")) })
+		e := banks.Entry{
 			TransactionID: text.Draw(t, "id"), EntryReference: text.Draw(t, "reference"), Pending: rapid.Bool().Draw(t, "pending"),
 			BookingDate: date.Draw(t, "booked"), ValueDate: date.Draw(t, "valued"),
 			Amount:   decimal.New(rapid.Int64().Draw(t, "amount"), rapid.Int32Range(-10, 10).Draw(t, "exponent")),
 			Currency: text.Draw(t, "currency"), OriginalAmount: decimal.New(rapid.Int64().Draw(t, "original"), -2), OriginalCurrency: "USD",
-			Counterparty: providers.Party{Name: text.Draw(t, "name"), IBAN: text.Draw(t, "iban"), AccountNumber: text.Draw(t, "number")},
+			Counterparty: banks.Party{Name: text.Draw(t, "name"), IBAN: text.Draw(t, "iban"), AccountNumber: text.Draw(t, "number")},
 			Remittance:   rapid.SliceOf(text).Draw(t, "remittance"), BookingText: text.Draw(t, "booking text"),
 			EndToEndID: text.Draw(t, "e2e"), MandateID: text.Draw(t, "mandate"),
 		}
@@ -274,7 +274,7 @@ func anyEntry() *rapid.Generator[providers.Entry] {
 	})
 }
 
-func requireNormal(t require.TestingT, e providers.Entry) {
+func requireNormal(t require.TestingT, e banks.Entry) {
 	facts := reconcile.Normalize(&e)
 	again := e
 	require.Equal(t, facts, reconcile.Normalize(&again), "the same facts")
@@ -300,9 +300,9 @@ func FuzzNormalize(f *testing.F) {
 	f.Add("1", "", "", "Abo End-to-E\nnd-Ref.: E-9 CORE / Mandatsref.: M 7 Gläubiger-ID: DE98ZZZ09\n999999999 wiederholend", "KREF+", int64(1), int32(0))
 	f.Add("2", "A", "1", "mandatereference:a,creditorid:b,remittanceinformation:SSSVWZ+VWZ+VWZ+x", "nicht angegeben", int64(1), int32(0))
 	f.Fuzz(func(t *testing.T, id, name, account, remittance, reference string, coefficient int64, exponent int32) {
-		requireNormal(t, providers.Entry{
+		requireNormal(t, banks.Entry{
 			TransactionID: id, Amount: decimal.New(coefficient, exponent), Currency: "EUR", EndToEndID: reference,
-			Counterparty: providers.Party{Name: name, IBAN: account, AccountNumber: reference}, CustomerReference: reference,
+			Counterparty: banks.Party{Name: name, IBAN: account, AccountNumber: reference}, CustomerReference: reference,
 			Remittance: strings.Split(remittance, "\n"), AdditionalInfo: map[string]string{name: remittance},
 		})
 	})
@@ -324,9 +324,9 @@ func FuzzFactsOfAnyBytes(f *testing.F) {
 }
 
 func BenchmarkNormalize(b *testing.B) {
-	e := with(euros("-12.50"), func(e *providers.Entry) {
+	e := with(euros("-12.50"), func(e *banks.Entry) {
 		e.TransactionID, e.EntryReference = "2026-11-22-08.15.47.123456", "0001234567"
-		e.Counterparty = providers.Party{Name: "REWE Markt GmbH", IBAN: "DE67900900424711951500", BIC: "DEMODE01XXX"}
+		e.Counterparty = banks.Party{Name: "REWE Markt GmbH", IBAN: "DE67900900424711951500", BIC: "DEMODE01XXX"}
 		e.BookingText, e.BookingKey, e.EndToEndID = "KARTENZAHLUNG", "PMNT-CCRD-POSD", "RE-4711"
 	})
 	for name, lines := range map[string][]string{

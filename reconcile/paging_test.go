@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"kontoflow/providers"
-	"kontoflow/reconcile"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/reconcile"
 )
 
 func TestPagingDropsWhatAnEarlierPageBrought(t *testing.T) {
@@ -19,14 +19,14 @@ func TestPagingDropsWhatAnEarlierPageBrought(t *testing.T) {
 	nameless := booked(2, "-4", "D", "")
 
 	var p reconcile.Paging
-	require.Equal(t, []int{0, 1, 2, 3, 4}, p.Fresh(facts([]providers.Entry{one, one, two, nameless, nameless})), "twins on one page are two")
-	require.Equal(t, []int{1, 2}, p.Fresh(facts([]providers.Entry{two, nameless, three})))
-	require.Empty(t, p.Fresh(facts([]providers.Entry{one, three})))
+	require.Equal(t, []int{0, 1, 2, 3, 4}, p.Fresh(facts([]banks.Entry{one, one, two, nameless, nameless})), "twins on one page are two")
+	require.Equal(t, []int{1, 2}, p.Fresh(facts([]banks.Entry{two, nameless, three})))
+	require.Empty(t, p.Fresh(facts([]banks.Entry{one, three})))
 	require.Empty(t, p.Fresh(nil))
 
 	var resumed reconcile.Paging
-	resumed.Remember(facts([]providers.Entry{two}))
-	require.Equal(t, []int{1}, resumed.Fresh(facts([]providers.Entry{two, three})))
+	resumed.Remember(facts([]banks.Entry{two}))
+	require.Equal(t, []int{1}, resumed.Fresh(facts([]banks.Entry{two, three})))
 }
 
 // An id that names several entries is none, and of twins that share it one stands at a page's end and the other at the next
@@ -34,7 +34,7 @@ func TestPagingDropsWhatAnEarlierPageBrought(t *testing.T) {
 func TestPagingTrustsNoSharedIDs(t *testing.T) {
 	t.Parallel()
 	twin, other, third := id(booked(1, "-0.70", "A", ""), "day"), id(booked(1, "-3.40", "B", ""), "day"), id(booked(1, "-5", "C", ""), "day")
-	for name, pages := range map[string][][]providers.Entry{
+	for name, pages := range map[string][][]banks.Entry{
 		"shared on the page before": {{other, twin}, {twin, third}},
 		"shared on this page":       {{twin}, {twin, other}},
 		"shared on this page, late": {{twin}, {other, twin}},
@@ -52,8 +52,8 @@ func TestPagingTrustsNoSharedIDs(t *testing.T) {
 		require.Len(t, resumed.Fresh(facts(last)), len(last), name)
 	}
 	var read reconcile.Paging
-	read.Fresh(facts([]providers.Entry{twin}))
-	require.Empty(t, read.Fresh(facts([]providers.Entry{twin})), "as far as anybody can see, it is the same")
+	read.Fresh(facts([]banks.Entry{twin}))
+	require.Empty(t, read.Fresh(facts([]banks.Entry{twin})), "as far as anybody can see, it is the same")
 }
 
 // Bookings that arrive while the bank is read shift its pages: every one is brought once all the same.
@@ -62,7 +62,7 @@ func TestPagingOverShiftingPages(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.IntRange(1, 20).Draw(t, "page size")
 		n := rapid.IntRange(0, 100).Draw(t, "entries")
-		history := make([]providers.Entry, n)
+		history := make([]banks.Entry, n)
 		for i := range history {
 			history[i] = id(booked(1, "-1", "A", ""), fmt.Sprint(i))
 		}
@@ -102,7 +102,7 @@ func TestPagingForgetsWhatIsLongPast(t *testing.T) {
 
 func BenchmarkFirstLoad(b *testing.B) {
 	const pages, size = 200, 1000
-	entries := make([]providers.Entry, size)
+	entries := make([]banks.Entry, size)
 	for i := range entries {
 		e := id(card(booked(1, "-12.50", fmt.Sprint("Händler ", i%50), "")), fmt.Sprint("2026-11-22-08.15.47.", i))
 		e.Amount = decimal.New(int64(-i), -2)

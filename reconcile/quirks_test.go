@@ -9,13 +9,13 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/providers"
-	"kontoflow/reconcile"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/reconcile"
 )
 
 // The quirks by their numbers in quirks.md.
 
-func booked(n int, amount, name, remittance string) providers.Entry {
+func booked(n int, amount, name, remittance string) banks.Entry {
 	e := euros(amount)
 	e.BookingDate, e.ValueDate = day(n), day(n)
 	e.Counterparty.Name = name
@@ -23,18 +23,18 @@ func booked(n int, amount, name, remittance string) providers.Entry {
 	return e
 }
 
-func pending(n int, amount, name, remittance string) providers.Entry {
+func pending(n int, amount, name, remittance string) banks.Entry {
 	e := booked(n, amount, name, remittance)
 	e.Pending = true
 	return e
 }
 
-func id(e providers.Entry, id string) providers.Entry {
+func id(e banks.Entry, id string) banks.Entry {
 	e.TransactionID = id
 	return e
 }
 
-func card(e providers.Entry) providers.Entry {
+func card(e banks.Entry) banks.Entry {
 	e.BookingText = "Kartenzahlung"
 	return e
 }
@@ -117,7 +117,7 @@ func TestQuirk04ChangingID(t *testing.T) {
 // Some banks number the lines of every answer. A payment that looks like yesterday's then carries yesterday's id.
 func TestQuirk04IDsThatNumberTheLines(t *testing.T) {
 	t.Parallel()
-	answer := func(days ...int) (lines []providers.Entry) {
+	answer := func(days ...int) (lines []banks.Entry) {
 		for i, n := range days {
 			lines = append(lines, id(booked(n, "-2.50", "Parkhaus", "Einfahrt"), fmt.Sprint(i+1)))
 		}
@@ -170,7 +170,7 @@ func TestQuirk08BookingWithAnotherAmountSignOrText(t *testing.T) {
 	foreign.OriginalAmount, foreign.OriginalCurrency = decimal.NewFromInt(-100), "USD"
 	inDollars := hotel
 	inDollars.Currency = "USD"
-	for name, c := range map[string]struct{ pending, booked providers.Entry }{
+	for name, c := range map[string]struct{ pending, booked banks.Entry }{
 		"another amount on a card":  {hotel, card(booked(12, "-112.50", "Hotel Adler", "Hotel Adler Freiburg"))},
 		"another sign":              {hotel, booked(12, "100", "Hotel Adler", "Hotel Adler Freiburg")},
 		"another text":              {hotel, booked(12, "-100", "", "VISA 4711 10.03.")},
@@ -185,7 +185,7 @@ func TestQuirk08BookingWithAnotherAmountSignOrText(t *testing.T) {
 		require.Equal(t, 0, plan.Sent[0].Stored, name)
 		require.Empty(t, plan.Removed, name)
 	}
-	for name, c := range map[string]struct{ pending, booked providers.Entry }{
+	for name, c := range map[string]struct{ pending, booked banks.Entry }{
 		"another amount, no card": {pending(10, "-100", "Hotel Adler", "Rechnung"), booked(12, "-112.50", "Hotel Adler", "Rechnung")},
 		"another shop":            {card(pending(10, "-100", "Hotel Adler", "Freiburg")), card(booked(12, "-112.50", "Aral AG", "Tankstelle"))},
 		"weeks later":             {hotel, card(booked(25, "-112.50", "Hotel Adler", "Hotel Adler Freiburg"))},
@@ -199,9 +199,9 @@ func TestQuirk08BookingWithAnotherAmountSignOrText(t *testing.T) {
 
 func TestQuirk09NoDateOrAFutureOne(t *testing.T) {
 	t.Parallel()
-	for _, change := range map[string]func(e *providers.Entry){
-		"no date":  func(e *providers.Entry) { e.BookingDate, e.ValueDate = 0, 0 },
-		"tomorrow": func(e *providers.Entry) { e.BookingDate, e.ValueDate = day(14), 0 },
+	for _, change := range map[string]func(e *banks.Entry){
+		"no date":  func(e *banks.Entry) { e.BookingDate, e.ValueDate = 0, 0 },
+		"tomorrow": func(e *banks.Entry) { e.BookingDate, e.ValueDate = day(14), 0 },
 	} {
 		var a account
 		unbooked := with(pending(10, "-25", "REWE", "REWE SAGT DANKE"), change)
@@ -284,7 +284,7 @@ func TestQuirk15TodayIsPartial(t *testing.T) {
 
 func TestQuirk16HistoryReformattedOvernight(t *testing.T) {
 	t.Parallel()
-	var before, after []providers.Entry
+	var before, after []banks.Entry
 	for n := range 60 { // two a day, amounts that repeat
 		amount := fmt.Sprintf("-%d.99", n%5)
 		name := fmt.Sprint("Händler Nr. ", n)
@@ -343,7 +343,7 @@ func TestQuirk18CardAmounts(t *testing.T) {
 func TestQuirk20ShortenedHistory(t *testing.T) {
 	t.Parallel()
 	old, recent := booked(7, "-900", "Hausverwaltung", "Miete"), booked(20, "-25", "REWE", "DANKE")
-	read := func(w reconcile.Window, entries ...providers.Entry) reconcile.Plan {
+	read := func(w reconcile.Window, entries ...banks.Entry) reconcile.Plan {
 		var a account
 		a.read(complete(day(1), day(21), 1), old, recent)
 		return a.read(w, entries...)
@@ -421,12 +421,12 @@ func TestQuirk24ResourceIDIsNoPartOfIdentity(t *testing.T) {
 
 func TestQuirk25TheSameAccountOverAnotherProtocol(t *testing.T) {
 	t.Parallel()
-	fints := func(n int, amount, name, lines string) providers.Entry {
+	fints := func(n int, amount, name, lines string) banks.Entry {
 		e := booked(n, amount, name, "")
 		e.Remittance = strings.Split(lines, "|")
 		return e
 	}
-	api := func(reference string, bookedOn, valued int, amount, name, remittance string) providers.Entry {
+	api := func(reference string, bookedOn, valued int, amount, name, remittance string) banks.Entry {
 		e := booked(bookedOn, amount, name, remittance)
 		e.TransactionID, e.ValueDate = reference, day(valued)
 		return e
@@ -439,7 +439,7 @@ func TestQuirk25TheSameAccountOverAnotherProtocol(t *testing.T) {
 		fints(13, "-25", "MUELLER, PETRA", "GESCHENK"),
 		fints(16, "2500", "MUSTER AG", "SVWZ+LOHN MAERZ"),
 	)
-	sent := []providers.Entry{
+	sent := []banks.Entry{
 		api("a", 13, 11, "-25", "Rewe Markt GmbH", "REWE SAGT DANKE. 45678901 Köln//DE"),
 		api("b", 11, 10, "-25", "Rewe Markt GmbH", "REWE SAGT DANKE. 45678901 Köln//DE"),
 		api("c", 16, 16, "2500", "Muster Aktiengesellschaft", "Gehalt"),
@@ -484,7 +484,7 @@ func TestMissingIsFlaggedAndRemovedByTheNextRun(t *testing.T) {
 func TestHalfAMonthIsNotBelievedToBeGone(t *testing.T) {
 	t.Parallel()
 	var a account
-	var month []providers.Entry
+	var month []banks.Entry
 	for n := range 12 {
 		month = append(month, booked(6+n, fmt.Sprint("-", n+1), "REWE", fmt.Sprint("Einkauf ", n)))
 	}
@@ -503,7 +503,7 @@ func TestHalfAMonthIsNotBelievedToBeGone(t *testing.T) {
 func TestRowsOutsideTheWindowAreNotGivenAway(t *testing.T) {
 	t.Parallel()
 	var a account
-	parking := func(n int) providers.Entry { return booked(n, "-2.50", "Parkhaus", "Einfahrt") }
+	parking := func(n int) banks.Entry { return booked(n, "-2.50", "Parkhaus", "Einfahrt") }
 	a.read(complete(day(1), day(10), 1), parking(8), parking(9))
 	sees(t, a.read(complete(day(10), day(11), 2), parking(10), parking(11)), -1, -1)
 	require.Len(t, a.rows, 4)

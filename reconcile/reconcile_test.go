@@ -10,9 +10,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
-	"kontoflow/reconcile"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/reconcile"
 )
 
 // The generated tests repeat themselves from run to run, so that a red one is red for a reason in the change at hand. To
@@ -28,17 +28,17 @@ func TestMain(m *testing.M) {
 }
 
 // day counts the days of March 2026.
-func day(n int) plain.Date { return plain.Day(2026, time.March, n) }
+func day(n int) civil.Date { return civil.Day(2026, time.March, n) }
 
 // account is what a caller of reconcile keeps: stored rows, and how it acts on a plan.
 type account struct {
 	rows  []reconcile.Stored
-	known plain.Date // last complete day
+	known civil.Date // last complete day
 	ids   uint64
 }
 
 // read reconciles one read and acts on the plan.
-func (a *account) read(w reconcile.Window, entries ...providers.Entry) reconcile.Plan {
+func (a *account) read(w reconcile.Window, entries ...banks.Entry) reconcile.Plan {
 	w.Known = a.known
 	sent := facts(entries)
 	plan := reconcile.Match(a.rows, sent, w)
@@ -90,11 +90,11 @@ func (a *account) count(state reconcile.State) (n int) {
 }
 
 // complete is a read of everything since from, on the given day; run tells synchronizations apart.
-func complete(from, today plain.Date, run uint64) reconcile.Window {
+func complete(from, today civil.Date, run uint64) reconcile.Window {
 	return reconcile.Window{From: from, To: today, Complete: true, PendingComplete: true, Today: today, Run: number(run)}
 }
 
-func facts(entries []providers.Entry) []reconcile.Facts {
+func facts(entries []banks.Entry) []reconcile.Facts {
 	sent := make([]reconcile.Facts, len(entries))
 	for i := range entries {
 		e := entries[i]

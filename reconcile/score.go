@@ -3,7 +3,7 @@ package reconcile
 import (
 	"math/bits"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 const (
@@ -66,8 +66,8 @@ func similarity(a, b *[8]uint64) int32 {
 // daysApart compares the dates in every role, since banks swap them, and takes the best.
 func daysApart(s *Stored, e *Facts, w *Window) int32 {
 	best := int32(1 << 20)
-	for _, a := range [...]plain.Date{s.Facts.Booked, s.Facts.Valued} {
-		for _, b := range [...]plain.Date{e.Booked, e.Valued} {
+	for _, a := range [...]civil.Date{s.Facts.Booked, s.Facts.Valued} {
+		for _, b := range [...]civil.Date{e.Booked, e.Valued} {
 			if a != 0 && b != 0 {
 				best = min(best, max(int32(a-b), int32(b-a)))
 			}

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"strings"
 
-	"kontoflow/providers"
-	"kontoflow/providers/iban"
-	"kontoflow/providers/remittance"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/banks/formats/remittance"
+	"github.com/kontoflow/kontoflow/internal/iban"
 )
 
 // joinLines puts remittance lines together.
@@ -32,7 +32,7 @@ func withoutExcerpt(lines []string) []string {
 
 // take puts a tag's value into the field that is made for it; where the bank filled that otherwise, or there is none,
 // it goes to the additional information.
-func take(e *providers.Entry, t remittance.Tag) {
+func take(e *banks.Entry, t remittance.Tag) {
 	var field *string
 	switch t.Name {
 	case "EREF":

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // Banks book a batch as one sum, and later as its parts, or the other way round. Until both are known to be the same, the
@@ -16,7 +16,7 @@ import (
 
 // sum is what a batch and its parts agree in.
 type sum struct {
-	day      plain.Date
+	day      civil.Date
 	currency [3]byte
 	amount   int64
 }

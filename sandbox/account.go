@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 const bankCode = "90090042"
@@ -33,7 +33,7 @@ type account struct {
 	product  string
 	owner    string
 	opening  int64      // cents on the day before the first booking
-	opened   plain.Date // first day with bookings
+	opened   civil.Date // first day with bookings
 	history  int        // days back that the bank shows; 0: all
 	pace     pace
 	key      uint64 // its point of the random space
@@ -43,14 +43,14 @@ type account struct {
 	static   bool   // nothing is booked after staticTo, and all is sent whatever is asked for
 
 	mu      sync.Mutex
-	summed  plain.Date // last day that is part of sum
+	summed  civil.Date // last day that is part of sum
 	sum     int64      // cents
 	scratch []booking
 }
 
 // balance is the sum of everything booked by now, in cents.
 func (a *account) balance(now time.Time) int64 {
-	today := plain.On(now)
+	today := civil.On(now)
 	sum := a.closing(today - 1)
 	for _, b := range a.posted(nil, today, now) {
 		sum += b.cents
@@ -59,7 +59,7 @@ func (a *account) balance(now time.Time) int64 {
 }
 
 // closing is the sum of all bookings up to the end of a day, in cents. Days are summed up once.
-func (a *account) closing(day plain.Date) int64 {
+func (a *account) closing(day civil.Date) int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.summed == 0 || a.summed > day {
@@ -76,7 +76,7 @@ func (a *account) closing(day plain.Date) int64 {
 }
 
 // shown is the first day that the bank shows on the given one.
-func (a *account) shown(today plain.Date) plain.Date {
+func (a *account) shown(today civil.Date) civil.Date {
 	if a.history == 0 {
 		return a.opened
 	}
@@ -97,9 +97,9 @@ type pace struct {
 
 // Bulk lies in a fixed range of the calendar, so that it is the same on every day it is looked at.
 var (
-	bulkFrom = plain.Day(2016, 1, 1)
-	bulkTo   = plain.Day(2025, 12, 31)
-	usual    = plain.Day(2022, 1, 3) // when ordinary accounts were opened
+	bulkFrom = civil.Day(2016, 1, 1)
+	bulkTo   = civil.Day(2025, 12, 31)
+	usual    = civil.Day(2022, 1, 3) // when ordinary accounts were opened
 )
 
 // accountPlan is an account as a persona's row describes it.

@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/providers"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // Every bank of the catalog, through the adapter, with the connection that the catalog gives: each dialect's
@@ -29,7 +29,7 @@ func TestAdapterSpeaksEveryDialect(t *testing.T) {
 			Name          string
 			BankCode      string `json:"bank_code"`
 			AccessMethods []struct {
-				Connection providers.Connection
+				Connection banks.Connection
 			} `json:"access_methods"`
 		}
 	}
@@ -44,12 +44,12 @@ func TestAdapterSpeaksEveryDialect(t *testing.T) {
 			connection := entry.AccessMethods[0].Connection
 			connection.CAPEM = certificatePEM(server.Certificate())
 			for _, login := range []string{"demo", "methods", "again", "savings"} {
-				d := &conversation{t: t, browser: server.Client(), patience: 1, conv: providers.Conversation{
+				d := &conversation{t: t, browser: server.Client(), patience: 1, conv: banks.Conversation{
 					Connection:  connection,
-					Credentials: map[string]string{providers.CredentialLogin: login + "+" + entry.BankCode, providers.CredentialPIN: "demo"},
-					PSU:         providers.PSU{IPAddress: "192.0.2.7"},
+					Credentials: map[string]string{banks.CredentialLogin: login + "+" + entry.BankCode, banks.CredentialPIN: "demo"},
+					PSU:         banks.PSU{IPAddress: "192.0.2.7"},
 					Interactive: true,
-					Consent:     providers.Consent{Recurring: true},
+					Consent:     banks.Consent{Recurring: true},
 				}}
 				d.run()
 				require.NotEmpty(t, d.asked)

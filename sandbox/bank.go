@@ -18,7 +18,7 @@ import (
 	"sync"
 	"time"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // Options of a bank; the zero value is a good bank for tests and demos.
@@ -144,7 +144,7 @@ func (b *Bank) Advance(d time.Duration) {
 func (b *Bank) now() time.Time { return b.options.Now().Add(b.offset).UTC() }
 
 // today needs b.mu.
-func (b *Bank) today() plain.Date { return plain.On(b.now()) }
+func (b *Bank) today() civil.Date { return civil.On(b.now()) }
 
 // secret returns an unguessable word of 128 bits.
 func secret() string {

@@ -6,14 +6,14 @@ import (
 	"strings"
 	"time"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // A booking is one line of an account before it is put into words (entry.go): small, so that a year of them can be
 // summed up without a single allocation.
 type booking struct {
 	kind    *kind
-	day     plain.Date // booking date; of a pending one the day of the purchase
+	day     civil.Date // booking date; of a pending one the day of the purchase
 	nth     int32      // within account and day
 	cents   int64      // signed
 	key     uint64     // its point of the random space: what the texts follow from
@@ -136,7 +136,7 @@ const (
 )
 
 // booked appends the bookings of one day to list, in the bank's order.
-func (a *account) booked(list []booking, day plain.Date) []booking {
+func (a *account) booked(list []booking, day civil.Date) []booking {
 	if day < a.opened || a.static && day > staticTo {
 		return list
 	}
@@ -160,7 +160,7 @@ func (a *account) booked(list []booking, day plain.Date) []booking {
 }
 
 // working appends what happens on a working day, but for what comes back.
-func (a *account) working(list []booking, day plain.Date) []booking {
+func (a *account) working(list []booking, day civil.Date) []booking {
 	list = a.regular(list, day)
 	if a.kind == giro && !a.pace.calm || a.kind == card {
 		// What was bought since the last working day, that day included.
@@ -180,10 +180,10 @@ func (a *account) working(list []booking, day plain.Date) []booking {
 }
 
 // posted appends the bookings of a day that there are by now: today may not be complete.
-func (a *account) posted(list []booking, day plain.Date, now time.Time) []booking {
+func (a *account) posted(list []booking, day civil.Date, now time.Time) []booking {
 	start := len(list)
 	list = a.booked(list, day)
-	if day < plain.On(now) {
+	if day < civil.On(now) {
 		return list
 	}
 	if list = append(list[:start], a.folded(list[start:])...); !a.pace.drips {
@@ -199,7 +199,7 @@ func (a *account) posted(list []booking, day plain.Date, now time.Time) []bookin
 }
 
 // pending returns what is not booked yet on the given day: purchases since the last working day.
-func (a *account) pending(today plain.Date) (list []booking) {
+func (a *account) pending(today civil.Date) (list []booking) {
 	if a.pace.once || a.pace.calm || a.kind != giro && a.kind != card {
 		return nil
 	}
@@ -218,7 +218,7 @@ func (a *account) pending(today plain.Date) (list []booking) {
 }
 
 // bulk appends the additional bookings of an account with a large history, spread evenly over the days.
-func (a *account) bulk(list []booking, day plain.Date) []booking {
+func (a *account) bulk(list []booking, day civil.Date) []booking {
 	if a.pace.bulk == 0 || day < bulkFrom || day > bulkTo {
 		return list
 	}
@@ -233,7 +233,7 @@ func (a *account) bulk(list []booking, day plain.Date) []booking {
 }
 
 // regular appends what comes every month, on the first working day from its nominal day on.
-func (a *account) regular(list []booking, day plain.Date) []booking {
+func (a *account) regular(list []booking, day civil.Date) []booking {
 	var kinds []kind
 	switch a.kind {
 	case giro:
@@ -271,7 +271,7 @@ var (
 )
 
 // bought appends the card payments of one day as they are reserved.
-func (a *account) bought(list []booking, day plain.Date) []booking {
+func (a *account) bought(list []booking, day civil.Date) []booking {
 	d := dice(at(a.key, drawPurchases, uint64(day)))
 	for range d.below(4) {
 		k := &purchases[d.below(len(purchases))]
@@ -295,7 +295,7 @@ func (a *account) bought(list []booking, day plain.Date) []booking {
 }
 
 // settled appends the card payments of one day as they are booked: a hold with another amount, or not at all.
-func (a *account) settled(list []booking, day plain.Date) []booking {
+func (a *account) settled(list []booking, day civil.Date) []booking {
 	start := len(list)
 	list = a.bought(list, day)
 	kept := list[:start]
@@ -320,13 +320,13 @@ func (k *kind) amount(key uint64) int64 {
 }
 
 // workingDay reports whether the bank books: Monday to Friday. Holidays are working days here.
-func workingDay(d plain.Date) bool {
+func workingDay(d civil.Date) bool {
 	weekday := d.Time().Weekday()
 	return weekday != time.Saturday && weekday != time.Sunday
 }
 
 // before returns the last working day before d.
-func before(d plain.Date) plain.Date {
+func before(d civil.Date) civil.Date {
 	for d--; !workingDay(d); d-- {
 	}
 	return d
@@ -337,8 +337,8 @@ type Entry struct {
 	ID           string // unique within the account
 	Reference    string
 	Pending      bool
-	BookingDate  plain.Date // of a pending entry: when it was made
-	ValueDate    plain.Date
+	BookingDate  civil.Date // of a pending entry: when it was made
+	ValueDate    civil.Date
 	Cents        int64 // signed
 	Currency     string
 	ForeignCents int64 // 0: not paid in another currency
@@ -359,7 +359,7 @@ type Entry struct {
 	MerchantCode string // MCC of a card payment
 	Acceptor     string // number of the shop
 	AcceptorTown string
-	PurchaseDate plain.Date
+	PurchaseDate civil.Date
 	writing      writing
 
 	Reason        string // why it came back (ISO 20022); "": it did not
@@ -370,7 +370,7 @@ type Entry struct {
 
 // edition is how the bank writes its history on a given day.
 type edition struct {
-	today  plain.Date
+	today  civil.Date
 	reform int // how often the history was reformatted since
 }
 
@@ -443,7 +443,7 @@ func (a *account) describe(b *booking, how edition) Entry {
 }
 
 // twist does to an entry what the account's quirk says.
-func (a *account) twist(e *Entry, b *booking, today plain.Date) {
+func (a *account) twist(e *Entry, b *booking, today civil.Date) {
 	switch a.quirk {
 	case noIDs:
 		e.ID, e.Reference = "", ""
@@ -496,7 +496,7 @@ func digits(n uint64, width int) string {
 }
 
 // fill writes a remittance text.
-func fill(pattern string, year int, month time.Month, bought plain.Date, key, account uint64) string {
+func fill(pattern string, year int, month time.Month, bought civil.Date, key, account uint64) string {
 	var line strings.Builder
 	line.Grow(len(pattern) + 16)
 	for i := 0; i < len(pattern); i++ {

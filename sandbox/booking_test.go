@@ -13,8 +13,8 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/providers/iban"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/internal/iban"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // household reads one account's list and closing balance again and again.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 // names is where the ids of the sandbox's catalog entries come from (UUID version 5): they never change.
@@ -33,16 +33,16 @@ type catalogBank struct {
 }
 
 type catalogMethod struct {
-	ID                         uuid.UUID            `json:"id"`
-	Type                       string               `json:"type"`
-	InPSD2Scope                bool                 `json:"in_psd2_scope"`
-	SupportedAccountTypes      []string             `json:"supported_account_types"`
-	ConfigurableConsent        bool                 `json:"configurable_consent"`
-	RequiresAccountIdentifiers bool                 `json:"requires_account_identifiers"`
-	Flows                      []string             `json:"customer_authentication_flows"`
-	Advice                     label                `json:"advice"`
-	Credentials                []catalogField       `json:"credentials"`
-	Connection                 providers.Connection `json:"connection"`
+	ID                         uuid.UUID        `json:"id"`
+	Type                       string           `json:"type"`
+	InPSD2Scope                bool             `json:"in_psd2_scope"`
+	SupportedAccountTypes      []string         `json:"supported_account_types"`
+	ConfigurableConsent        bool             `json:"configurable_consent"`
+	RequiresAccountIdentifiers bool             `json:"requires_account_identifiers"`
+	Flows                      []string         `json:"customer_authentication_flows"`
+	Advice                     label            `json:"advice"`
+	Credentials                []catalogField   `json:"credentials"`
+	Connection                 banks.Connection `json:"connection"`
 }
 
 type catalogField struct {
@@ -113,10 +113,10 @@ func finTSMethod(s *fintsShape, baseURL string) catalogMethod {
 			EN: "A bank to try things with, over FinTS with PIN and TAN (" + s.Shows + ").",
 		},
 		Credentials: []catalogField{
-			{Key: providers.CredentialLogin, Label: label{"Anmeldename", "Login"}, MinLength: 1, MaxLength: 64},
-			{Key: providers.CredentialPIN, Label: label{"PIN", "PIN"}, MinLength: 1, MaxLength: 64, IsSecret: true},
+			{Key: banks.CredentialLogin, Label: label{"Anmeldename", "Login"}, MinLength: 1, MaxLength: 64},
+			{Key: banks.CredentialPIN, Label: label{"PIN", "PIN"}, MinLength: 1, MaxLength: 64, IsSecret: true},
 		},
-		Connection: providers.Connection{Protocol: "FINTS", URL: baseURL + "/" + s.Path, BankCode: s.BankCode},
+		Connection: banks.Connection{Protocol: "FINTS", URL: baseURL + "/" + s.Path, BankCode: s.BankCode},
 	}
 }
 
@@ -131,12 +131,12 @@ func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {
 			EN: "A bank to try things with (" + d.Shows + "). The login is a persona, such as demo; the bank's front page lists them.",
 		},
 		Credentials: []catalogField{
-			{Key: providers.CredentialLogin, Label: label{"Anmeldename", "Login"}, MinLength: 1, MaxLength: 64},
-			{Key: providers.CredentialPIN, Label: label{"PIN", "PIN"}, MinLength: 1, MaxLength: 64, IsSecret: true},
+			{Key: banks.CredentialLogin, Label: label{"Anmeldename", "Login"}, MinLength: 1, MaxLength: 64},
+			{Key: banks.CredentialPIN, Label: label{"PIN", "PIN"}, MinLength: 1, MaxLength: 64, IsSecret: true},
 		},
-		Connection: providers.Connection{Protocol: "XS2A", URL: baseURL + "/" + d.Path + d.at, Dialect: d.Adapter, PSUIDType: d.psuIDType, SignDate: d.signsDate},
+		Connection: banks.Connection{Protocol: "XS2A", URL: baseURL + "/" + d.Path + d.at, Dialect: d.Adapter, PSUIDType: d.psuIDType, SignDate: d.signsDate},
 	}
-	registration := &providers.OAuth{Flow: "INTEGRATED", ClientID: oauthClientID, MetadataURL: baseURL + "/.well-known/oauth-authorization-server/" + d.Path + d.at}
+	registration := &banks.OAuth{Flow: "INTEGRATED", ClientID: oauthClientID, MetadataURL: baseURL + "/.well-known/oauth-authorization-server/" + d.Path + d.at}
 	switch {
 	case d.clientToken:
 		registration.Flow, registration.ClientSecret, registration.MetadataURL = "CLIENT_CREDENTIALS", oauthClientSecret, ""
@@ -144,7 +144,7 @@ func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {
 		m.Connection.OAuth = registration
 		m.Flows = []string{"REDIRECT"}
 	case d.passwordToken:
-		m.Connection.OAuth = &providers.OAuth{Flow: "PASSWORD_TOKEN", TokenURL: baseURL + d.loginPath()}
+		m.Connection.OAuth = &banks.OAuth{Flow: "PASSWORD_TOKEN", TokenURL: baseURL + d.loginPath()}
 	case d.preStep:
 		registration.Flow, registration.ClientSecret = "PRE_STEP", oauthClientSecret
 		m.Connection.OAuth = registration
@@ -169,11 +169,11 @@ func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {
 	}
 	if d.signed {
 		keys := b.clientKeys()
-		m.Connection.Signing = &providers.KeyPair{CertificatePEM: keys.certificatePEM(), KeyPEM: keys.keyPEM()}
+		m.Connection.Signing = &banks.KeyPair{CertificatePEM: keys.certificatePEM(), KeyPEM: keys.keyPEM()}
 	}
 	if d.clientCertificate {
 		keys := b.clientKeys()
-		m.Connection.TLS = &providers.KeyPair{CertificatePEM: keys.certificatePEM(), KeyPEM: keys.keyPEM()}
+		m.Connection.TLS = &banks.KeyPair{CertificatePEM: keys.certificatePEM(), KeyPEM: keys.keyPEM()}
 	}
 	return m
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // control calls the control API.

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 func open() *sandbox.Bank { return sandbox.New(sandbox.Options{Now: clock}) }

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"kontoflow/plain"
-	"kontoflow/providers/fints/syntax"
+	"github.com/kontoflow/kontoflow/banks/fints/syntax"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // fintsBank is the path of the plain FinTS bank, and its name in faults and counters. The others lie below it.
@@ -84,7 +84,7 @@ type fintsCall struct {
 	request  *http.Request
 	in       *syntax.Message
 	now      time.Time
-	today    plain.Date
+	today    civil.Date
 	dialog   *fintsDialog
 	loop     bool // fault: touchdown points lead nowhere
 	feedback []fintsFeedback

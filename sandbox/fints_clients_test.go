@@ -17,9 +17,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/providers/fints/syntax"
-	"kontoflow/providers/hhd"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks/fints/syntax"
+	"github.com/kontoflow/kontoflow/banks/formats/hhd"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 const libFinTSVersion = "1.5.0"

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
-	"kontoflow/providers/fints/syntax"
-	"kontoflow/providers/hhd"
+	"github.com/kontoflow/kontoflow/banks/fints/syntax"
+	"github.com/kontoflow/kontoflow/banks/formats/hhd"
 )
 
 // initialize opens a dialog ("Formals", chapter C.3). Needs Bank.mu.

@@ -6,7 +6,7 @@ import (
 	//lint:ignore SA1019 the specification wants this hash
 	"golang.org/x/crypto/ripemd160"
 
-	"kontoflow/providers/fints/syntax"
+	"github.com/kontoflow/kontoflow/banks/fints/syntax"
 )
 
 // fintsNoHash stands for the hash of what is no order: a login ("Sicherheitsverfahren PIN/TAN",

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"kontoflow/plain"
-	"kontoflow/providers/fints/syntax"
+	"github.com/kontoflow/kontoflow/banks/fints/syntax"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // orders carries out the segments of a message, in their order ("Formals", section C.3.2). Needs Bank.mu.
@@ -259,7 +259,7 @@ func fintsAmount(cents int64) string {
 // fintsWindow is what HKKAZ or HKCAZ asks for.
 type fintsWindow struct {
 	account  *account
-	from, to plain.Date // as far as this page goes
+	from, to civil.Date // as far as this page goes
 	first    bool       // the first page: pending entries belong there
 	next     string     // touchdown point of the next page; "": there is none
 	how      edition
@@ -281,7 +281,7 @@ func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdow
 		return nil
 	}
 	w := &fintsWindow{account: a, from: a.shown(c.today), to: c.today, first: true, how: edition{today: c.today, reform: c.dialog.customer.reform}}
-	for i, into := range []*plain.Date{&w.from, &w.to} {
+	for i, into := range []*civil.Date{&w.from, &w.to} {
 		text := s.Get(from+i, 0)
 		if text == "" || c.shape.reads.timeless || a.static {
 			continue
@@ -303,7 +303,7 @@ func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdow
 	}
 	if point := s.Get(touchdown, 0); point != "" {
 		text, ours := strings.CutPrefix(point, c.touchdown(""))
-		day, err := plain.Parse(text)
+		day, err := civil.Parse(text)
 		if !ours || err != nil || day < w.from || day > w.to {
 			c.say(s.Number, "9210", "Aufsetzpunkt unbekannt")
 			return nil
@@ -318,12 +318,12 @@ func (c *fintsCall) window(s *syntax.Segment, international bool, from, touchdow
 }
 
 // fintsDay reads a day as FinTS writes it, 20260131.
-func fintsDay(text string) (plain.Date, bool) {
+func fintsDay(text string) (civil.Date, bool) {
 	day, err := time.Parse("20060102", text)
 	if err != nil {
 		return 0, false
 	}
-	return plain.On(day), true
+	return civil.On(day), true
 }
 
 // bound finds out how far the page goes.
@@ -415,7 +415,7 @@ func (c *fintsCall) camt(s *syntax.Segment) {
 	var booked, pending syntax.Element
 	c.unlocked(func() {
 		c.bound(w)
-		document := func(from, to plain.Date, isPending bool) {
+		document := func(from, to civil.Date, isPending bool) {
 			var file bytes.Buffer
 			out := &writer{to: &file, edition: w.how, dialect: &fintsDialect, reword: reword, version: camtVersion(format)}
 			out.camt(statement{account: w.account, from: from, to: to, booked: !isPending, pending: isPending, now: c.now}, c.today, "camt.052")

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"strings"
 
-	"kontoflow/providers/fints/syntax"
+	"github.com/kontoflow/kontoflow/banks/fints/syntax"
 )
 
 // bpdVersion is the version of the bank parameters, but for a bank that changes them.

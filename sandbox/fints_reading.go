@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
-	"kontoflow/plain"
-	"kontoflow/providers/fints/syntax"
+	"github.com/kontoflow/kontoflow/banks/fints/syntax"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // fintsReads is how a FinTS bank deviates where accounts are read.
@@ -229,7 +229,7 @@ func cardEntry(a *account, e *Entry, segment string) syntax.Element {
 	if e.Foreign != "" {
 		foreign, currency, rate = max(e.ForeignCents, -e.ForeignCents), e.Foreign, strings.Replace(e.Rate, ".", ",", 1)
 	}
-	day := func(d plain.Date) string { return strings.ReplaceAll(d.String(), "-", "") }
+	day := func(d civil.Date) string { return strings.ReplaceAll(d.String(), "-", "") }
 	booked, settled := day(e.BookingDate), "J"
 	spent := e.PurchaseDate
 	if spent.IsZero() {

@@ -9,37 +9,37 @@ import (
 	"github.com/shopspring/decimal"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
-	"kontoflow/providers/fints"
-	"kontoflow/providers/fints/syntax"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/banks/fints"
+	"github.com/kontoflow/kontoflow/banks/fints/syntax"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // A fintsReader is Kontoflow's adapter at one of the FinTS banks.
 type fintsReader struct {
 	t        *testing.T
-	provider providers.Provider
-	conv     providers.Conversation
+	provider banks.Adapter
+	conv     banks.Conversation
 }
 
 func newFinTSReader(t *testing.T, bank *sandbox.Bank, path, bankCode, login string) *fintsReader {
 	server := httptest.NewServer(bank.Handler())
 	t.Cleanup(server.Close)
-	return &fintsReader{t, fints.New(fints.Options{Now: bank.Now}), providers.Conversation{Interactive: true, Resumed: true,
-		Connection:  providers.Connection{Protocol: "FINTS", URL: server.URL + "/" + path, BankCode: bankCode},
-		Credentials: map[string]string{providers.CredentialLogin: login, providers.CredentialPIN: "demo"}}}
+	return &fintsReader{t, fints.New(fints.Options{Now: bank.Now}), banks.Conversation{Interactive: true, Resumed: true,
+		Connection:  banks.Connection{Protocol: "FINTS", URL: server.URL + "/" + path, BankCode: bankCode},
+		Credentials: map[string]string{banks.CredentialLogin: login, banks.CredentialPIN: "demo"}}}
 }
 
 // accounts logs in, with a TAN where one is wanted, and lists the accounts.
-func (r *fintsReader) accounts() []providers.Account {
+func (r *fintsReader) accounts() []banks.Account {
 	r.t.Helper()
 	r.conv.Dialog, r.conv.Resumed = nil, true
 	step, err := r.provider.Authorize(r.t.Context(), &r.conv)
-	for err == nil && step.Status != providers.Ready {
+	for err == nil && step.Status != banks.Ready {
 		if step.Challenge != nil {
-			answer := providers.Answer{Value: "111111"}
-			for step, err = r.provider.Answer(r.t.Context(), &r.conv, answer); err == nil && step.Status == providers.Moving; {
+			answer := banks.Answer{Value: "111111"}
+			for step, err = r.provider.Answer(r.t.Context(), &r.conv, answer); err == nil && step.Status == banks.Moving; {
 				step, err = r.provider.Answer(r.t.Context(), &r.conv, answer)
 			}
 			continue
@@ -53,7 +53,7 @@ func (r *fintsReader) accounts() []providers.Account {
 }
 
 // read reads all pages of an account; what the last one says stands in the page.
-func (r *fintsReader) read(account providers.Account, window providers.Window) (all providers.Page) {
+func (r *fintsReader) read(account banks.Account, window banks.Window) (all banks.Page) {
 	r.t.Helper()
 	for cursor := ""; ; {
 		page, err := r.provider.Transactions(r.t.Context(), &r.conv, account, window, cursor)
@@ -99,7 +99,7 @@ func TestAdapterReadsEveryFinTSBank(t *testing.T) {
 			bank := sandbox.New(sandbox.Options{Now: clock})
 			r := newFinTSReader(t, bank, test.path, test.code, test.login)
 			orders := func() int { return bank.Counters().Calls[test.path+"/transactions"] }
-			today := plain.On(bank.Now())
+			today := civil.On(bank.Now())
 			ledgers, err := bank.Ledgers(test.login)
 			require.NoError(t, err)
 			before := 0
@@ -112,7 +112,7 @@ func TestAdapterReadsEveryFinTSBank(t *testing.T) {
 					if l.MaskedPAN == "" {
 						require.Equal(t, []string{l.IBAN, l.Currency}, []string{a.IBAN, a.Currency})
 					}
-					window := providers.Window{}
+					window := banks.Window{}
 					if n > 0 {
 						window.From = today.AddDays(-9)
 					}
@@ -128,11 +128,11 @@ func TestAdapterReadsEveryFinTSBank(t *testing.T) {
 					require.True(t, decimal.New(l.Balance, -2).Equal(newest(balances).Amount), "%v", balances)
 				}
 				for _, a := range accounts[len(ledgers):] {
-					require.Equal(t, []any{providers.Depot, providers.UnreadDepot}, []any{a.Type, a.Unread})
+					require.Equal(t, []any{banks.Depot, banks.UnreadDepot}, []any{a.Type, a.Unread})
 				}
 				require.Equal(t, expected, orders()-before, "orders for statements")
 				before = orders()
-				require.NoError(t, r.provider.(providers.HangUpper).HangUp(t.Context(), &r.conv))
+				require.NoError(t, r.provider.(banks.HangUpper).HangUp(t.Context(), &r.conv))
 				bank.Advance(time.Minute)
 			}
 			require.Zero(t, bank.Counters().WrongPINs[test.login])
@@ -140,7 +140,7 @@ func TestAdapterReadsEveryFinTSBank(t *testing.T) {
 	}
 }
 
-func newest(balances []providers.Balance) (best providers.Balance) {
+func newest(balances []banks.Balance) (best banks.Balance) {
 	for _, b := range balances {
 		if b.Type == "closingBooked" && b.Date >= best.Date {
 			best = b
@@ -150,7 +150,7 @@ func newest(balances []providers.Balance) (best providers.Balance) {
 }
 
 // requireLedger holds the entries of an account against the bank's own.
-func requireLedger(t *testing.T, l sandbox.Ledger, page providers.Page, shows int, today plain.Date) {
+func requireLedger(t *testing.T, l sandbox.Ledger, page banks.Page, shows int, today civil.Date) {
 	t.Helper()
 	booked, waiting, sum := 0, 0, int64(0)
 	for _, e := range l.Entries {
@@ -190,10 +190,10 @@ func TestCardsOverFinTS(t *testing.T) {
 		ledgers, err := bank.Ledgers("card")
 		require.NoError(t, err)
 		card := r.accounts()[1]
-		require.Equal(t, providers.CreditCard, card.Type)
+		require.Equal(t, banks.CreditCard, card.Type)
 		require.Equal(t, ledgers[1].MaskedPAN, card.Number)
-		byID := map[string]providers.Entry{}
-		for _, e := range r.read(card, providers.Window{}).Entries {
+		byID := map[string]banks.Entry{}
+		for _, e := range r.read(card, banks.Window{}).Entries {
 			byID[e.TransactionID] = e
 		}
 		foreign := 0
@@ -221,15 +221,15 @@ func TestBusyFinTSBank(t *testing.T) {
 	t.Parallel()
 	bank := sandbox.New(sandbox.Options{Now: clock})
 	r := newFinTSReader(t, bank, "fints/busy", "90090090", "demo")
-	covered := map[providers.Withheld]int{}
+	covered := map[banks.Withheld]int{}
 	for range 4 {
-		page := r.read(r.accounts()[0], providers.Window{})
+		page := r.read(r.accounts()[0], banks.Window{})
 		covered[page.Withheld]++
 		require.Equal(t, page.Withheld == "", !page.Covered.To.IsZero())
 		require.Equal(t, page.Withheld == "", len(page.Entries) > 0)
 		bank.Advance(24 * time.Hour)
 	}
-	require.Equal(t, map[providers.Withheld]int{"": 2, providers.NoList: 2}, covered)
+	require.Equal(t, map[banks.Withheld]int{"": 2, banks.NoList: 2}, covered)
 }
 
 // The odd banks by hand: what they refuse, and with which code.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/providers"
-	"kontoflow/providers/fints/syntax"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/banks/fints/syntax"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // at is the same client at another of the FinTS banks.
@@ -129,7 +129,7 @@ func TestFinTSBanksAreDocumented(t *testing.T) {
 	var catalog struct {
 		Banks []struct {
 			Name          string
-			AccessMethods []struct{ Connection providers.Connection } `json:"access_methods"`
+			AccessMethods []struct{ Connection banks.Connection } `json:"access_methods"`
 		}
 	}
 	require.NoError(t, json.Unmarshal(sandbox.New(sandbox.Options{}).Catalog("http://127.0.0.1"), &catalog))

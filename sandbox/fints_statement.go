@@ -4,7 +4,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // reword turns an entry into what it is over FinTS, where another system of the bank writes it: no ids, other texts,
@@ -112,7 +112,7 @@ func (m *swift) latin() []byte {
 	return out
 }
 
-func (m *swift) balance(tag string, cents int64, currency string, day plain.Date) {
+func (m *swift) balance(tag string, cents int64, currency string, day civil.Date) {
 	side := "C"
 	if cents < 0 {
 		side, cents = "D", -cents

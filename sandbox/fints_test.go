@@ -15,11 +15,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/providers"
-	"kontoflow/providers/camt"
-	"kontoflow/providers/fints/syntax"
-	"kontoflow/providers/mt940"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/banks/fints/syntax"
+	"github.com/kontoflow/kontoflow/banks/formats/camt"
+	"github.com/kontoflow/kontoflow/banks/formats/mt940"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // fintsClient speaks FinTS by hand: what tests of a protocol need, and no client should do.
@@ -483,7 +483,7 @@ func TestFinTSStatements(t *testing.T) {
 }
 
 // facts are what both protocols agree about; of pending entries camt tells no day.
-func facts(entries []providers.Entry, pending bool) (list []string) {
+func facts(entries []banks.Entry, pending bool) (list []string) {
 	for _, e := range entries {
 		if pending {
 			e.BookingDate = 0

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // What is odd about some accounts: batches that are booked as one sum first, a history that never changes, two accounts
@@ -25,7 +25,7 @@ var batchSum = kind{text: "SAMMELUEBERWEISUNG", code: "PMNT-ICDT-ESCT", gvc: "19
 const sumPlace = 900
 
 // batched appends the parts of a working day's batch.
-func (a *account) batched(list []booking, day plain.Date) []booking {
+func (a *account) batched(list []booking, day civil.Date) []booking {
 	if !a.pace.sums {
 		return list
 	}
@@ -51,8 +51,8 @@ func (a *account) folded(day []booking) []booking {
 
 // The days of a history that never changes.
 var (
-	staticFrom = plain.Day(2024, 11, 4)
-	staticTo   = plain.Day(2025, 1, 31)
+	staticFrom = civil.Day(2024, 11, 4)
+	staticTo   = civil.Day(2025, 1, 31)
 )
 
 // secondSub is the sub-account number of the second account under one IBAN in one currency.
@@ -77,7 +77,7 @@ type writing struct {
 const forms = 5
 
 // write sets how an entry is written. Its days are then those that a reader has to come to.
-func (a *account) write(e *Entry, b *booking, today plain.Date) {
+func (a *account) write(e *Entry, b *booking, today civil.Date) {
 	switch a.quirk {
 	case noBookingDates: // of today there is no value date either
 		e.writing.undated = true
@@ -91,7 +91,7 @@ func (a *account) write(e *Entry, b *booking, today plain.Date) {
 	case ragged:
 		e.writing.ragged, e.writing.form = true, int((b.key+uint64(b.nth))%forms)
 		if year, month, day := e.ValueDate.Time().Date(); month == time.February && day > 25 {
-			e.ValueDate = plain.Day(year, time.March, 0)
+			e.ValueDate = civil.Day(year, time.March, 0)
 		}
 		e.Remittance = strings.Replace(e.Remittance, " Debitk", ":00 Debitk", 1) // a clock time with seconds
 	}
@@ -129,7 +129,7 @@ func (w writing) amount(cents int64, signed bool) string {
 }
 
 // day is a day in JSON or XML.
-func (w writing) day(d plain.Date) string {
+func (w writing) day(d civil.Date) string {
 	text := d.String()
 	switch {
 	case !w.ragged || d.IsZero():
@@ -160,7 +160,7 @@ func (w writing) text(s string) string {
 }
 
 // swiftDays are value date and booking date of field 61.
-func (w writing) swiftDays(value, booking plain.Date) string {
+func (w writing) swiftDays(value, booking civil.Date) string {
 	text := value.Time().Format("060102")
 	if w.ragged && isFebruarysEnd(value) {
 		text = text[:4] + "30"
@@ -205,6 +205,6 @@ func (w writing) swiftDetails(lines []string) []string {
 	return lines
 }
 
-func isFebruarysEnd(d plain.Date) bool {
+func isFebruarysEnd(d civil.Date) bool {
 	return !d.IsZero() && d.Time().Month() == time.February && (d+1).Time().Month() == time.March
 }

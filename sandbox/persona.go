@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // A Persona is a way for a customer, and for the bank towards him, to behave. Its login may carry a suffix
@@ -149,8 +149,8 @@ const justNow = 15 * time.Minute
 
 // hides reports whether the bank wants strong authentication before it shows transactions from a day on: it has to show
 // the last 90 days without (RTS 2018/389, Art. 10a). proven is when it was last done.
-func (p *Persona) hides(from plain.Date, proven, now time.Time) bool {
-	return p.recent && from < plain.On(now).AddDays(1-90) && now.Sub(proven) > justNow
+func (p *Persona) hides(from civil.Date, proven, now time.Time) bool {
+	return p.recent && from < civil.On(now).AddDays(1-90) && now.Sub(proven) > justNow
 }
 
 // personaOf finds the row of a login.

@@ -25,10 +25,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/plain"
-	"kontoflow/providers"
-	"kontoflow/providers/xs2a"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/banks/xs2a"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 const prismVersion = "5.14.2"
@@ -60,8 +60,8 @@ func TestXS2AConformsToSpecification(t *testing.T) {
 		require.Contains(t, p.found(), "consent-id")
 	})
 
-	registration := func(flow string) *providers.OAuth {
-		o := &providers.OAuth{Flow: flow, ClientID: "kontoflow", MetadataURL: server.URL + "/.well-known/oauth-authorization-server"}
+	registration := func(flow string) *banks.OAuth {
+		o := &banks.OAuth{Flow: flow, ClientID: "kontoflow", MetadataURL: server.URL + "/.well-known/oauth-authorization-server"}
 		if flow == "PRE_STEP" {
 			o.ClientSecret = "kontoflow-sandbox"
 		}
@@ -69,13 +69,13 @@ func TestXS2AConformsToSpecification(t *testing.T) {
 	}
 	for _, dialog := range []struct {
 		bank, login string
-		oauth       *providers.OAuth
-		consent     providers.Consent
+		oauth       *banks.OAuth
+		consent     banks.Consent
 		dialect     string
 		asked       []string // types and formats of the challenges on the way
 	}{
 		{bank: "demo", login: "demo", asked: []string{"EMBEDDED TEXT"}},
-		{bank: "demo", login: "demo+named", consent: providers.Consent{Recurring: true, PeriodDays: 30, Scopes: []string{"ACCOUNTS", "TRANSACTIONS"}}, asked: []string{"EMBEDDED TEXT"}},
+		{bank: "demo", login: "demo+named", consent: banks.Consent{Recurring: true, PeriodDays: 30, Scopes: []string{"ACCOUNTS", "TRANSACTIONS"}}, asked: []string{"EMBEDDED TEXT"}},
 		{bank: "demo", login: "methods", asked: []string{"METHOD_SELECTION ", "EMBEDDED PHOTO"}},
 		{bank: "demo", login: "devices", asked: []string{"METHOD_SELECTION ", "METHOD_SELECTION ", "EMBEDDED HHD"}},
 		{bank: "demo", login: "photo", asked: []string{"EMBEDDED PHOTO"}},
@@ -96,12 +96,12 @@ func TestXS2AConformsToSpecification(t *testing.T) {
 		t.Run(dialog.bank+" "+dialog.login, func(t *testing.T) {
 			upstream.Store(bank.HandlerOf(dialog.bank))
 			if dialog.consent.PeriodDays == 0 {
-				dialog.consent = providers.Consent{Recurring: true}
+				dialog.consent = banks.Consent{Recurring: true}
 			}
-			d := &conversation{t: t, conv: providers.Conversation{
-				Connection:  providers.Connection{Protocol: "XS2A", URL: p.url, Dialect: dialog.dialect, OAuth: dialog.oauth},
-				Credentials: map[string]string{providers.CredentialLogin: dialog.login, providers.CredentialPIN: "demo"},
-				PSU:         providers.PSU{IPAddress: "192.0.2.7", UserAgent: "Test"},
+			d := &conversation{t: t, conv: banks.Conversation{
+				Connection:  banks.Connection{Protocol: "XS2A", URL: p.url, Dialect: dialog.dialect, OAuth: dialog.oauth},
+				Credentials: map[string]string{banks.CredentialLogin: dialog.login, banks.CredentialPIN: "demo"},
+				PSU:         banks.PSU{IPAddress: "192.0.2.7", UserAgent: "Test"},
 				Interactive: true,
 				Consent:     dialog.consent,
 			}}
@@ -128,7 +128,7 @@ func (w *publicLocation) WriteHeader(status int) {
 // conversation drives the adapter as an activity does, and answers like a customer of the sandbox.
 type conversation struct {
 	t     *testing.T
-	conv  providers.Conversation
+	conv  banks.Conversation
 	late  time.Duration // by how much the adapter's clock is ahead, so that nobody waits for a poll
 	asked []string
 
@@ -146,8 +146,8 @@ func (d *conversation) run() {
 	for _, account := range accounts {
 		cursor, entries := "", 0
 		for {
-			page, err := adapter.Transactions(ctx, &d.conv, account, providers.Window{From: plain.On(time.Now()).AddDays(-60)}, cursor)
-			if providers.AsError(err) != nil && providers.AsError(err).Kind == providers.NeedsAuthorization {
+			page, err := adapter.Transactions(ctx, &d.conv, account, banks.Window{From: civil.On(time.Now()).AddDays(-60)}, cursor)
+			if banks.AsError(err) != nil && banks.AsError(err).Kind == banks.NeedsAuthorization {
 				d.authorize(ctx, adapter)
 				continue
 			}
@@ -162,37 +162,37 @@ func (d *conversation) run() {
 	require.NoError(t, adapter.Revoke(ctx, &d.conv))
 }
 
-func (d *conversation) authorize(ctx context.Context, adapter providers.Provider) {
+func (d *conversation) authorize(ctx context.Context, adapter banks.Adapter) {
 	t := d.t
-	d.conv.Redirect = providers.Redirect{URL: "http://127.0.0.1:9/callback", State: uuid.NewString()}
+	d.conv.Redirect = banks.Redirect{URL: "http://127.0.0.1:9/callback", State: uuid.NewString()}
 	step, err := adapter.Authorize(ctx, &d.conv)
 	for {
-		if passing := providers.AsError(err); passing != nil && passing.Kind == providers.Transient && d.patience > 0 {
+		if passing := banks.AsError(err); passing != nil && passing.Kind == banks.Transient && d.patience > 0 {
 			d.patience--
 			step, err = adapter.Authorize(ctx, &d.conv)
 			continue
 		}
 		require.NoError(t, err)
 		switch step.Status {
-		case providers.Ready:
+		case banks.Ready:
 			return
-		case providers.Moving:
+		case banks.Moving:
 			step, err = adapter.Authorize(ctx, &d.conv)
 			continue
-		case providers.Challenged:
+		case banks.Challenged:
 		default:
 			require.Fail(t, "unexpected step", "%+v", step)
 		}
 		c := step.Challenge
 		d.asked = append(d.asked, fmt.Sprint(c.Type, " ", c.Format))
-		answer := providers.Answer{}
+		answer := banks.Answer{}
 		switch c.Type {
-		case providers.Embedded:
+		case banks.Embedded:
 			answer.Value = "111111"
-		case providers.MethodSelection:
+		case banks.MethodSelection:
 			answer.MethodID = c.AuthMethods[1].ID
-		case providers.RedirectTo:
-			visitor := sandbox.Visitor{Login: d.conv.Credentials[providers.CredentialLogin], Password: "demo", TAN: "111111", Client: d.browser}
+		case banks.RedirectTo:
+			visitor := sandbox.Visitor{Login: d.conv.Credentials[banks.CredentialLogin], Password: "demo", TAN: "111111", Client: d.browser}
 			back, err := visitor.Approve(ctx, c.Location)
 			require.NoError(t, err)
 			u, err := url.Parse(back)
@@ -201,13 +201,13 @@ func (d *conversation) authorize(ctx context.Context, adapter providers.Provider
 			for name := range u.Query() {
 				answer.Query[name] = u.Query().Get(name)
 			}
-		case providers.Decoupled:
-			for step, err = adapter.Poll(ctx, &d.conv); err == nil && step.Status == providers.Pending; step, err = adapter.Poll(ctx, &d.conv) {
+		case banks.Decoupled:
+			for step, err = adapter.Poll(ctx, &d.conv); err == nil && step.Status == banks.Pending; step, err = adapter.Poll(ctx, &d.conv) {
 				d.late += step.PollAfter
 			}
 			continue
 		}
-		for step, err = adapter.Answer(ctx, &d.conv, answer); err == nil && step.Status == providers.Moving; {
+		for step, err = adapter.Answer(ctx, &d.conv, answer); err == nil && step.Status == banks.Moving; {
 			step, err = adapter.Answer(ctx, &d.conv, answer)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/providers/camt"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks/formats/camt"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // pages follows the next links from a first page and returns all booked entries.

@@ -1,6 +1,6 @@
 package sandbox
 
-import "kontoflow/plain"
+import "github.com/kontoflow/kontoflow/internal/civil"
 
 // What comes back: transfers and direct debits that the account's holder sent, and direct debits
 // that were taken from others or from the account, and were given back. Each comes back three
@@ -45,7 +45,7 @@ func (k *kind) comesBack() {
 }
 
 // returned appends what comes back on a working day: two thirds of what could.
-func (a *account) returned(list []booking, day plain.Date) []booking {
+func (a *account) returned(list []booking, day civil.Date) []booking {
 	sent := before(before(before(day)))
 	if !a.pace.returns || sent < a.opened {
 		return list

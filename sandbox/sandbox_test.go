@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // noon is when the tests' banks open: a Wednesday.

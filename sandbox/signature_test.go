@@ -16,8 +16,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/providers"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // signingKeys are the client's, out of the catalog.
@@ -25,7 +25,7 @@ func signingKeys(t *testing.T, b *sandbox.Bank) tls.Certificate {
 	t.Helper()
 	var said struct {
 		Banks []struct {
-			AccessMethods []struct{ Connection providers.Connection } `json:"access_methods"`
+			AccessMethods []struct{ Connection banks.Connection } `json:"access_methods"`
 		}
 	}
 	require.NoError(t, json.Unmarshal(b.Catalog("http://127.0.0.1"), &said))

@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // A face is one bank as the world sees it: a path on the server, and a dialect of XS2A.
@@ -32,7 +32,7 @@ type call struct {
 	face     *face
 	endpoint string
 	now      time.Time
-	today    plain.Date
+	today    civil.Date
 	body     []byte
 	consent  *consent  // of the path or the Consent-ID header
 	customer *customer // of the consent, the token or PSU-ID; nil: not known yet

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // resourceID is the handle of an account under one consent; the next consent has another.
@@ -38,7 +38,7 @@ type balanceObject struct {
 	Amount    amount     `json:"balanceAmount"`
 	Type      string     `json:"balanceType"`
 	Limit     bool       `json:"creditLimitIncluded,omitempty"`
-	Date      plain.Date `json:"referenceDate,omitempty"`
+	Date      civil.Date `json:"referenceDate,omitempty"`
 	LastEntry string     `json:"lastCommittedTransaction,omitempty"`
 }
 

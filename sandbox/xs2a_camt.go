@@ -5,12 +5,12 @@ import (
 	"strings"
 	"time"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // camt writes a statement as camt.052 (account report) or camt.053 (statement), ISO 20022, in the
 // writer's version.
-func (w *writer) camt(s statement, today plain.Date, format string) {
+func (w *writer) camt(s statement, today civil.Date, format string) {
 	a := s.account
 	message, element := "BkToCstmrAcctRpt", "Rpt"
 	opening, closing := "OPBD", "ITBD"
@@ -49,7 +49,7 @@ func (w *writer) camt(s statement, today plain.Date, format string) {
 	w.raw(`</` + element + `></` + message + `></Document>`)
 }
 
-func (w *writer) camtBalance(code string, cents int64, currency string, day plain.Date) {
+func (w *writer) camtBalance(code string, cents int64, currency string, day civil.Date) {
 	w.raw(`<Bal><Tp><CdOrPrtry><Cd>` + code + `</Cd></CdOrPrtry></Tp>`)
 	w.camtAmount(cents, currency, writing{})
 	w.raw(`<Dt><Dt>` + day.String() + `</Dt></Dt></Bal>`)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // A consent of account information (Implementation Guidelines, section 6). Guarded by Bank.mu.
@@ -18,12 +18,12 @@ type consent struct {
 	login      string // "": nobody known yet
 	access     access
 	recurring  bool
-	validUntil plain.Date
+	validUntil civil.Date
 	frequency  int
 	status     consentStatus
 	created    time.Time
 	ends       time.Time // a one-off consent: when it is over
-	lastAction plain.Date
+	lastAction civil.Date
 	again      bool      // valid, but transactions want a second authentication
 	proven     time.Time // when strong authentication was last done
 	explicit   bool      // the client starts authorisations itself
@@ -69,7 +69,7 @@ type accountReference struct {
 
 // age lets time do its work on the consent.
 func (k *consent) age(now time.Time) {
-	if k.status == valid && (plain.On(now) > k.validUntil || !k.ends.IsZero() && now.After(k.ends)) {
+	if k.status == valid && (civil.On(now) > k.validUntil || !k.ends.IsZero() && now.After(k.ends)) {
 		k.status = expired
 	}
 	if k.status == received && now.Sub(k.created) > 24*time.Hour {
@@ -205,7 +205,7 @@ func (f *face) offerAfterPreStep(c *call, answer *consentAnswer, start string) {
 
 var currencyCode = regexp.MustCompile(`^[A-Z]{3}$`)
 
-func (f *face) checkConsent(c *call, request *consentRequest) (until plain.Date, no *refusal) {
+func (f *face) checkConsent(c *call, request *consentRequest) (until civil.Date, no *refusal) {
 	switch {
 	case request.Access == nil:
 		return 0, formatError("access", "is missing")
@@ -226,7 +226,7 @@ func (f *face) checkConsent(c *call, request *consentRequest) (until plain.Date,
 	case !*request.Recurring && f.dialect.onlyRecurring:
 		return 0, formatError("recurringIndicator", "has to be true at this bank")
 	}
-	until, err := plain.Parse(*request.Until)
+	until, err := civil.Parse(*request.Until)
 	if err != nil {
 		return 0, formatError("validUntil", "is no date")
 	}
@@ -421,9 +421,9 @@ func (f *face) getConsent(c *call) error {
 	return c.answer(http.StatusOK, struct {
 		Access     access        `json:"access"`
 		Recurring  bool          `json:"recurringIndicator"`
-		ValidUntil plain.Date    `json:"validUntil"`
+		ValidUntil civil.Date    `json:"validUntil"`
 		Frequency  int           `json:"frequencyPerDay"`
-		LastAction plain.Date    `json:"lastActionDate"`
+		LastAction civil.Date    `json:"lastActionDate"`
 		Status     consentStatus `json:"consentStatus"`
 		Links      links         `json:"_links"`
 	}{k.access, k.recurring, k.validUntil, k.frequency, k.lastAction, k.status, l})

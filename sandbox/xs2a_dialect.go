@@ -8,7 +8,7 @@ type dialect struct {
 	Name     string
 	BankCode string
 	BIC      string
-	Adapter  string // what providers.Connection.Dialect has to say
+	Adapter  string // what banks.Connection.Dialect has to say
 	Shows    string // one line, for the documentation
 
 	at                string   // path of the API below Path

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strconv"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // readingHabits are what is odd about how a bank lists accounts and writes transactions.
@@ -14,7 +14,7 @@ type readingHabits struct {
 	ignoresDates   bool                             // sends all it has, whatever period is asked for
 	refusesBalance bool                             // refuses withBalance, and lists no cards (500)
 	days           int                              // of transactions, today among them; 0: no bound
-	refusal        func(oldest plain.Date) *refusal // of what lies before them
+	refusal        func(oldest civil.Date) *refusal // of what lies before them
 	mt940          bool                             // transactions only as MT940 and MT942, in text/plain
 	loose          bool                             // byte order mark, amounts as doubles, date-times; no list of pending ones where there are none
 	circle         bool                             // the last page's next page is itself
@@ -32,16 +32,16 @@ var readingDialects = []dialect{
 		Shows: "refuses to list accounts with their balances (400); answers 500 to a request for cards", reads: readingHabits{refusesBalance: true}},
 	{Path: "short-history-30", Name: "Demo-Monatsbank", BankCode: "90090103", BIC: "DEMODE3DXXX",
 		Shows: "gives 30 days, and refuses more with 403 and no code",
-		reads: readingHabits{days: 30, refusal: func(plain.Date) *refusal { return refuse(403, "", "") }}},
+		reads: readingHabits{days: 30, refusal: func(civil.Date) *refusal { return refuse(403, "", "") }}},
 	{Path: "short-history-60", Name: "Demo-Zweimonatsbank", BankCode: "90090104", BIC: "DEMODE3EXXX",
 		Shows: "gives 60 days, and refuses more with 422 and a code of its own",
-		reads: readingHabits{days: 60, refusal: func(plain.Date) *refusal { return refuse(422, "WRONG_TRANSACTIONS_PERIOD", "") }}},
+		reads: readingHabits{days: 60, refusal: func(civil.Date) *refusal { return refuse(422, "WRONG_TRANSACTIONS_PERIOD", "") }}},
 	{Path: "short-history-90", Name: "Demo-Quartalsbank", BankCode: "90090105", BIC: "DEMODE3FXXX",
 		Shows: "gives 90 days, and refuses more with 400 and `FORMAT_ERROR`",
-		reads: readingHabits{days: 90, refusal: func(plain.Date) *refusal { return refuse(400, "FORMAT_ERROR", "") }}},
+		reads: readingHabits{days: 90, refusal: func(civil.Date) *refusal { return refuse(400, "FORMAT_ERROR", "") }}},
 	{Path: "short-history-365", Name: "Demo-Jahresbank", BankCode: "90090106", BIC: "DEMODE3GXXX",
 		Shows: "gives 365 days, and names the first of them where it refuses more",
-		reads: readingHabits{days: 365, refusal: func(oldest plain.Date) *refusal {
+		reads: readingHabits{days: 365, refusal: func(oldest civil.Date) *refusal {
 			return refuse(400, "PERIOD_INVALID", "dateFrom must not be before "+oldest.String())
 		}}},
 	{Path: "plain-mt940", Name: "Demo-Textbank", BankCode: "90090107", BIC: "DEMODE3HXXX",
@@ -72,7 +72,7 @@ func (h *readingHabits) links(a *account) bool { return !h.giroOnly || a.kind ==
 
 // bound makes the period the bank's own, or refuses it.
 func (h *readingHabits) bound(s *statement) *refusal {
-	today := plain.On(s.now)
+	today := civil.On(s.now)
 	if oldest := today.AddDays(1 - h.days); h.days > 0 && s.from < oldest {
 		return h.refusal(oldest)
 	}

@@ -11,8 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/plain"
-	"kontoflow/sandbox"
+	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
 // oddBank is a bank of the server, asked by a customer of whom no strong authentication is wanted.
@@ -90,7 +90,7 @@ func (b *oddBank) transactions(back int) (int, string) {
 	if b.account == "" {
 		b.account = b.accounts()[0].ResourceID
 	}
-	from := plain.On(b.bank.Now()).AddDays(-back)
+	from := civil.On(b.bank.Now()).AddDays(-back)
 	return b.get("/v1/accounts/" + b.account + "/transactions?bookingStatus=both&dateFrom=" + from.String())
 }
 
@@ -137,9 +137,9 @@ func TestOddReads(t *testing.T) {
 		"short-history-30":  func(b *oddBank) { b.requireDays(30, 403, "") },
 		"short-history-60":  func(b *oddBank) { b.requireDays(60, 422, "WRONG_TRANSACTIONS_PERIOD") },
 		"short-history-90":  func(b *oddBank) { b.requireDays(90, 400, "FORMAT_ERROR") },
-		"short-history-365": func(b *oddBank) { b.requireDays(365, 400, plain.On(b.bank.Now()).AddDays(-364).String()) },
+		"short-history-365": func(b *oddBank) { b.requireDays(365, 400, civil.On(b.bank.Now()).AddDays(-364).String()) },
 		"plain-mt940": func(b *oddBank) {
-			response, body := b.call("GET", "/v1/accounts/"+b.accounts()[0].ResourceID+"/transactions?bookingStatus=both&dateFrom="+plain.On(b.bank.Now()).AddDays(-9).String(), "", "")
+			response, body := b.call("GET", "/v1/accounts/"+b.accounts()[0].ResourceID+"/transactions?bookingStatus=both&dateFrom="+civil.On(b.bank.Now()).AddDays(-9).String(), "", "")
 			require.Equal(b.t, "text/plain;charset=ISO-8859-1", response.Header.Get("Content-Type"))
 			require.True(b.t, bytes.HasPrefix(body, []byte(":20:STARTUMS\r\n")), "%.40s", body)
 		},

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"kontoflow/plain"
+	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // pageParameter carries our place in a list of transactions from one page to the next; clients only follow links.
@@ -24,13 +24,13 @@ const wholeFile = "all"
 // statement is what a read of transactions asks for.
 type statement struct {
 	account  *account
-	from, to plain.Date
+	from, to civil.Date
 	booked   bool
 	pending  bool
 	balance  bool
 	now      time.Time
 	size     int        // entries in a page; 0: all in one
-	day      plain.Date // where the page begins, going back from there
+	day      civil.Date // where the page begins, going back from there
 	nth      int        // entries of that day that came before
 	first    bool       // the first page: pending entries and balances stand there
 }
@@ -126,12 +126,12 @@ func (f *face) statement(c *call, isCard bool) (s statement, no *refusal) {
 		return s, no
 	}
 	s.now, s.to = c.now, c.today
-	for name, into := range map[string]*plain.Date{"dateFrom": &s.from, "dateTo": &s.to} {
+	for name, into := range map[string]*civil.Date{"dateFrom": &s.from, "dateTo": &s.to} {
 		v := query.Get(name)
 		if v == "" {
 			continue
 		}
-		day, err := plain.Parse(v)
+		day, err := civil.Parse(v)
 		if err != nil {
 			return s, formatError(name, "is no date")
 		}
@@ -162,10 +162,10 @@ func (f *face) statement(c *call, isCard bool) (s statement, no *refusal) {
 		s.size = 0
 	default:
 		var day int32
-		if _, err := fmt.Sscanf(page, "%d.%d", &day, &s.nth); err != nil || s.nth < 0 || plain.Date(day) < s.from || plain.Date(day) > s.to {
+		if _, err := fmt.Sscanf(page, "%d.%d", &day, &s.nth); err != nil || s.nth < 0 || civil.Date(day) < s.from || civil.Date(day) > s.to {
 			return s, formatError(pageParameter, "is unknown")
 		}
-		s.day, s.first = plain.Date(day), false
+		s.day, s.first = civil.Date(day), false
 	}
 	return s, nil
 }
@@ -457,7 +457,7 @@ func (f *face) getTransaction(c *call) error {
 	}
 	id := strings.TrimPrefix(c.r.PathValue("id"), "N")
 	if len(id) > 8 {
-		day, err := plain.Parse(id[:4] + "-" + id[4:6] + "-" + id[6:8])
+		day, err := civil.Parse(id[:4] + "-" + id[4:6] + "-" + id[6:8])
 		if err == nil && day >= a.shown(c.today) && day <= c.today {
 			for _, booking := range a.posted(nil, day, c.now) {
 				if e := a.describe(&booking, how); e.ID != c.r.PathValue("id") {

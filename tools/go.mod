@@ -1,4 +1,4 @@
-module kontoflow/tools
+module github.com/kontoflow/kontoflow/tools
 
 go 1.26.8
 

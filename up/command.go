@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"kontoflow/internal/child"
+	"github.com/kontoflow/kontoflow/internal/child"
 )
 
 // Command brings up a throwaway PostgreSQL and Temporal server on free ports, runs the command with DATABASE_URL,

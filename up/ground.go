@@ -16,9 +16,9 @@ import (
 
 	"go.temporal.io/sdk/client"
 
-	"kontoflow/internal/child"
-	"kontoflow/internal/pgserver"
-	"kontoflow/worker"
+	"github.com/kontoflow/kontoflow/internal/child"
+	"github.com/kontoflow/kontoflow/internal/pgserver"
+	"github.com/kontoflow/kontoflow/worker"
 )
 
 const (

@@ -18,9 +18,9 @@ import (
 	"syscall"
 	"time"
 
-	"kontoflow/internal/child"
-	"kontoflow/models"
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/internal/child"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 // Options are the settings of both.

@@ -18,7 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/internal/testground"
 )
 
 var binary string

@@ -10,7 +10,7 @@ import (
 	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/mac"
 
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 const canary = "canary-PIN-4711"

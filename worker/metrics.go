@@ -14,7 +14,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 
-	"kontoflow/models"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // serveMetrics serves the worker's and the SDK's metrics in Prometheus's format at http://listen/metrics until ctx

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/client"
 
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // RegisterSearchAttributes makes workflows.SearchAttributes known in the namespace, and returns when the server lists

@@ -7,9 +7,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"kontoflow/models"
-	"kontoflow/providers"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // sweep repairs what an API process stored but could not tell Temporal, because one of them died in between, ends
@@ -126,7 +126,7 @@ func (s *sweep) cancel(ctx context.Context, sync uuid.UUID) error {
 	if err != nil || runs {
 		return err
 	}
-	_, err = s.Store.End(ctx, sync, providers.CodeCancelled)
+	_, err = s.Store.End(ctx, sync, banks.CodeCancelled)
 	return err
 }
 
@@ -161,7 +161,7 @@ func (s *sweep) endIfLost(ctx context.Context, y models.UnderWay) error {
 		return err
 	}
 	// Nothing happens to one that ended by itself meanwhile.
-	if _, err := s.Store.End(ctx, y.ID, providers.CodeInternal); err != nil {
+	if _, err := s.Store.End(ctx, y.ID, banks.CodeInternal); err != nil {
 		return err
 	}
 	s.Logger.WarnContext(ctx, "a synchronization has no run any more, and was ended", "sync_id", y.ID)

@@ -12,9 +12,9 @@ import (
 	"go.temporal.io/sdk/client"
 	"gorm.io/gorm"
 
-	"kontoflow/internal/testground"
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // down is a Temporal that is not there, and counts who asks.
@@ -47,7 +47,7 @@ func TestSweepWithoutTemporal(t *testing.T) {
 	bank := models.Bank{ID: models.NewID(), Kind: "BANK", Name: "Bank", Country: "DE"}
 	require.NoError(t, store.DB.Create(&bank).Error)
 	method := models.AccessMethod{ID: models.NewID(), BankID: bank.ID, Type: "API"}
-	require.NoError(t, store.SealConnection(&method, providers.Connection{Protocol: "XS2A", URL: "https://bank.example"}))
+	require.NoError(t, store.SealConnection(&method, banks.Connection{Protocol: "XS2A", URL: "https://bank.example"}))
 	require.NoError(t, store.DB.Create(&method).Error)
 	access := func() uuid.UUID {
 		a := models.Access{ID: models.NewID(), UserID: user.ID, BankID: bank.ID, AccessMethodID: method.ID, Status: models.AccessNew, CreatedAt: time.Now()}

@@ -15,16 +15,16 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 
-	"kontoflow/activities"
-	"kontoflow/internal/await"
-	"kontoflow/internal/temporalclient"
-	"kontoflow/models"
-	"kontoflow/notify"
-	"kontoflow/providers"
-	"kontoflow/providers/fints"
-	"kontoflow/providers/xs2a"
-	"kontoflow/vault"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/activities"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/banks/fints"
+	"github.com/kontoflow/kontoflow/banks/xs2a"
+	"github.com/kontoflow/kontoflow/internal/await"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/notify"
+	"github.com/kontoflow/kontoflow/vault"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // Config is a worker process's configuration.
@@ -92,8 +92,8 @@ type Options struct {
 	TaskQueue        string
 	PublicURL        string
 	ChallengeTimeout time.Duration
-	Logger           *slog.Logger                  // nil: slog's default
-	Providers        map[string]providers.Provider // nil: Adapters
+	Logger           *slog.Logger             // nil: slog's default
+	Adapters         map[string]banks.Adapter // nil: Adapters
 	AutoSync         AutoSync
 	// LoopbackReceivers lets notifications go to this machine, over http, too; the API has to allow it as well.
 	LoopbackReceivers bool
@@ -111,8 +111,8 @@ type Worker struct {
 
 // Adapters are the bank protocols that Kontoflow speaks, by Connection.Protocol. FinTS shares clock, log and patience with
 // XS2A.
-func Adapters(o xs2a.Options) map[string]providers.Provider {
-	return map[string]providers.Provider{
+func Adapters(o xs2a.Options) map[string]banks.Adapter {
+	return map[string]banks.Adapter{
 		"XS2A": xs2a.New(o),
 		"FINTS": fints.New(fints.Options{ConnectTimeout: o.ConnectTimeout, AnswerTimeout: o.AnswerTimeout, WholeTimeout: o.WholeTimeout,
 			MaxBanks: o.MaxBanks, Now: o.Now, Logger: o.Logger}),
@@ -124,8 +124,8 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
-	if o.Providers == nil {
-		o.Providers = Adapters(xs2a.Options{Logger: o.Logger, Now: o.Store.Now})
+	if o.Adapters == nil {
+		o.Adapters = Adapters(xs2a.Options{Logger: o.Logger, Now: o.Store.Now})
 	}
 	if o.SweepAfter == 0 {
 		o.SweepAfter = 10 * time.Second
@@ -155,7 +155,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 	workflows.Register(w)
 	w.RegisterActivity(&activities.Activities{
 		Store:            o.Store,
-		Providers:        o.Providers,
+		Adapters:         o.Adapters,
 		CallbackURL:      strings.TrimSuffix(o.PublicURL, "/") + "/callback/redirect",
 		ChallengeTimeout: o.ChallengeTimeout,
 		StartSync: func(ctx context.Context, ref models.SyncRef) error {

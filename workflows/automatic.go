@@ -12,7 +12,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"kontoflow/activities"
+	"github.com/kontoflow/kontoflow/activities"
 )
 
 // AutomaticSynchronizationsOutcome is what one run came to, in counts.

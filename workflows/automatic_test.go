@@ -11,9 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
-	"kontoflow/internal/temporalclient"
-	"kontoflow/internal/testground"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // TestEnsureSchedule: however many workers start at once there is one Schedule; it follows the setting, and stays paused

@@ -6,7 +6,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"kontoflow/activities"
+	"github.com/kontoflow/kontoflow/activities"
 )
 
 // limits are an activity's bounds in time and tries.

@@ -14,11 +14,11 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 
-	"kontoflow/activities"
-	"kontoflow/internal/temporalclient"
-	"kontoflow/internal/testground"
-	"kontoflow/models"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/activities"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // TestWhoGoesFirst: of what is queued, manual synchronizations go first, and banks take turns, however long the queue of one

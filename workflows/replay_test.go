@@ -14,7 +14,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // Runs of released code have to go on under today's: testdata/ holds their histories (docs/contributing.md says how

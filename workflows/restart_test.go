@@ -12,10 +12,10 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
-	"kontoflow/activities"
-	"kontoflow/models"
-	"kontoflow/providers"
-	"kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/activities"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/workflows"
 )
 
 // A run is a synchronization in Temporal's test environment, whose clock jumps.
@@ -30,24 +30,24 @@ type run struct {
 }
 
 // newRun is a synchronization whose bank asks a question of the given form; after a restart it asks for a TAN.
-func newRun(t *testing.T, form providers.ChallengeType) *run {
+func newRun(t *testing.T, form banks.ChallengeType) *run {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	r := &run{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, id: uuid.New()}
 	r.SetTestTimeout(time.Minute)
 	r.RegisterWorkflow(workflows.Synchronization)
-	asks := func(form providers.ChallengeType) activities.AuthorizeOutcome {
-		return activities.AuthorizeOutcome{Status: providers.Challenged, Challenge: activities.ChallengeRef{ID: uuid.New(), Type: form,
+	asks := func(form banks.ChallengeType) activities.AuthorizeOutcome {
+		return activities.AuthorizeOutcome{Status: banks.Challenged, Challenge: activities.ChallengeRef{ID: uuid.New(), Type: form,
 			ExpiresAt: r.Now().Add(10 * time.Minute), PollAfter: time.Second}}
 	}
 	var names *activities.Activities
-	ready := activities.AuthorizeOutcome{Status: providers.Ready}
+	ready := activities.AuthorizeOutcome{Status: banks.Ready}
 	first := asks(form)
 	r.first = first.Challenge
 	r.OnActivity(names.Connect, mock.Anything, mock.Anything).Return(first, nil)
 	r.OnActivity(names.Restart, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.AuthorizeInput) (activities.AuthorizeOutcome, error) {
 		r.restarted = append(r.restarted, in)
-		next := asks(providers.Embedded)
+		next := asks(banks.Embedded)
 		r.RegisterDelayedCallback(func() {
 			r.SignalWorkflow(workflows.AnsweredSignal, workflows.Answered{ChallengeID: r.first.ID}) // late, and for the former one
 			r.SignalWorkflow(workflows.RestartedSignal, workflows.Restarted{ChallengeID: r.first.ID})
@@ -91,7 +91,7 @@ func (r *run) requireRestarted() {
 
 func TestRestartOfAQuestion(t *testing.T) {
 	t.Parallel()
-	for _, form := range []providers.ChallengeType{providers.Embedded, providers.MethodSelection, providers.RedirectTo} {
+	for _, form := range []banks.ChallengeType{banks.Embedded, banks.MethodSelection, banks.RedirectTo} {
 		r := newRun(t, form)
 		r.restart(30 * time.Second)
 		r.requireRestarted()
@@ -102,7 +102,7 @@ func TestRestartOfAQuestion(t *testing.T) {
 func TestRestartOfAWaitForTheApp(t *testing.T) {
 	t.Parallel()
 	var names *activities.Activities
-	r := newRun(t, providers.Decoupled)
+	r := newRun(t, banks.Decoupled)
 	r.OnActivity(names.AwaitConfirmation, mock.Anything, mock.Anything).Return(func(ctx context.Context, _ activities.AwaitConfirmationInput) (activities.AuthorizeOutcome, error) {
 		return activities.AuthorizeOutcome{}, activity.ErrResultPending
 	})
@@ -117,7 +117,7 @@ func TestRestartOfAWaitForTheApp(t *testing.T) {
 func TestRestartFoundByTheWait(t *testing.T) {
 	t.Parallel()
 	var names *activities.Activities
-	r := newRun(t, providers.Decoupled)
+	r := newRun(t, banks.Decoupled)
 	r.OnActivity(names.AwaitConfirmation, mock.Anything, mock.Anything).
 		Return(activities.AuthorizeOutcome{}, temporal.NewNonRetryableApplicationError("restarted", activities.Restarted, nil))
 	r.requireRestarted()
@@ -127,8 +127,8 @@ func TestRestartFoundByTheWait(t *testing.T) {
 func TestRestartAfterTheConfirmation(t *testing.T) {
 	t.Parallel()
 	var names *activities.Activities
-	r := newRun(t, providers.Decoupled)
-	r.OnActivity(names.AwaitConfirmation, mock.Anything, mock.Anything).Return(activities.AuthorizeOutcome{Status: providers.Ready}, nil)
+	r := newRun(t, banks.Decoupled)
+	r.OnActivity(names.AwaitConfirmation, mock.Anything, mock.Anything).Return(activities.AuthorizeOutcome{Status: banks.Ready}, nil)
 	r.OnActivity(names.ReadAccounts, mock.Anything, mock.Anything).Return(activities.ReadAccountsOutcome{}, nil).After(time.Minute)
 	r.restart(30 * time.Second)
 	r.ExecuteWorkflow(workflows.Synchronization, workflows.SynchronizationInput{SyncID: r.id, Trigger: models.Manual})

@@ -10,9 +10,9 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"kontoflow/activities"
-	"kontoflow/models"
-	"kontoflow/providers"
+	"github.com/kontoflow/kontoflow/activities"
+	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // SynchronizationInput names a stored synchronization. Everything else about it is in the database.
@@ -67,7 +67,7 @@ func (s *synchronization) connect(ctx workflow.Context) error {
 	var outcome activities.AuthorizeOutcome
 	in := activities.AuthorizeInput{SyncID: s.id, Step: s.step}
 	err := workflow.ExecuteActivity(withBank.options(ctx, "authorize with the bank"), a.Connect, in).Get(ctx, &outcome)
-	for err == nil && outcome.Status == providers.Challenged {
+	for err == nil && outcome.Status == banks.Challenged {
 		outcome, err = s.ask(ctx, outcome.Challenge)
 	}
 	s.open = err != nil || outcome.Open
@@ -86,7 +86,7 @@ func (s *synchronization) ask(ctx workflow.Context, c activities.ChallengeRef) (
 	}
 	s.step++
 	in := activities.AuthorizeInput{SyncID: s.id, Step: s.step, ChallengeID: c.ID}
-	if c.Type == providers.Decoupled {
+	if c.Type == banks.Decoupled {
 		outcome, err = s.awaitConfirmation(ctx, c, in)
 	} else {
 		outcome, err = s.awaitAnswer(ctx, c, in)
@@ -136,7 +136,7 @@ func (s *synchronization) awaitAnswer(ctx workflow.Context, c activities.Challen
 	case err != nil:
 		return outcome, err
 	case !there:
-		return outcome, domainError(providers.CodeExpired)
+		return outcome, domainError(banks.CodeExpired)
 	case s.restarted[c.ID]: // the database took one of the two
 		return outcome, errRestarted
 	}
@@ -168,7 +168,7 @@ func (s *synchronization) readAccounts(ctx workflow.Context) ([]uuid.UUID, int, 
 			return nil, 0, err
 		}
 	}
-	return nil, 0, domainError(providers.CodeConfirmAtBank)
+	return nil, 0, domainError(banks.CodeConfirmAtBank)
 }
 
 // readTransactions reads the accounts, as many at once as the bank bears. An account that fails fails alone. Those
@@ -177,7 +177,7 @@ func (s *synchronization) readTransactions(ctx workflow.Context, accounts []uuid
 	for demands := 0; len(accounts) > 0; demands++ {
 		if demands > 0 {
 			if demands > maxDemands {
-				return domainError(providers.CodeConfirmAtBank)
+				return domainError(banks.CodeConfirmAtBank)
 			}
 			if err := s.connect(ctx); err != nil {
 				return err
@@ -233,7 +233,7 @@ func (s *synchronization) finish(ctx workflow.Context, failed error) (out activi
 	err = workflow.ExecuteActivity(options, a.Finish, activities.FinishInput{SyncID: s.id, Code: code, Open: s.open}).Get(disconnected, &out)
 	if err != nil {
 		if typeOf(err) == activities.Ended { // deleted meanwhile, with its access
-			return out, domainError(providers.CodeCancelled)
+			return out, domainError(banks.CodeCancelled)
 		}
 		return out, err
 	}
@@ -303,16 +303,16 @@ func codeOf(err error) int {
 	case err == nil:
 		return 0
 	case temporal.IsCanceledError(err):
-		return providers.CodeCancelled
+		return banks.CodeCancelled
 	}
 	if code, e := strconv.Atoi(typeOf(err)); e == nil {
 		return code
 	}
 	var timeout *temporal.TimeoutError
 	if errors.As(err, &timeout) {
-		return providers.CodeTemporary
+		return banks.CodeTemporary
 	}
-	return providers.CodeInternal
+	return banks.CodeInternal
 }
 
 // typeOf is the type of the application error inside err, or "".

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/internal/admission"
+	"github.com/kontoflow/kontoflow/internal/admission"
 )
 
 var limits = admission.Limits{PerSecond: 2, Burst: 3, Light: 5, Heavy: 1, Waiting: 2}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/internal/await"
+	"github.com/kontoflow/kontoflow/internal/await"
 )
 
 func TestFor(t *testing.T) {

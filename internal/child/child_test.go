@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/internal/child"
+	"github.com/kontoflow/kontoflow/internal/child"
 )
 
 // TestMain is also the parent that TestEndsWithItsParent kills: it starts a child, says which, and waits.

@@ -10,7 +10,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/internal/openapi"
+	"github.com/kontoflow/kontoflow/internal/openapi"
 )
 
 // schema is an object with a text and a list of objects, and nothing else.

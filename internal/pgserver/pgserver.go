@@ -21,7 +21,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"kontoflow/internal/child"
+	"github.com/kontoflow/kontoflow/internal/child"
 )
 
 // User is the superuser that URLs of the server name.

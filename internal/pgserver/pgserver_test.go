@@ -14,7 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/internal/pgserver"
+	"github.com/kontoflow/kontoflow/internal/pgserver"
 )
 
 func start(t *testing.T, dir string) *pgserver.Server {

@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"google.golang.org/protobuf/proto"
 
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 // ErrSealed says that a payload does not open: no key of the keyset sealed it, there is no keyset, or it was changed.

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/converter"
 
-	"kontoflow/internal/temporalclient"
-	"kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/internal/testground"
 )
 
 const ui, token = "https://temporal.example", "t0ken"

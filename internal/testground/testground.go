@@ -19,9 +19,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"kontoflow/internal/temporalclient"
-	"kontoflow/models"
-	"kontoflow/vault"
+	"github.com/kontoflow/kontoflow/internal/temporalclient"
+	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/vault"
 )
 
 const missing = "%s is not set: run `make test`, or `go run . up -- go test ./…` for some packages"

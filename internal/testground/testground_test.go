@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"kontoflow/internal/testground"
+	"github.com/kontoflow/kontoflow/internal/testground"
 )
 
 func TestDatabasesAreMigratedAndApart(t *testing.T) {
