@@ -404,7 +404,7 @@ func TestTokenEndpointDown(t *testing.T) {
 func TestCancelLeavesNoConsent(t *testing.T) {
 	t.Parallel()
 	asked, answer := make(chan struct{}), make(chan struct{})
-	ask := sync.OnceFunc(func() { close(asked) })
+	ask, release := sync.OnceFunc(func() { close(asked) }), sync.OnceFunc(func() { close(answer) })
 	s := newStack(t, func(s *stack) {
 		s.wrapBank = func(bank http.Handler) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -437,12 +437,13 @@ func TestCancelLeavesNoConsent(t *testing.T) {
 	t.Run("while the bank creates it", func(t *testing.T) {
 		t.Parallel()
 		c := s.in(t).newCustomer()
+		t.Cleanup(release)
 		access := c.access("demo", "demo+slow")
 		sync := c.start(access, object{"credentials": object{"pin": password}})
-		<-asked
+		awaitSignal(t, asked, "the bank creates it")
 		cancel(c, sync)
 		require.Zero(t, did("demo+slow", "consents.create"), "the cancel does not wait for the bank")
-		close(answer)
+		release()
 		c.eventually(func() bool { return did("demo+slow", "consents.delete") == 1 }, "the consent that came too late is ended")
 		c.revoked(access)
 		require.Equal(t, "COMPLETED", c.sync(access)["status"])
@@ -483,6 +484,16 @@ func (c *customer) rows(what, id string) (n int) {
 func (c *customer) eventually(holds func() bool, what string) {
 	c.t.Helper()
 	require.Eventually(c.t, holds, patience, 20*time.Millisecond, what)
+}
+
+// awaitSignal waits for a channel to be closed, or to hand something over.
+func awaitSignal[T any](t *testing.T, c <-chan T, what string) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(patience):
+		require.Fail(t, "it did not come to this: "+what)
+	}
 }
 
 func (c *customer) at(path string) (o object) {

@@ -144,7 +144,7 @@ func TestSecretsForgottenWhileItRuns(t *testing.T) {
 				s.bank.Advance(30 * time.Hour)
 				require.Equal(t, 1, s.startDue(uuid.NewString()).Started)
 			}
-			<-reached
+			awaitSignal(t, reached, "the step begins")
 			c.post("/rest/accesses/"+access+"/remove_pin", nil, 200, nil)
 			goOn()
 
@@ -194,7 +194,7 @@ func TestPINChangedWhileItRuns(t *testing.T) {
 		reached, goOn := held.shut(before.step, before.passes)
 		s.bank.Advance(30 * time.Hour)
 		require.Equal(t, 1, s.startDue(uuid.NewString()).Started)
-		<-reached
+		awaitSignal(t, reached, "the step begins")
 		require.NoError(t, s.bank.ChangePassword(login, "another-"+password))
 		s.bank.Advance(before.later)
 		goOn()

@@ -20,7 +20,7 @@ func TestFrozenWorker(t *testing.T) {
 	reached, goOn := held.shut("ReadTransactions", 0)
 	defer goOn()
 	sync := c.start(access, object{"credentials": object{"pin": password}})
-	<-reached
+	awaitSignal(t, reached, "the step begins")
 
 	// What a frozen worker leaves: a connection of the pool in a transaction that has locked what a page is stored in.
 	tx, err := s.store.Pool.Begin(t.Context())
