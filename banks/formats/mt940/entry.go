@@ -220,7 +220,7 @@ func partsOf(v string) (p parts) {
 // and the amount is missing. content is what follows the mark; no booking key was found behind the digits.
 func (p *parts) checkAmount(content string) {
 	at := strings.Index(content, p.amount)
-	if at > 0 && isKey(content[at-1:]) && strings.IndexAny(p.amount, ",.") < 0 {
+	if at > 0 && isKey(content[at-1:]) && !strings.ContainsAny(p.amount, ",.") {
 		p.amount = ""
 	}
 }
