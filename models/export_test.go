@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -34,3 +35,13 @@ func LoadedFor(ctx context.Context, s *Store, account uuid.UUID, from civil.Date
 
 // ReadsFrom is what a reading stores as the first day of its account.
 func (r *Reading) ReadsFrom() civil.Date { return r.from }
+
+// WhileWorking runs work in a transaction that may stand still for limit, and is kept alive every so often.
+func WhileWorking(ctx context.Context, s *Store, limit, every time.Duration, work func(backend uint32)) error {
+	return s.transactCopy(ctx, func(_ *gorm.DB, c *pgx.Conn) error {
+		if _, err := c.Exec(ctx, `SELECT set_config('idle_in_transaction_session_timeout', $1, true)`, milliseconds(limit)); err != nil {
+			return err
+		}
+		return keepAlive(ctx, c, every, func() { work(c.PgConn().PID()) })
+	})
+}

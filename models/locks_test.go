@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"gorm.io/gorm"
 
@@ -141,4 +142,22 @@ func TestNoDeadlocks(t *testing.T) {
 			require.Equal(t, [2]int{len(work), len(work)}, [2]int{y.AccountsTotal, y.AccountsDone}, "round %d", round)
 		}
 	}
+}
+
+// Matching the transactions of a large account takes longer than a transaction may stand still.
+func TestLongWorkKeepsItsTransaction(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	work := func(backend uint32) {
+		old := false
+		for !old {
+			err := s.Pool.QueryRow(t.Context(), `SELECT coalesce(max(clock_timestamp() - xact_start) > '5 seconds', true) FROM pg_stat_activity WHERE pid = $1`,
+				backend).Scan(&old)
+			if !assert.NoError(t, err) {
+				return
+			}
+		}
+	}
+	require.NoError(t, models.WhileWorking(t.Context(), s, 2*time.Second, 50*time.Millisecond, work))
+	require.Error(t, models.WhileWorking(t.Context(), s, 2*time.Second, time.Hour, work), "who does not ask loses it")
 }

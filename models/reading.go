@@ -201,7 +201,10 @@ func (r *Reading) PutWindow(ctx context.Context, entries []banks.Entry, balances
 		if err := freshen(ctx, tx, c, stored); err != nil {
 			return err
 		}
-		plan := reconcile.Match(stored, facts, window)
+		var plan reconcile.Plan
+		if err := keepAlive(ctx, c, idleTimeout/5, func() { plan = reconcile.Match(stored, facts, window) }); err != nil {
+			return err
+		}
 		r.Doubtful = plan.Doubtful
 		if err := w.apply(ctx, c, &plan, stored, sent, facts); err != nil {
 			return err
@@ -230,6 +233,31 @@ func (r *Reading) PutWindow(ctx context.Context, entries []banks.Entry, balances
 		}
 		return logChanges(tx, r.Account.UserID, w.changes)
 	}, nil)
+}
+
+// keepAlive does work that may take longer than a transaction may stand still: it asks the database something now and then
+// in the meantime. A process that freezes does not ask, and loses its locks as always.
+func keepAlive(ctx context.Context, c *pgx.Conn, every time.Duration, work func()) error {
+	done := make(chan any, 1)
+	go func() {
+		defer func() { done <- recover() }() // in this goroutine it would end the process
+		work()
+	}()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case failed := <-done:
+			if failed != nil {
+				panic(failed)
+			}
+			return nil
+		case <-tick.C:
+			if _, err := c.Exec(ctx, "SELECT 1"); err != nil {
+				return fmt.Errorf("keep a transaction while its transactions are matched: %w", err)
+			}
+		}
+	}
 }
 
 // Since is the first day that may have changed since the account was read; zero: it was not.
