@@ -26,7 +26,7 @@ const (
 
 var allScopes = []string{scopeAccounts, scopeBalance, scopeTransactions, scopeAccesses, scopeOffline}
 
-// A caller is who a request acts for: a client, or a user through his token.
+// A caller is who a request acts for: a client, or a user through their token.
 type caller struct {
 	client uuid.UUID
 	user   string

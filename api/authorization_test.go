@@ -213,7 +213,7 @@ func (s *silent) CancelWorkflow(ctx context.Context, _, _ string) error {
 	return ctx.Err()
 }
 
-// However many accesses a user has: while Temporal is down, his deletion waits for it once.
+// However many accesses a user has: while Temporal is down, their deletion waits for it once.
 func TestUserDeletedWithoutTemporal(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -15,8 +15,8 @@ import (
 	"github.com/kontoflow/kontoflow/models"
 )
 
-// returnFromBank takes a customer whom the bank sends back after a redirect: what he brings is the answer to the
-// challenge that his state belongs to. Then he goes on to the client's redirect_uri, with the client's state and
+// returnFromBank takes a customer whom the bank sends back after a redirect: what they bring is the answer to the
+// challenge that their state belongs to. Then they go on to the client's redirect_uri, with the client's state and
 // whether it went well. Only the first return counts.
 func (s *Server) returnFromBank(c echo.Context) error {
 	ctx := c.Request().Context()

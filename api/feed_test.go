@@ -86,7 +86,7 @@ func payment(id int) banks.Entry {
 		Remittance: []string{fmt.Sprint("payment ", id)}}
 }
 
-// A follower of a user's changes has what he was told of, by id.
+// A follower of a user's changes has what they were told of, by id.
 type follower struct {
 	*user
 	cursor string
@@ -128,7 +128,7 @@ func (u *user) table() map[string]any {
 
 // A reader of the changes feed beside 8 writers ends with exactly the table: transactions are added, modified, removed
 // and brought back, accounts and accesses deleted, all at once. Whoever reads in small pages, in large ones, or begins
-// in the middle, is told of every change once, and of nothing that he does not know.
+// in the middle, is told of every change once, and of nothing that they do not know.
 func TestChangesBesideWriters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -288,7 +288,7 @@ func TestChangesOnTheWire(t *testing.T) {
 	u.do("GET", path, nil).expect(http.StatusOK)
 }
 
-// The user is deleted with all his accesses while transactions are stored for each: nobody waits for another in circles.
+// The user is deleted with all their accesses while transactions are stored for each: nobody waits for another in circles.
 func TestUserDeletedBesideWriters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -21,7 +21,7 @@ func requestID(c echo.Context) string {
 	return id
 }
 
-// identify gives the request its id, the caller's own where he sent a decent one, and the answer its fixed headers.
+// identify gives the request its id, the caller's own where they sent a decent one, and the answer its fixed headers.
 func (s *Server) identify(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		id := c.Request().Header.Get(echo.HeaderXRequestID)

@@ -2,7 +2,7 @@
 //
 // An adapter (banks/xs2a, banks/fints) turns one bank protocol into the few moves below. It keeps
 // nothing between calls: everything that has to live on is in the Conversation, which the caller seals into
-// the database after every move. That is what lets a worker die while the customer looks for his TAN.
+// the database after every move. That is what lets a worker die while the customer looks for their TAN.
 package banks
 
 import (
@@ -68,9 +68,9 @@ type Conversation struct {
 	Connection  Connection
 	Credentials map[string]string // credential field key → value, as the catalog names them
 	PSU         PSU
-	// Interactive says that the customer can be asked. Without him a step that needs him ends in NeedsUser: no consent and no
+	// Interactive says that the customer can be asked. Without them a step that needs them ends in NeedsUser: no consent and no
 	// authorisation is begun at the bank, and no TAN or push message is called forth where that can be known beforehand.
-	// Where the bank wants him for more, the last DaysWithoutSCA are read. It also says that somebody waits: of what shares the
+	// Where the bank wants them for more, the last DaysWithoutSCA are read. It also says that somebody waits: of what shares the
 	// bank's Connection.RequestsPerSecond, the interactive goes first.
 	Interactive bool
 	Consent     Consent // what is asked for

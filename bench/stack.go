@@ -268,7 +268,7 @@ func (s *stack) kontoflow(ctx context.Context, args ...string) ([]byte, error) {
 	return printed, nil
 }
 
-// newCustomer makes a client with a user, and takes a token for him.
+// newCustomer makes a client with a user, and takes a token for them.
 func (s *stack) newCustomer(ctx context.Context) error {
 	printed, err := s.kontoflow(ctx, "client", "create", "--json", "bench")
 	if err != nil {

@@ -68,7 +68,7 @@ func (c *customer) autoSync(access string) (enabled bool, reason string, next ti
 	return reason == "", reason, next, int(a["remaining_today"].(float64))
 }
 
-// accessReadDaily adds an access whose customer was there once, and left his secrets.
+// accessReadDaily adds an access whose customer was there once, and left their secrets.
 func (c *customer) accessReadDaily(bank, login string) (access string) {
 	c.t.Helper()
 	access = c.access(bank, login)
@@ -76,7 +76,7 @@ func (c *customer) accessReadDaily(bank, login string) (access string) {
 	return access
 }
 
-// storeSecrets reads an access with its customer, who leaves his secrets.
+// storeSecrets reads an access with its customer, who leaves their secrets.
 func (c *customer) storeSecrets(access string) {
 	c.t.Helper()
 	y := c.finish(c.start(access, object{"credentials": object{"pin": password}, "save_secrets": true}))
@@ -104,7 +104,7 @@ func TestEveryDay(t *testing.T) {
 		c.storeSecrets(access)
 		enabled, reason, next, remaining := c.autoSync(access)
 		require.True(t, enabled, reason)
-		require.Equal(t, 4, remaining, "his customer was there")
+		require.Equal(t, 4, remaining, "their customer was there")
 		now := s.bank.Now()
 		require.WithinRange(t, next, now, now.Add(30*time.Hour))
 		if next.Format(time.DateOnly) == now.UTC().Format(time.DateOnly) {
@@ -150,7 +150,7 @@ func TestAutomaticEndsWhereTheCustomerIsNeeded(t *testing.T) {
 	require.Equal(t, 10009, codeOf(y))
 	require.Equal(t, "NEEDS_AUTH", c.at("/rest/accesses/" + access)["status"])
 	_, reason, _, _ := c.autoSync(access)
-	require.Equal(t, "CONSENT_EXPIRED", reason, "what he has to renew")
+	require.Equal(t, "CONSENT_EXPIRED", reason, "what they have to renew")
 	for range 3 {
 		s.bank.Advance(24 * time.Hour)
 		require.Zero(t, s.sweep())
@@ -231,7 +231,7 @@ func TestUnattendedReadsAreCounted(t *testing.T) {
 	require.NoError(t, err)
 	require.WithinDuration(t, s.bank.Now().Add(20*time.Hour), retry, 10*time.Minute, "24 hours after the first of them")
 	c.absent = false
-	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{}))["status"], "his customer is there")
+	require.Equal(t, "COMPLETED", c.finish(c.start(access, object{}))["status"], "their customer is there")
 
 	c.absent = true
 	s.bank.Advance(retry.Sub(s.bank.Now()) + time.Second)
@@ -333,7 +333,7 @@ func TestStartedEvenly(t *testing.T) {
 }
 
 // TestWrongStoredPIN: a stored PIN that is no longer right is tried once, and automatic synchronization does not come back
-// before a manual one succeeded. Over XS2A nobody is logged in without the customer, so it is he who finds out.
+// before a manual one succeeded. Over XS2A nobody is logged in without the customer, so it is they who find out.
 func TestWrongStoredPIN(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withBankClock())

@@ -205,8 +205,8 @@ func TestRevocation(t *testing.T) {
 	}
 }
 
-// TestRevocationWaitsForTheBank: while a bank is down the customer goes on. He authorizes a new consent, which stays when
-// the bank is back and ends the old one; what he deletes is deleted.
+// TestRevocationWaitsForTheBank: while a bank is down the customer goes on. They authorize a new consent, which stays when
+// the bank is back and ends the old one; what they delete is deleted.
 func TestRevocationWaitsForTheBank(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
@@ -261,7 +261,7 @@ func TestRevocationIsAskedForEveryHour(t *testing.T) {
 }
 
 // TestConsentRenewedBeforeItsEnd: what a client does when it hears that a consent ends soon. It synchronizes with the customer
-// and wishes for a new one: the former stays in force until he has granted that, whatever he does before. The new one is for
+// and wishes for a new one: the former stays in force until they have granted that, whatever they do before. The new one is for
 // the same access, accounts and transactions.
 func TestConsentRenewedBeforeItsEnd(t *testing.T) {
 	t.Parallel()
@@ -292,7 +292,7 @@ func TestConsentRenewedBeforeItsEnd(t *testing.T) {
 	require.Equal(t, "COMPLETED", c.sync(access)["status"])
 	require.Equal(t, first, consent(), "nobody wished for another")
 
-	// He is asked, and does not want. What is in force stays, and goes on to be used without him.
+	// They are asked, and do not want. What is in force stays, and goes on to be used without them.
 	renews := object{"renew_consent": true}
 	for name, turnsAway := range map[string]func(sync string, challenge object){
 		"cancelled": func(sync string, _ object) { c.post(sync+"/cancel", nil, 200, nil) },

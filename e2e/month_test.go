@@ -143,7 +143,7 @@ func (m *month) open() {
 	m.bank.Advance(m.midnight.Sub(m.bank.Now()))
 }
 
-// read is a synchronization with the customer, which stores his secrets.
+// read is a synchronization with the customer, which stores their secrets.
 func (a *monthly) read() {
 	a.renewToken() // a whole month takes longer than a token lives
 	body := object{}

@@ -126,7 +126,7 @@ func TestPersonas(t *testing.T) {
 	}
 }
 
-// secrets are what a customer types in here, at the start: nothing where he does so at the bank.
+// secrets are what a customer types in here, at the start: nothing where they do so at the bank.
 func (c *customer) secrets(bank string) object {
 	switch bank {
 	case "oauth", "prestep", "token", "confirmation", "client-token", "server-error":
@@ -190,7 +190,7 @@ func (c *customer) describe(challenge object) string {
 	return challenge["format"].(string)
 }
 
-// requireLedger holds everything that is stored of the customer's only access against what his bank has.
+// requireLedger holds everything that is stored of the customer's only access against what their bank has.
 func (c *customer) requireLedger(login string, names bool) {
 	c.t.Helper()
 	c.requireSame(c.atBank(login, names), c.stored(names))

@@ -205,13 +205,13 @@ type journal struct{ testground.Log }
 // object is JSON on its way in or out.
 type object = map[string]any
 
-// customer is a user of the backend, with a token to act for him.
+// customer is a user of the backend, with a token to act for them.
 type customer struct {
 	*stack
 	id     string
 	bearer string
 	login  string // at the bank, of the access added last
-	absent bool   // his backend synchronizes without him
+	absent bool   // their backend synchronizes without them
 }
 
 func (s *stack) newCustomer() *customer {
@@ -371,7 +371,7 @@ func (c *customer) answer(sync string, challenge object) {
 	}
 }
 
-// visit does on the bank's pages what the customer does there, and comes back with him to our callback.
+// visit does on the bank's pages what the customer does there, and comes back with them to our callback.
 func (c *customer) visit(location string) {
 	c.t.Helper()
 	visitor := sandbox.Visitor{Login: c.login, Password: password, TAN: tan, Client: http.DefaultClient}

@@ -364,7 +364,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// atBankPages sends the customer to the bank, and answers where it sends him back to.
+// atBankPages sends the customer to the bank, and answers where it sends them back to.
 func (c *customer) atBankPages(location string, approve bool) (back string) {
 	c.t.Helper()
 	v := sandbox.Visitor{Login: c.login, Password: password, TAN: tan, Client: http.DefaultClient}
@@ -377,7 +377,7 @@ func (c *customer) atBankPages(location string, approve bool) (back string) {
 	return back
 }
 
-// comeBack brings the customer back to our callback, and answers where that sends him, or else its status.
+// comeBack brings the customer back to our callback, and answers where that sends them, or else its status.
 func (c *customer) comeBack(back string) string {
 	c.t.Helper()
 	request, err := http.NewRequestWithContext(c.t.Context(), "GET", back, nil)
@@ -406,7 +406,7 @@ func (c *customer) refuse(method, path string, body any, status, code int) (fiel
 }
 
 // TestWorkerStopsWhileWaiting: a worker that is told to stop does so at once, though a customer is still looking for
-// his phone; the next one goes on waiting for him.
+// their phone; the next one goes on waiting for them.
 func TestWorkerStopsWhileWaiting(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)

@@ -180,7 +180,7 @@ func (c *upgraded) byID() map[string]object {
 	return all
 }
 
-// supersede marks the bank's FinTS method, as an operator does who imports his catalog again.
+// supersede marks the bank's FinTS method, as an operator does who imports their catalog again.
 func (s *stack) supersede(types []string, ends bool) {
 	s.t.Helper()
 	var file catalog.File

@@ -41,7 +41,7 @@ type AccessEvent string
 const (
 	EventStatusChanged   AccessEvent = "STATUS_CHANGED"
 	EventNeedsAuth       AccessEvent = "NEEDS_AUTH"       // nothing works any more until the customer has done something
-	EventHealed          AccessEvent = "HEALED"           // he has
+	EventHealed          AccessEvent = "HEALED"           // they have
 	EventConsentExpiring AccessEvent = "CONSENT_EXPIRING" // the bank's consent is about to end: `expires_at`
 	EventUpgradePending  AccessEvent = "UPGRADE_PENDING"  // the next synchronization that a client starts upgrades it
 )

@@ -473,7 +473,7 @@ func TestWarnings(t *testing.T) {
 	require.ElementsMatch(t, []map[string]any{warning(ids[0]), warning(ids[1])}, announced(t, s, models.ObserveAccesses))
 }
 
-// TestConsentsOfRunningSynchronizations: whoever may be renewing a consent at this moment keeps it until he is done.
+// TestConsentsOfRunningSynchronizations: whoever may be renewing a consent at this moment keeps it until they are done.
 func TestConsentsOfRunningSynchronizations(t *testing.T) {
 	t.Parallel()
 	s := open(t)

@@ -13,7 +13,7 @@ import (
 )
 
 // A worker dies after it has taken the customer's return from the bank and before it has stored anything else; then
-// the bank sends him off once more.
+// the bank sends them off once more.
 func TestEveryRedirectHasItsOwnState(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -82,7 +82,7 @@ func TestRevokedConsentStaysRevoked(t *testing.T) {
 }
 
 // Whatever a synchronization failed with: where the bank no longer knows the consent, nothing goes on without the customer.
-// A bank that is down, or has no consents, does not want him.
+// A bank that is down, or has no consents, does not want them.
 func TestWithoutConsentTheCustomerIsNeeded(t *testing.T) {
 	t.Parallel()
 	s := open(t)

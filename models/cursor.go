@@ -6,10 +6,10 @@ import (
 	"encoding/binary"
 )
 
-// A Cursor says what a reader of a feed knows: every change up to Position. While he is behind, that alone would not
-// tell which transactions he knows. One that was added and removed again between two of his calls has no content left to
+// A Cursor says what a reader of a feed knows: every change up to Position. While they are behind, that alone would not
+// tell which transactions they know. One that was added and removed again between two of their calls has no content left to
 // be told, so its addition is passed over; but later its removal must be passed over as well, and no other's. So until
-// he has caught up, his cursor carries along what was passed over.
+// they have caught up, their cursor carries along what was passed over.
 //
 // The zero Cursor stands at the beginning, where nothing is known.
 type Cursor struct {
@@ -58,8 +58,8 @@ func (c Cursor) told(addition, removal int64) bool {
 	return true
 }
 
-// survives reports whether the reader misses nothing although superfluous changes up to a position were forgotten: he
-// knows them all, or nothing that they are about, or began with the table as they had left it.
+// survives reports whether the reader misses nothing although superfluous changes up to a position were forgotten: they
+// know them all, or nothing that those are about, or began with the table as those had left it.
 func (c Cursor) survives(compacted int64) bool {
 	return c.Position >= compacted || c.Position == 0 || len(c.passed) > 0 && c.passed[0].after == 0 && c.passed[0].until >= compacted
 }

@@ -13,7 +13,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// The changes feed of a user is a log of what happened to his transactions: each was added (also when it came back),
+// The changes feed of a user is a log of what happened to their transactions: each was added (also when it came back),
 // modified in what the API shows of it, or removed. A change has a position, and positions are in the order in which
 // changes become visible: whoever sees one sees all before it, which a sequence would not give, since what takes a
 // number first may commit last.
@@ -25,7 +25,7 @@ const (
 )
 
 // ChangesKept is how long changes are kept that later ones made superfluous. Cursors are promised to be good for a year:
-// one that a reader got when he had caught up is good as long as the next change is kept, and the month beyond the year
+// one that a reader got when they had caught up is good as long as the next change is kept, and the month beyond the year
 // is for reading on from it.
 const ChangesKept = (365 + 31) * 24 * time.Hour
 

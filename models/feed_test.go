@@ -221,7 +221,7 @@ func TestEveryCursorLeadsToTheTable(t *testing.T) {
 				default:
 					require.NoError(t, tellers[i].live(t.Context(), 1+random.IntN(12)))
 				}
-				for range 2 { // somebody reads a page: from the beginning, or where he or another one was once, or not long ago
+				for range 2 { // somebody reads a page: from the beginning, or where they or another one was once, or not long ago
 					i := 0
 					switch random.IntN(6) {
 					case 0:

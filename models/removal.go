@@ -37,7 +37,7 @@ func (s *Store) HideAccess(tx *gorm.DB, access uuid.UUID) (ended Ended, err erro
 	return ended, logHidden(tx, access, accounts)
 }
 
-// logHidden tells the user's changes feed that the transactions of an access are gone. Where the user goes with all his
+// logHidden tells the user's changes feed that the transactions of an access are gone. Where the user goes with all their
 // accesses, nobody is left to read it.
 func logHidden(tx *gorm.DB, access uuid.UUID, accounts []uuid.UUID) error {
 	var user string
@@ -92,7 +92,7 @@ func (s *Store) DeletedAccesses(ctx context.Context, before time.Time, limit int
 		ORDER BY deleted_at LIMIT ?`, before, limit).Scan(&ids).Error
 }
 
-// DeleteAccess deletes a hidden access with everything below it, and its user where he is deleted too and this was his
+// DeleteAccess deletes a hidden access with everything below it, and its user where they are deleted too and this was their
 // last. Called again, it changes nothing.
 func (s *Store) DeleteAccess(ctx context.Context, access uuid.UUID) error {
 	return s.Transact(ctx, func(tx *gorm.DB) error {

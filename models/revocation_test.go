@@ -410,7 +410,7 @@ func TestRevokedAtTheLastMoment(t *testing.T) {
 	require.Equal(t, models.AccessActive, status)
 }
 
-// A user goes with the last of his accesses, also where two are removed at the same moment, and beside his own deletion.
+// A user goes with the last of their accesses, also where two are removed at the same moment, and beside their own deletion.
 func TestUsersGoWithTheirLastAccess(t *testing.T) {
 	t.Parallel()
 	s := open(t)
@@ -511,11 +511,11 @@ func TestAFailedRenewal(t *testing.T) {
 		require.Equal(t, status, now.Status, code)
 		_, err = models.ValidConsent(s.DB, a.ID)
 		require.NoError(t, err)
-		require.Empty(t, owed(t, s, a.ID), "he may grant it still")
+		require.Empty(t, owed(t, s, a.ID), "they may grant it still")
 		if code != banks.CodeCancelled {
 			continue
 		}
-		// He does, while the cancel is on its way. The bank has ended the other.
+		// They do, while the cancel is on its way. The bank has ended the other.
 		session.Conversation.Lasting, session.Conversation.Left = json.RawMessage(`{"consent_id":"2"}`), []json.RawMessage{json.RawMessage(`{"consent_id":"1"}`)}
 		require.Error(t, session.Transact(t.Context(), session.Save))
 		require.Equal(t, []string{`{"consent_id":"1"}`}, owed(t, s, a.ID))

@@ -59,7 +59,7 @@ type Options struct {
 // A slow or dead receiver costs others nothing. A receiver is known to answer if it has taken something within the last
 // hour, in less than half of the patience, and has not failed since; all others are strangers: dead, slow or new. Half
 // of the places are kept from strangers, who are asked one thing at a time each; and one user has an eighth of the places
-// at most, whatever his receivers are. So what is known to answer finds a place however many others hang, and what is
+// at most, whatever their receivers are. So what is known to answer finds a place however many others hang, and what is
 // new finds one however many receivers of another user do. The same holds at a host that several clients share, where
 // each is a receiver of its own: half of the host's places are kept from strangers, and whoever has the fewest is first.
 type Deliverer struct {

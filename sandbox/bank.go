@@ -2,7 +2,7 @@
 // of them a real XS2A server (Berlin Group NextGenPSD2 1.3.11) in several dialects, with the customer's own
 // login pages and an OAuth2 authorization server.
 //
-// Everything about a customer follows from his login: the part before a "+" names the persona (persona.go),
+// Everything about a customer follows from their login: the part before a "+" names the persona (persona.go),
 // so that "demo" and "demo+17" behave alike but share nothing. Bookings are computed from a seed, the account
 // and the day (booking.go), never stored: any window of any history costs what the window costs.
 //

@@ -160,7 +160,7 @@ func (b *Bank) accessMethod(d *dialect, baseURL string) catalogMethod {
 		m.Flows = []string{"EMBEDDED_1FA", "EMBEDDED_2FA", "REDIRECT", "DECOUPLED"}
 		m.Connection.OAuth = registration
 	}
-	if d.preStep || d.approach == redirect || d.approach == oauth { // the customer types his PIN only into the bank's own pages
+	if d.preStep || d.approach == redirect || d.approach == oauth { // the customer types their PIN only into the bank's own pages
 		m.Credentials[0].IsOptional = true
 		m.Credentials = m.Credentials[:1]
 	}

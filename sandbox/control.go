@@ -16,7 +16,7 @@ var (
 	ErrNothing    = errors.New("nothing is waiting")
 )
 
-// Decide answers the decoupled request that waits for a customer, as he would in the bank's app. It returns
+// Decide answers the decoupled request that waits for a customer, as they would in the bank's app. It returns
 // ErrNothing where none waits.
 func (b *Bank) Decide(login string, approve bool) error {
 	b.mu.Lock()
@@ -66,8 +66,8 @@ func (b *Bank) AddAccount(login string) (iban string, err error) {
 	return b.addAccount(c, accountPlan{history: 90}).iban, nil
 }
 
-// RevokeConsents ends all valid consents of a customer, as he would in his online banking, and says how many. Over
-// FinTS his next login needs strong authentication.
+// RevokeConsents ends all valid consents of a customer, as they would in their online banking, and says how many. Over
+// FinTS their next login needs strong authentication.
 func (b *Bank) RevokeConsents(login string) (revoked int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -82,7 +82,7 @@ func (b *Bank) RevokeConsents(login string) (revoked int) {
 	return revoked
 }
 
-// ChangePassword lets a customer have another password, as he would in his online banking. It unlocks him.
+// ChangePassword lets a customer have another password, as they would in their online banking. It unlocks them.
 func (b *Bank) ChangePassword(login, password string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -68,7 +68,7 @@ type fintsOrder struct {
 	tans      int // that were given for it
 }
 
-// decision is what the customer did in his app.
+// decision is what the customer did in their app.
 type decision int
 
 const (

@@ -85,7 +85,7 @@ func (b *Bank) keepDialog(d *fintsDialog, now time.Time) {
 	b.fints.dialogs[d.id] = d
 }
 
-// logIn finds the customer and checks his PIN. Needs Bank.mu.
+// logIn finds the customer and checks their PIN. Needs Bank.mu.
 func (c *fintsCall) logIn(d *fintsDialog, identify *syntax.Segment) bool {
 	b, s := c.bank, c.in.Security
 	deny := func(code, text string) bool {
@@ -322,7 +322,7 @@ func (c *fintsCall) takeTAN(s *syntax.Segment) {
 	c.released(s, w)
 }
 
-// takeStatus is process S: whether the customer confirmed in his app. Asking more often than the bank parameters allow
+// takeStatus is process S: whether the customer confirmed in their app. Asking more often than the bank parameters allow
 // counts as a wrong TAN.
 func (c *fintsCall) takeStatus(s *syntax.Segment) {
 	d, b := c.dialog, c.bank

@@ -166,7 +166,7 @@ func (c *fintsCall) bankParameters(reference int) {
 	c.cardParameters(order)
 }
 
-// userVersion is the version of a customer's UPD: it changes with his accounts.
+// userVersion is the version of a customer's UPD: it changes with their accounts.
 func (c *customer) userVersion() int { return len(c.accounts) + 1 }
 
 // userParameters are the UPD ("Formals", chapter E). Needs Bank.mu.

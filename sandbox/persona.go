@@ -7,7 +7,7 @@ import (
 	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
-// A Persona is a way for a customer, and for the bank towards him, to behave. Its login may carry a suffix
+// A Persona is a way for a customer, and for the bank towards them, to behave. Its login may carry a suffix
 // ("demo+17"): another customer who behaves the same.
 type Persona struct {
 	Login string

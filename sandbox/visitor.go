@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// A Visitor is a customer in front of the bank's own pages, for tests and demonstrations: he fills in the forms that
+// A Visitor is a customer in front of the bank's own pages, for tests and demonstrations: they fill in the forms that
 // a person would fill in.
 type Visitor struct {
 	Login    string
@@ -21,7 +21,7 @@ type Visitor struct {
 }
 
 // Approve goes to location (a scaRedirect link or an OAuth2 authorization request), logs in, allows access to all
-// accounts that are offered, and returns the address that the bank sends him back to, without going there.
+// accounts that are offered, and returns the address that the bank sends them back to, without going there.
 func (v Visitor) Approve(ctx context.Context, location string) (back string, err error) {
 	return v.visit(ctx, location, true)
 }

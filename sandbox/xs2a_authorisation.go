@@ -87,7 +87,7 @@ func (a approach) header() approach {
 	return a
 }
 
-// approachOf is how the bank authenticates a customer; one it does not know yet is asked for his login first.
+// approachOf is how the bank authenticates a customer; one it does not know yet is asked for their login first.
 func (f *face) approachOf(c *customer, k *consent) approach {
 	switch {
 	case f.dialect.offersPages && !k.withoutPages:
@@ -390,7 +390,7 @@ func (f *face) takePassword(c *call, a *authorisation, given *psuData) *refusal 
 		return formatError("psuData.password", "is missing")
 	}
 	if no := refusalAtDoor(f.bank.authenticate(a.customer, password)); no != nil {
-		f.fail(c, a) // the status tells a client who lost this answer that he must not send the password again
+		f.fail(c, a) // the status tells a client who lost this answer that they must not send the password again
 		return no
 	}
 	f.authenticated(c, a)

@@ -76,7 +76,7 @@ var dialects = append([]dialect{
 		Shows:           "password with the start of the authorisation; camt.052 only; an account status outside the enumeration; absolute links",
 		passwordAtStart: true, xml: "camt.052", accountStatus: "ACTIVE", absoluteLinks: true},
 	{Path: "oauth", Name: "Demo-Direktbank", BankCode: "90090045", BIC: "DEMODEC2XXX",
-		Shows:    "OAuth2 integrated for every customer; the scaOAuth link is null; the customer picks his accounts at the bank",
+		Shows:    "OAuth2 integrated for every customer; the scaOAuth link is null; the customer picks their accounts at the bank",
 		approach: oauth, nullOAuthLink: true, Adapter: "commerzbank"},
 	{Path: "prestep", Name: "Demo-Onlinebank", BankCode: "90090046", BIC: "DEMODED2XXX",
 		Shows: "OAuth2 pre-step: a token before everything, then a TAN that the consent itself asks for", preStep: true},

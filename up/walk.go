@@ -42,7 +42,7 @@ func (w *walk) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 
-	w.title("A user, and a token to act for him")
+	w.title("A user, and a token to act for them")
 	var user struct {
 		ID string `json:"user_id"`
 	}
@@ -61,7 +61,7 @@ func (w *walk) run(ctx context.Context) error {
 	w.answer("TOKEN=A…, good for %d s", token.ExpiresIn)
 	bearer := http.Header{"Authorization": {"Bearer " + token.AccessToken}}
 
-	w.title("His bank")
+	w.title("Their bank")
 	var banks []bank
 	if err := w.call(ctx, "GET", "/rest/catalog/banks?q="+sandboxBankCode, bearer, nil, &banks); err != nil {
 		return err

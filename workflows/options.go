@@ -20,7 +20,7 @@ type limits struct {
 
 // The table of retries. What is worth retrying at all is decided by the provider's classification, not here.
 var (
-	// A step with the bank that somebody may be waiting for: half a minute of tries, then the error is his to see. One
+	// A step with the bank that somebody may be waiting for: half a minute of tries, then the error is theirs to see. One
 	// step is several requests, each of which may fail for a moment.
 	withBank = limits{attempt: 5 * time.Minute, heartbeat: 20 * time.Second, first: 500 * time.Millisecond, longest: 20 * time.Second, attempts: 7}
 	// The wait for the bank's app: one attempt lasts as long as the challenge; a lost worker is noticed by its heartbeat.

@@ -21,7 +21,7 @@ type SynchronizationInput struct {
 	Trigger string
 }
 
-// Synchronization reads one access of a customer at his bank:
+// Synchronization reads one access of a customer at their bank:
 //
 //	QUEUED → RUNNING ⇄ AWAIT_AUTH → COMPLETED | FAILED
 //
@@ -172,7 +172,7 @@ func (s *synchronization) readAccounts(ctx workflow.Context) ([]uuid.UUID, int, 
 }
 
 // readTransactions reads the accounts, as many at once as the bank bears. An account that fails fails alone. Those
-// for which the bank wants the customer first are read again after he was asked, once for all of them.
+// for which the bank wants the customer first are read again after they were asked, once for all of them.
 func (s *synchronization) readTransactions(ctx workflow.Context, accounts []uuid.UUID, parallel int) error {
 	for demands := 0; len(accounts) > 0; demands++ {
 		if demands > 0 {

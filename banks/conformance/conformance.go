@@ -181,7 +181,7 @@ func (w *worker) synchronize() (s statement, err error) {
 	return s, err
 }
 
-// trouble is what a customer notices of us, or what we leave at his bank.
+// trouble is what a customer notices of us, or what we leave at their bank.
 type trouble struct{ challenges, logins, consents, authorisations int }
 
 func (w *worker) trouble() trouble {
@@ -237,7 +237,7 @@ func (w *worker) step(move func(context.Context, *banks.Conversation) (banks.Ste
 	return banks.Step{}, nil
 }
 
-// connect brings the conversation to its end: Ready, or an error. The customer answers everything that he is asked.
+// connect brings the conversation to its end: Ready, or an error. The customer answers everything that they are asked.
 func (w *worker) connect() error {
 	step, err := w.step(w.provider.Authorize)
 	for range 20 {
@@ -255,7 +255,7 @@ func (w *worker) connect() error {
 			require.NotNil(w.t, step.Challenge)
 			requireChallenge(w.t, step)
 			w.asked = append(w.asked, *step.Challenge)
-			w.conv.Resumed = true // the customer takes his time: another worker goes on
+			w.conv.Resumed = true // the customer takes their time: another worker goes on
 			step, err = w.respond(step)
 		default:
 			w.t.Fatalf("unexpected outcome %q", step.Status)
@@ -287,7 +287,7 @@ func (w *worker) respond(step banks.Step) (banks.Step, error) {
 	})
 }
 
-// browse is the customer in his browser on the bank's pages. It returns what comes back on our callback.
+// browse is the customer in their browser on the bank's pages. It returns what comes back on our callback.
 func (w *worker) browse(location string, agree bool) map[string]string {
 	w.t.Helper()
 	visitor := sandbox.Visitor{Login: w.conv.Credentials[banks.CredentialLogin], Password: pin, TAN: tan, Client: w.server.Client()}

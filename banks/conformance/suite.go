@@ -239,10 +239,10 @@ func Run(t *testing.T, adapter Adapter) {
 			// Only asking tells that the bank wants the customer, so that it may happen once where asking is a login.
 			surprise bool
 		}{
-			"the authorization is too old":            {login: "demo", then: func(w *worker) { w.bank.Advance(200 * 24 * time.Hour) }},
-			"the customer ended it at the bank":       {login: "demo", then: func(w *worker) { w.bank.RevokeConsents("demo") }, surprise: true},
-			"… and confirms in an app":                {login: "decoupled", then: func(w *worker) { w.bank.RevokeConsents("decoupled") }, surprise: true},
-			"the bank wants him before it shows more": {login: "again", then: func(*worker) {}, surprise: true},
+			"the authorization is too old":             {login: "demo", then: func(w *worker) { w.bank.Advance(200 * 24 * time.Hour) }},
+			"the customer ended it at the bank":        {login: "demo", then: func(w *worker) { w.bank.RevokeConsents("demo") }, surprise: true},
+			"… and confirms in an app":                 {login: "decoupled", then: func(w *worker) { w.bank.RevokeConsents("decoupled") }, surprise: true},
+			"the bank wants them before it shows more": {login: "again", then: func(*worker) {}, surprise: true},
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -288,7 +288,7 @@ func Run(t *testing.T, adapter Adapter) {
 			all, err := w.synchronize()
 			require.NoError(t, err)
 			w.bank.Advance(time.Hour)
-			w = w.attended() // he wants to see it all, and then does not look for his TAN
+			w = w.attended() // they want to see it all, and then do not look for their TAN
 			require.NoError(t, w.connect())
 			accounts, err := w.accounts()
 			require.NoError(t, err)

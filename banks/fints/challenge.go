@@ -145,7 +145,7 @@ func (m *method) present(text string, hhduc []byte) (format, data, rest string, 
 		if flicker, err := hhd.ParseFlicker(string(source)); err == nil {
 			return banks.FormatHHD, flicker.Code(), rest, nil
 		}
-		// Neither: the text alone has to do, and the customer types what it says into his device.
+		// Neither: the text alone has to do, and the customer types what it says into their device.
 	}
 	format, data = words(rest, m.Structured)
 	if data == "" {

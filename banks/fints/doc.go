@@ -52,7 +52,7 @@
 //   - A login that the bank refused because it is not available at the moment ends in BankDown. It is not repeated in the
 //     same synchronization.
 //   - Once the bank has refused the PIN, to a login or to any other message, nothing is signed with it any more in the same
-//     conversation, not even the end of a dialog; and none without the customer before a login with him succeeded.
+//     conversation, not even the end of a dialog; and none without the customer before a login with them succeeded.
 //   - Nothing is signed without a PIN: the client may have had it forgotten while the conversation went on. What cannot go
 //     on ends in NeedsUser, and a dialog is left to the bank to end.
 //   - No trace of a PIN is kept to recognise it by, neither in clear nor as a hash.

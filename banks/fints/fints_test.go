@@ -1177,7 +1177,7 @@ func TestNothingIsSignedInVain(t *testing.T) {
 				delete(c.conv.Credentials, banks.CredentialPIN)
 			} else {
 				require.Equal(t, test.code, banks.AsError(read()).Code)
-				require.Nil(t, c.conv.Granted, "none without the customer before he was there")
+				require.Nil(t, c.conv.Granted, "none without the customer before they were there")
 			}
 			seen := len(s.seen)
 			requireError(t, read(), test.kind, test.code)

@@ -133,7 +133,7 @@ const (
 
 	forMethods step = "METHODS" // which methods the customer has; the customer-system id
 	forSystem  step = "SYSTEM"  // the customer-system id, where the bank did not give it along with the methods
-	forMedia   step = "MEDIA"   // which TAN media he has
+	forMedia   step = "MEDIA"   // which TAN media they have
 	forReading step = "READING"
 )
 

@@ -13,7 +13,7 @@ import (
 	"github.com/kontoflow/kontoflow/sandbox"
 )
 
-// The customer did not finish. What he could still finish at the bank is owed to be ended, unless the bank says that it is
+// The customer did not finish. What they could still finish at the bank is owed to be ended, unless the bank says that it is
 // over; a bank that is just down does not say so.
 func TestAnUnfinishedConsentIsNotForgotten(t *testing.T) {
 	t.Parallel()

@@ -90,7 +90,7 @@ func TestAConsentIsRenewed(t *testing.T) {
 	}
 }
 
-// As long as the customer has not granted the new consent the former one is in force: while he is asked, and when he has not
+// As long as the customer has not granted the new consent the former one is in force: while they are asked, and when they have not
 // answered in time.
 func TestTheFormerConsentStays(t *testing.T) {
 	t.Parallel()
@@ -116,7 +116,7 @@ func TestTheFormerConsentStays(t *testing.T) {
 	}
 }
 
-// He declines on the bank's pages.
+// They decline on the bank's pages.
 func TestADeclinedRenewal(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"oauth", "confirmation"} {
@@ -133,7 +133,7 @@ func TestADeclinedRenewal(t *testing.T) {
 	}
 }
 
-// He grants it when nobody waits for it any more: the next synchronization finds it, with him or without. Where its token went to
+// They grant it when nobody waits for it any more: the next synchronization finds it, with them or without. Where its token went to
 // nobody nothing can be read under it.
 func TestARenewalGrantedLate(t *testing.T) {
 	t.Parallel()
@@ -187,7 +187,7 @@ func TestASecondWish(t *testing.T) {
 	}
 }
 
-// One that needs a second person waits for him, whoever else comes.
+// One that needs a second person waits for them, whoever else comes.
 func TestASecondPersonIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	var waits atomic.Bool
@@ -218,7 +218,7 @@ func TestASecondPersonIsWaitedFor(t *testing.T) {
 	require.Equal(t, banks.CodeConfirmAtBank, banks.AsError(err).Code, "nobody is asked again")
 	require.Equal(t, 2, g.bank.Counters().Consents["demo"])
 
-	waits.Store(false) // he has done it
+	waits.Store(false) // they have done it
 	next = g.unattended(t, next)
 	require.NotEqual(t, id, banks.ConsentID(next.Lasting))
 	require.Len(t, next.Left, 1)

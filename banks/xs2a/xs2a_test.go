@@ -340,7 +340,7 @@ func TestTheTokenIsRefreshed(t *testing.T) {
 	}
 }
 
-// A token that expires while the customer looks for his TAN costs neither the TAN nor the customer's patience.
+// A token that expires while the customer looks for their TAN costs neither the TAN nor the customer's patience.
 func TestTheTokenExpiresDuringTheAuthorisation(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {
@@ -507,7 +507,7 @@ func TestARefusedRefresh(t *testing.T) {
 }
 
 // Without the customer the bank counts what it was asked, whatever becomes of its answer: the read is not repeated within the
-// synchronization, neither by us nor by net/http. With him it may be, and where the bank was not reached.
+// synchronization, neither by us nor by net/http. With them it may be, and where the bank was not reached.
 func TestACountedReadIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	for _, there := range []bool{true, false} {
@@ -577,8 +577,8 @@ func TestPagesAreCountedTogether(t *testing.T) {
 	requireKind(t, err, banks.BankDown)
 }
 
-// A bank that has other words for a refresh token that is over would hold the access up for ever: with the customer there, he
-// is asked; what is about us is not his to mend.
+// A bank that has other words for a refresh token that is over would hold the access up for ever: with the customer there, they
+// are asked; what is about us is not theirs to mend.
 func TestARefusedRefreshWithTheCustomer(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"prestep", "oauth"} {
