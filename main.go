@@ -3,11 +3,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/kontoflow/kontoflow/internal/version"
 )
 
 // commands is the whole command line. Every setting is a flag and an environment variable.
@@ -22,9 +25,18 @@ type commands struct {
 	Notifications notificationsCommand `cmd:"" help:"List or retry deliveries of notifications that were given up."`
 	Catalog       catalogCommand       `cmd:"" help:"Import banks and their access methods."`
 	Keys          keysCommand          `cmd:"" help:"Create or rotate the keyset that seals secrets in the database."`
+	Version       versionCommand       `cmd:"" help:"Print which build this is."`
 
 	LogLevel  string `env:"LOG_LEVEL" enum:"debug,info,warn,error" default:"info" help:"Least severity that is logged: debug, info, warn or error."`
 	LogFormat string `env:"LOG_FORMAT" enum:"json,text" default:"json" help:"Format of the log on standard error: json or text."`
+}
+
+type versionCommand struct{}
+
+// Run prints the build.
+func (versionCommand) Run() error {
+	_, err := fmt.Println(version.Current())
+	return err
 }
 
 func main() {
