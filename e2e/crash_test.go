@@ -40,7 +40,7 @@ func TestWorkerKilled(t *testing.T) {
 	goes := func(c *customer) {
 		require.Equal(c.t, "COMPLETED", c.sync(c.access("demo", "demo"))["status"], c.logs)
 	}
-	undisturbed, requests := killed(t, 0, goes)
+	undisturbed, requests := notKilled(t, goes)
 	require.Greater(t, requests, 5)
 	for n := 1; n <= requests; n++ {
 		t.Run(fmt.Sprintf("at request %d", n), func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestWorkerKilledOverRestart(t *testing.T) {
 	goes := func(c *customer) {
 		restarted(object{"choose_method": true}, "photo", "sms")(c, c.access("demo", "methods"))
 	}
-	undisturbed, requests := killed(t, 0, goes)
+	undisturbed, requests := notKilled(t, goes)
 	require.Greater(t, requests, 9)
 	for n := 1; n <= requests; n++ {
 		t.Run(fmt.Sprintf("at request %d", n), func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestFinTSWorkerKilled(t *testing.T) {
 		require.Equal(c.t, "COMPLETED", y["status"], "%v\n%s", y, c.logs)
 		c.requireLedger(login, false)
 	}
-	undisturbed, requests := killed(t, 0, goes)
+	undisturbed, requests := notKilled(t, goes)
 	require.Greater(t, requests, 10)
 	require.Equal(t, 2, undisturbed.bank.Logins[login])
 	for n := 1; n <= requests; n++ {
@@ -105,7 +105,7 @@ func TestFinTSWorkerKilled(t *testing.T) {
 func TestFinTSWorkerKilledWrongPIN(t *testing.T) {
 	t.Parallel()
 	goes := func(c *customer) { require.Equal(c.t, 10001, codeOf(c.sync(c.access("fints", "wrongpin")))) }
-	_, requests := killed(t, 0, goes)
+	_, requests := notKilled(t, goes)
 	require.Positive(t, requests)
 	for n := 1; n <= requests; n++ {
 		t.Run(fmt.Sprintf("at request %d", n), func(t *testing.T) {
@@ -115,6 +115,16 @@ func TestFinTSWorkerKilledWrongPIN(t *testing.T) {
 			require.Equal(t, 1, o.bank.WrongPINs["wrongpin"])
 		})
 	}
+}
+
+// notKilled is killed where no worker dies.
+func notKilled(t *testing.T, goes func(c *customer)) (o *outcome, requests int) {
+	t.Helper()
+	o = alone(t, func(t *testing.T) (o *outcome) {
+		o, requests = killed(t, 0, goes)
+		return o
+	})
+	return o, requests
 }
 
 // killed runs what goes on while a worker dies at the n-th request to the bank, and says how many requests there were.
