@@ -13,7 +13,7 @@ import (
 	"github.com/kontoflow/kontoflow/models"
 )
 
-// Types of the errors that activities end in, beside the codes of API.md.
+// Types of the errors that activities end in, beside the codes of the API (docs/api.md).
 const (
 	// Ended: the synchronization is over or gone; there is nothing left to do.
 	Ended = "ENDED"

@@ -15,7 +15,7 @@ import (
 	"github.com/kontoflow/kontoflow/models"
 )
 
-// The scopes of a token (API.md, "Authorization").
+// The scopes of a token (docs/api.md).
 const (
 	scopeAccounts     = "accounts=ro"
 	scopeBalance      = "balance=ro"

@@ -30,7 +30,7 @@ const (
 	Rejected Kind = "REJECTED"
 )
 
-// Codes of synchronization errors that adapters use (API.md, "Errors"), and those of access upgrades.
+// Codes of synchronization errors that adapters use (docs/api.md), and those of access upgrades.
 const (
 	CodeLoginInvalid     = 10000
 	CodePINInvalid       = 10001

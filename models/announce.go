@@ -11,7 +11,7 @@ import (
 	"gorm.io/gorm"
 )
 
-// What a notification can observe: paths of the API whose answers change (API.md, "Notifications"). The first two of
+// What a notification can observe: paths of the API whose answers change (docs/api.md). The first two of
 // an account are of its id, and so is the last.
 const (
 	ObserveTransactions        = "/rest/transactions"

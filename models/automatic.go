@@ -22,7 +22,7 @@ import (
 // DailyReads is how often a bank has to let an access be read in any 24 hours without its customer (RTS Art. 36(5)(b)).
 const DailyReads = 4
 
-// Reasons for which automatic synchronization of an access is off (API.md, "Accesses"). Of several it is the first in this
+// Reasons for which automatic synchronization of an access is off (docs/api.md). Of several it is the first in this
 // order: what the client has to do something about before the others matter.
 const (
 	UpgradePending     = "UPGRADE_PENDING"      // the method is over, with its consent and its secrets

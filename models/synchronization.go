@@ -88,7 +88,7 @@ type Synchronization struct {
 	TransactionsRemoved  int
 }
 
-// SyncError is what went wrong, by its code (API.md, "Errors").
+// SyncError is what went wrong, by its code (docs/api.md).
 type SyncError struct {
 	Code    int            `json:"code"`
 	Message string         `json:"message,omitempty"` // the bank's own words

@@ -91,7 +91,7 @@ func announceUpgrade(tx *gorm.DB, a AutoSync) error {
 }
 
 // An Upgrade is what became of an access whose method was superseded. It is the data of the synchronization's error
-// (API.md, "Access upgrades").
+// (docs/api.md).
 type Upgrade struct {
 	Code           int               `json:"code,omitempty"`   // 40001, 40002 or 40003; not part of the data
 	AccessID       uuid.UUID         `json:"access_id"`        // that was synchronized

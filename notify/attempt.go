@@ -18,7 +18,7 @@ import (
 	"github.com/kontoflow/kontoflow/models"
 )
 
-// message is the body of a delivery (API.md, "Notifications").
+// message is the body of a delivery (docs/api.md).
 type message struct {
 	NotificationID uuid.UUID       `json:"notification_id"`
 	ObserveKey     string          `json:"observe_key"`
