@@ -7,8 +7,8 @@ GROUND     := env -u DATABASE_URL -u TEMPORAL_ADDRESS -u TEMPORAL_NAMESPACE ./bi
 # What `make test` runs: PACKAGES='./api/... ./models/...' and TESTFLAGS='-run TestX -v' narrow it.
 PACKAGES   ?= ./...
 TESTFLAGS  ?= -race
-# Hundreds of runs through the same code, which other tests run under the race detector.
-ALIKE      := ^TestLostCompletions$$
+# The tests that run without the race detector: hundreds of runs through code that other tests run with it.
+NORACE     := ^TestLostCompletions$$
 
 .DEFAULT_GOAL := help
 
@@ -19,8 +19,8 @@ run: build ## Bring up everything here, run one synchronization, stay (ONCE=1: e
 .PHONY: test
 test: build ## Run all tests, on a PostgreSQL and a Temporal server of their own
 ifeq ($(origin PACKAGES) $(origin TESTFLAGS),file file)
-	$(GROUND) go test -timeout 60m -race -skip '$(ALIKE)' ./...
-	$(GROUND) go test -timeout 60m -run '$(ALIKE)' ./e2e
+	$(GROUND) go test -timeout 60m -race -skip '$(NORACE)' ./...
+	$(GROUND) go test -timeout 60m -run '$(NORACE)' ./e2e
 else
 	$(GROUND) go test -timeout 60m $(TESTFLAGS) $(PACKAGES)
 endif

@@ -48,8 +48,8 @@ func TestLostCompletions(t *testing.T) {
 	}
 }
 
-// alone runs something before the others of a test, whose servers end with it: those that wait for tests that come later
-// would cost these their time.
+// alone runs f in a subtest of its own, before those that are compared with it. Its servers end with it: idle ones would
+// slow down all tests that run meanwhile.
 func alone[T any](t *testing.T, f func(t *testing.T) T) (result T) {
 	t.Helper()
 	if !t.Run("undisturbed", func(t *testing.T) { result = f(t) }) {

@@ -69,6 +69,10 @@ var mt940Order = []fieldRow{
 	{kind: "tag in a text", name: "badly written balances are balances", input: mt940Begin + mt940Open + ":61:260302D1,00NMSC\r\n:86:Miete\r\n:62F:X260302EUR1,00\r\n-\r\n" +
 		mt940Begin + ":60F:Cnull\r\n:61:260303D2,00NMSC\r\n:86:Gas\r\n:62F:D000000\r\n-",
 		entries: []inputEntry{{text: "Miete"}, {text: "Gas"}}, unreadable: 3},
+	{kind: "tag in a text", name: "balances without mark and day are balances", input: mt940Begin + mt940Open + ":61:260302D1,00NMSC\r\n:86:Miete\r\n:62F:EUR88,00\r\n-\r\n" +
+		mt940Begin + mt940Open + ":61:260303D2,00NMSC\r\n:86:Gas\r\n:62F:260303EUR5,00\r\n-" +
+		mt940Begin + mt940Open + ":61:260304D3,00NMSC\r\n:86:Strom\r\n:62F:CHF7,00\r\n-",
+		entries: []inputEntry{{text: "Miete"}, {text: "Gas"}, {text: "Strom"}}, unreadable: 3},
 	{kind: "tag in a text", name: "behind the line of an entry", input: mt940Lines(":61:2603020302D1,00NMSCNONREF", ":25:17 Zusatz", ":86:Miete"), entries: []inputEntry{{amount: "-1 EUR", text: "Miete"}}},
 	{kind: "tag in a text", name: "two lines that look like the head of a statement", input: mt940Text(":86:105?20SVWZ+Zug 10", ":20:15 ab", ":25:00 an?32Bahn"), entries: []inputEntry{{text: "Zug 10:20:15 ab:25:00 an", name: "Bahn"}}},
 	{kind: "tag in a text", name: "a new statement behind an entry without a balance", input: ":20:A\r\n:25:1234567890\r\n:28C:1\r\n:34F:USD0,\r\n:61:260302D1,00NMSCNONREF\r\n:86:Eins\r\n" +
@@ -144,6 +148,8 @@ var mt940Entries = []fieldRow{
 	{kind: "unreadable entry", name: "nothing behind the mark", input: mt940Lines(":61:260302D"), fails: "amount"},
 	{kind: "unreadable entry", name: "a currency that is none", input: ":20:A\r\n:60F:C260227E1R1,00\r\n:61:260302D1,00NTRF\r\n-", fails: "statement 1, entry 1, field 61: currency"},
 	{kind: "unreadable entry", name: "a thousand or a bit more than one", input: mt940Lines(":61:260302D1.234NTRFNONREF"), fails: "amount"},
+	{kind: "line break", name: "before the colon of a tag", input: mt940Purpose("?20EREF:ABC-2 MREF?21:M-2 SVWZ?22:Gas"),
+		entries: []inputEntry{{text: "Gas", endToEnd: "ABC-2", mandate: "M-2"}}},
 	{kind: "line break", name: "before its sign", input: mt940Purpose("?20SVWZ+Rechnung 5 EREF?21+ABC-1 MREF?22+M-1 CRED?23+DE98ZZZ09999999999"),
 		entries: []inputEntry{{text: "Rechnung 5", endToEnd: "ABC-1", mandate: "M-1", creditor: "DE98ZZZ09999999999"}}},
 	{kind: "original amount", name: "in the second line", input: mt940Lines(":61:260302D1000,00NTRFNONREF//1", "/OCMT/USD1.090,40//CHGS/EUR2,10/"), entries: []inputEntry{{original: "-1090.4 USD"}}},

@@ -67,30 +67,40 @@ func isBalance(s string) bool {
 }
 
 // isBalanceLike reports whether the content of a balance stands there, well written or not: mark and day, mark and "null", or
-// day, currency and the beginning of an amount. Lines may end within it.
+// currency and the beginning of an amount with or without a day before them. Lines may end within it.
 func isBalanceLike(content string) bool {
 	const longest = 40 // of mark, day, currency and amount
 	content = strings.TrimLeft(content, "\r\n@ ")
 	s := strings.ReplaceAll(content[:min(endOfLine(content), longest)], " ", "")
-	if isBalance(s) {
+	if s == "" || isBalance(s) {
+		return s != ""
+	}
+	if day, _ := digitsOf(s[1:]); (s[0] == 'C' || s[0] == 'D') &&
+		(strings.HasPrefix(s[1:], "null") || len(day) == 6 || len(day) == 8 || day != "" && strings.Trim(day, "0") == "") {
 		return true
 	}
-	hasMark := s != "" && (s[0] == 'C' || s[0] == 'D')
-	if s != "" && isCapital(s[0]) {
-		s = s[1:]
-	}
+	return isMoney(s) || isMoney(afterDay(s)) || isMoney(afterDay(s[1:])) // without a day, without a mark, with a mark that is none
+}
+
+// afterDay is what follows the six or more digits of a day; "" where there are fewer.
+func afterDay(s string) string {
 	day, rest := digitsOf(s)
-	if hasMark {
-		return strings.HasPrefix(s, "null") || len(day) == 6 || len(day) == 8 || day != "" && strings.Trim(day, "0") == ""
+	if len(day) < 6 {
+		return ""
 	}
-	return len(day) >= 6 && len(rest) > 3 && isCapital(rest[0]) && isCapital(rest[1]) && isCapital(rest[2]) && isDigit(rest[3])
+	return rest
+}
+
+// isMoney reports whether a currency and the beginning of an amount stand there.
+func isMoney(s string) bool {
+	return len(s) > 3 && isCapital(s[0]) && isCapital(s[1]) && isCapital(s[2]) && isDigit(s[3])
 }
 
 // isSum reports whether the content of a field 90 stands there: how many entries there are, currency, and the beginning of
 // an amount.
 func isSum(content string) bool {
 	n, rest := digitsOf(strings.TrimLeft(content, "\r\n@ "))
-	return n != "" && len(rest) > 3 && isCapital(rest[0]) && isCapital(rest[1]) && isCapital(rest[2]) && isDigit(rest[3])
+	return n != "" && isMoney(rest)
 }
 
 func isCapital(c byte) bool { return c >= 'A' && c <= 'Z' }
