@@ -40,7 +40,8 @@ lint: bin/tools ## Check the code: gofmt, vet, staticcheck, workflowcheck, govul
 	@tools/govulncheck $(TOOLS)/govulncheck ./...
 
 .PHONY: generate
-generate: bin/tools ## Generate the API's types and server interface from api/openapi.yaml
+generate: bin/tools ## Generate the tables of error codes, and the API's types and server interface from api/openapi.yaml
+	go run ./internal/errortables
 	cd api && ../$(TOOLS)/oapi-codegen -config oapi-codegen.yaml openapi.yaml
 
 .PHONY: histories

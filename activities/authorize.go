@@ -13,6 +13,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // maxMoves bounds how often an adapter may move on without coming to an end: a bank that links in circles ends here.
@@ -154,7 +155,7 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, begin beg
 		switch {
 		case err != nil:
 			return out, failure(err)
-		case len(pending) > 0 && session.Sync.Trigger != models.Manual: // it became so since the synchronization was started
+		case len(pending) > 0 && session.Sync.Trigger != rules.Manual: // it became so since the synchronization was started
 			return out, failure(models.ErrCancelled)
 		case len(pending) > 0:
 			return AuthorizeOutcome{Superseded: session.Access.ID}, nil
@@ -282,8 +283,8 @@ func (a *Activities) fail(ctx context.Context, session *models.BankSession, step
 }
 
 // syncError is an error as the API will show it.
-func (a *Activities) syncError(e *banks.Error) *models.SyncError {
-	out := &models.SyncError{Code: e.Code, Message: e.Message}
+func (a *Activities) syncError(e *banks.Error) *rules.SyncError {
+	out := &rules.SyncError{Code: e.Code, Message: e.Message}
 	var entry *banks.EntryError
 	if errors.As(e, &entry) {
 		out.Message = "An entry of the bank's answer cannot be read: " + entry.Place

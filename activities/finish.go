@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kontoflow/kontoflow/banks"
-	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // FinishInput says how a synchronization ends. Code 0: nothing failed as a whole.
@@ -19,7 +19,7 @@ type FinishInput struct {
 
 // FinishOutcome is how it ended, in counts.
 type FinishOutcome struct {
-	Status               models.SyncStatus
+	Status               rules.SyncStatus
 	Code                 int `json:",omitempty"`
 	Accounts             int
 	TransactionsAdded    int

@@ -13,6 +13,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/internal/openapi"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/workflows"
 )
 
@@ -48,7 +49,7 @@ func (s *Server) CreateAccess(c echo.Context, params CreateAccessParams) error {
 		return err
 	}
 	access := models.Access{ID: models.NewID(), UserID: callerOf(c).user, BankID: bank.ID, AccessMethodID: method.ID,
-		Status: models.AccessNew, Consent: consent, SaveCredentials: body.SaveCredentials, CreatedAt: s.store.Now()}
+		Status: rules.AccessNew, Consent: consent, SaveCredentials: body.SaveCredentials, CreatedAt: s.store.Now()}
 	err = s.store.Transact(ctx, func(tx *gorm.DB) error {
 		// A deletion of the user at the same moment comes before or after, not in between.
 		var there bool

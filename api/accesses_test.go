@@ -12,6 +12,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 func TestAccesses(t *testing.T) {
@@ -98,7 +99,7 @@ func TestCredentials(t *testing.T) {
 // grant lets the bank have granted an access something.
 func (w *world) grant(access uuid.UUID, until time.Time) {
 	w.t.Helper()
-	y := models.Synchronization{ID: models.NewID(), AccessID: access, Status: models.Queued, Trigger: models.Manual, CreatedAt: time.Now()}
+	y := models.Synchronization{ID: models.NewID(), AccessID: access, Status: rules.Queued, Trigger: rules.Manual, CreatedAt: time.Now()}
 	require.NoError(w.t, w.store.DB.Create(&y).Error)
 	session, err := w.store.OpenSession(w.t.Context(), y.ID)
 	require.NoError(w.t, err)

@@ -14,6 +14,7 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/civil"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // ListAccounts lists the user's accounts (GET /rest/accounts).
@@ -201,12 +202,12 @@ func (r *statusRow) read() (ReadStatus, error) {
 		status.Message = notRead(status.Withheld)
 		return status, nil
 	}
-	var e models.SyncError
+	var e rules.SyncError
 	if err := json.Unmarshal(r.failure, &e); err != nil {
 		return status, errors.New("the stored error is not readable")
 	}
 	if status.Message = e.Message; status.Message == "" {
-		status.Message = descriptions[e.Code]
+		status.Message = rules.LookUp(e.Code).EN
 	}
 	return status, nil
 }

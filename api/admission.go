@@ -14,6 +14,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/internal/admission"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // LimitSettings bound what one user, one client and one address may ask of this process. Its tags make it flags and
@@ -232,5 +233,5 @@ func networkOf(ip string) string {
 }
 
 func tooFast(retry time.Duration) *problem {
-	return &problem{status: http.StatusTooManyRequests, code: codeRate, retry: max(retry, time.Second)}
+	return &problem{status: http.StatusTooManyRequests, code: rules.CodeRate, retry: max(retry, time.Second)}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/labstack/echo/v4"
 
+	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
 )
 
@@ -136,7 +137,7 @@ func (s *Server) authorizeUser(c echo.Context) (*caller, error) {
 func unread(what string, err error) error {
 	err = fmt.Errorf("read %s: %w", what, err)
 	if tookTooLong(err) {
-		return &problem{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
+		return &problem{status: http.StatusServiceUnavailable, code: banks.CodeTemporary, cause: err}
 	}
 	return err
 }

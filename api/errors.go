@@ -18,93 +18,19 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/labstack/echo/v4"
 
+	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/openapi"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
-
-// Codes of requests that fail. Those of synchronizations are in providers (Code…).
-const (
-	codeInvalid      = 1000
-	codeExists       = 1001
-	codeNotFound     = 1002
-	codeUnauthorized = 1003
-	codeClient       = 1004
-	codeState        = 1006
-	codeForbidden    = 1007
-	codeBusy         = 1008
-	codeTooMany      = 1020
-	codeRate         = 1022
-	codeLocked       = 1010
-	codeCredentials  = 1011
-	codeInternal     = 30000
-	codeUnavailable  = 30006
-)
-
-// descriptions words every code of the contract.
-var descriptions = map[int]string{
-	codeInvalid:      "The request is invalid.",
-	codeExists:       "This exists already.",
-	codeNotFound:     "Not found.",
-	codeUnauthorized: "The credentials or the token are missing, wrong or expired.",
-	codeClient:       "The client authorization is missing or wrong.",
-	codeState:        "This cannot be processed in the present state.",
-	codeForbidden:    "The scope of the token is too narrow.",
-	codeBusy:         "A synchronization of this access is running.",
-	codeLocked:       "The user is locked after too many wrong passwords.",
-	codeCredentials:  "The credentials are incomplete or malformed.",
-	codeTooMany:      "There were too many synchronizations of this access, or restarts of its challenges.",
-	codeRate:         "There are too many requests.",
-	1021:             "The user's IP address is required.",
-	10000:            "The login credentials are invalid.",
-	10001:            "The PIN is invalid.",
-	10002:            "The online access is blocked.",
-	10003:            "The TAN scheme is not activated.",
-	10004:            "The TAN is invalid.",
-	10005:            "There is no authorization for this account.",
-	10007:            "The PIN has to be changed at the bank.",
-	10009:            "An activation at the bank is necessary.",
-	10010:            "The account is blocked.",
-	10011:            "The account does not exist any more.",
-	10012:            "The TAN scheme is blocked.",
-	10014:            "The account is not activated for online banking.",
-	10016:            "The one-time password is invalid.",
-	20000:            "The bank could not process this.",
-	20001:            "The bank or the account is unknown.",
-	20003:            "The bank is under maintenance.",
-	20004:            "The bank is in a technical migration.",
-	20006:            "The login at the bank is not possible.",
-	20007:            "The bank wants something confirmed in its own pages.",
-	codeInternal:     "This could not be processed.",
-	30005:            "Nobody answered in time.",
-	codeUnavailable:  "This is temporarily unavailable.",
-	30007:            "The synchronization was cancelled.",
-	40000:            "The bank is not supported.",
-	40001:            "The access was upgraded.",
-	40002:            "The access was upgraded and split in two.",
-	40003:            "The access was upgraded in part.",
-}
-
-func group(code int) ErrorGroup {
-	switch {
-	case code < 10000:
-		return ErrorGroupClient
-	case code < 20000:
-		return ErrorGroupUser
-	case code < 30000:
-		return ErrorGroupBank
-	case code < 40000:
-		return ErrorGroupGeneral
-	default:
-		return ErrorGroupConnectivity
-	}
-}
 
 // wireError words an error code as the contract has it.
 func wireError(code int, data map[string]any, message string) Error {
-	return Error{Code: code, Group: group(code), Description: descriptions[code], Data: data, Message: message}
+	known := rules.LookUp(code)
+	return Error{Code: code, Group: ErrorGroup(known.Group()), Description: known.EN, Data: data, Message: message}
 }
 
-func syncError(e *models.SyncError) Error {
+func syncError(e *rules.SyncError) Error {
 	if e == nil {
 		return Error{}
 	}
@@ -131,13 +57,13 @@ func (p *problem) Error() string {
 func (p *problem) Unwrap() error { return p.cause }
 
 var (
-	errNotFound     = &problem{status: http.StatusNotFound, code: codeNotFound}
-	errExists       = &problem{status: http.StatusConflict, code: codeExists}
-	errState        = &problem{status: http.StatusConflict, code: codeState}
-	errForbidden    = &problem{status: http.StatusForbidden, code: codeForbidden}
-	errUnauthorized = &problem{status: http.StatusUnauthorized, code: codeUnauthorized}
-	errClient       = &problem{status: http.StatusUnauthorized, code: codeClient}
-	errLocked       = &problem{status: http.StatusUnauthorized, code: codeLocked}
+	errNotFound     = &problem{status: http.StatusNotFound, code: rules.CodeNotFound}
+	errExists       = &problem{status: http.StatusConflict, code: rules.CodeExists}
+	errState        = &problem{status: http.StatusConflict, code: rules.CodeState}
+	errForbidden    = &problem{status: http.StatusForbidden, code: rules.CodeForbidden}
+	errUnauthorized = &problem{status: http.StatusUnauthorized, code: rules.CodeUnauthorized}
+	errClient       = &problem{status: http.StatusUnauthorized, code: rules.CodeClient}
+	errLocked       = &problem{status: http.StatusUnauthorized, code: rules.CodeLocked}
 )
 
 // invalid is 1000 for one field.
@@ -146,17 +72,17 @@ func invalid(field, message string) *problem {
 }
 
 func refuse(status int, problems openapi.Problems) *problem {
-	return &problem{status: status, code: codeInvalid, data: byField(problems)}
+	return &problem{status: status, code: rules.CodeInvalid, data: byField(problems)}
 }
 
 // incomplete is 1011 for credential fields.
 func incomplete(problems openapi.Problems) *problem {
-	return &problem{status: http.StatusBadRequest, code: codeCredentials, data: byField(problems)}
+	return &problem{status: http.StatusBadRequest, code: rules.CodeCredentials, data: byField(problems)}
 }
 
 // tooMany is 1020: the caller may try again at the given time; zero: not at all.
 func tooMany(retryAt time.Time) *problem {
-	p := &problem{status: http.StatusTooManyRequests, code: codeTooMany, retryAt: retryAt}
+	p := &problem{status: http.StatusTooManyRequests, code: rules.CodeTooMany, retryAt: retryAt}
 	if !retryAt.IsZero() {
 		p.data = map[string]any{"retry_at": Timestamp(retryAt)}
 	}
@@ -203,9 +129,9 @@ func asProblem(err error) *problem {
 		return refuse(http.StatusBadRequest, openapi.Problems{"request": {"reads too much: narrow it by accounts, since and until"}})
 	}
 	if unavailable(err) {
-		return &problem{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
+		return &problem{status: http.StatusServiceUnavailable, code: banks.CodeTemporary, cause: err}
 	}
-	return &problem{status: http.StatusInternalServerError, code: codeInternal, cause: err}
+	return &problem{status: http.StatusInternalServerError, code: banks.CodeInternal, cause: err}
 }
 
 // tookTooLong reports whether the database ended a statement of the pool for large lists, which it does after a time

@@ -20,13 +20,14 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // synchronized stores what the bank sends for the access's only account, as the worker does: in pages of the given size
 // the first time, as a window later.
 func (u *user) synchronized(ctx context.Context, access string, sent []banks.Entry, size int) (account string, err error) {
-	y := models.Synchronization{ID: models.NewID(), AccessID: uuid.MustParse(access), Status: models.Queued, Trigger: models.Manual,
-		Scope: models.Strings{models.ScopeTransactions}, CreatedAt: u.store.Now()}
+	y := models.Synchronization{ID: models.NewID(), AccessID: uuid.MustParse(access), Status: rules.Queued, Trigger: rules.Manual,
+		Scope: models.Strings{rules.ScopeTransactions}, CreatedAt: u.store.Now()}
 	err = u.store.Transact(ctx, func(tx *gorm.DB) error {
 		var there bool
 		err := tx.Raw(`SELECT true FROM accesses WHERE id = ? AND deleted_at IS NULL FOR SHARE`, access).Scan(&there).Error

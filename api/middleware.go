@@ -12,6 +12,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kontoflow/kontoflow/banks"
 )
 
 const requestIDKey = "request_id"
@@ -125,7 +127,7 @@ func (s *Server) recover(next echo.HandlerFunc) echo.HandlerFunc {
 			default:
 				s.log.ErrorContext(c.Request().Context(), "a request panicked", "request_id", requestID(c), "route", c.Path(),
 					"panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-				err = &problem{status: http.StatusInternalServerError, code: codeInternal}
+				err = &problem{status: http.StatusInternalServerError, code: banks.CodeInternal}
 			}
 		}()
 		return next(c)

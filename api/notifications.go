@@ -13,6 +13,7 @@ import (
 	"github.com/kontoflow/kontoflow/internal/openapi"
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/notify"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // ListNotifications lists the user's notifications (GET /rest/notifications).
@@ -168,7 +169,7 @@ func (s *Server) checkObserved(ctx context.Context, who *caller, key, uri string
 		return "", fmt.Errorf("look for what is observed: %w", err)
 	}
 	if !there {
-		return "", &problem{status: http.StatusNotFound, code: codeNotFound, data: byField(openapi.Problems{"observe_key": {"names nothing that is there"}})}
+		return "", &problem{status: http.StatusNotFound, code: rules.CodeNotFound, data: byField(openapi.Problems{"observe_key": {"names nothing that is there"}})}
 	}
 	return observed.key, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"go.temporal.io/sdk/client"
 
+	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
 )
 
@@ -113,7 +114,7 @@ func (s *Server) ready(c echo.Context) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), 2*time.Second)
 	defer cancel()
 	if err := s.store.AuthPool.Ping(ctx); err != nil {
-		return &problem{status: http.StatusServiceUnavailable, code: codeUnavailable, cause: err}
+		return &problem{status: http.StatusServiceUnavailable, code: banks.CodeTemporary, cause: err}
 	}
 	return c.JSON(http.StatusOK, map[string]string{"status": "ready"})
 }

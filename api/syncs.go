@@ -24,6 +24,7 @@ import (
 	"github.com/kontoflow/kontoflow/internal/admission"
 	"github.com/kontoflow/kontoflow/internal/openapi"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/workflows"
 )
 
@@ -39,7 +40,7 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 	if err != nil {
 		return err
 	}
-	if access.Status == models.AccessRevoked {
+	if access.Status == rules.AccessRevoked {
 		return errState // an upgrade left nothing here that could be read
 	}
 	sync, psu, err := s.newSynchronization(access, body, params)
@@ -185,7 +186,7 @@ func checkBudget(tx *gorm.DB, sync *models.Synchronization) error {
 func (s *Server) newSynchronization(access models.Access, body NewSync, params CreateSyncParams) (*models.Synchronization, banks.PSU, error) {
 	problems := make(openapi.Problems)
 	sync := &models.Synchronization{
-		ID: models.NewID(), AccessID: access.ID, Status: models.Queued, Trigger: models.Manual,
+		ID: models.NewID(), AccessID: access.ID, Status: rules.Queued, Trigger: rules.Manual,
 		SaveSecrets: body.SaveSecrets, DisableNotifications: body.DisableNotifications, RenewConsent: body.RenewConsent,
 		RedirectURI: optional(body.RedirectURI), State: optional(body.State), IdempotencyKey: optional(params.IdempotencyKey),
 		CreatedAt: s.store.Now(),
@@ -202,7 +203,7 @@ func (s *Server) newSynchronization(access models.Access, body NewSync, params C
 		}
 	}
 	if len(sync.Scope) == 0 {
-		sync.Scope = models.Strings{models.ScopeTransactions}
+		sync.Scope = models.Strings{rules.ScopeTransactions}
 	}
 	if body.RedirectURI != "" && !fitRedirect(body.RedirectURI) {
 		problems.Add("redirect_uri", "must be https, http on a loopback address, or an app's own scheme, and have no fragment")
@@ -322,7 +323,7 @@ func (s *Server) refused(c echo.Context, sync *models.Synchronization) error {
 			return err
 		}
 	}
-	busy := &problem{status: http.StatusConflict, code: codeBusy}
+	busy := &problem{status: http.StatusConflict, code: rules.CodeBusy}
 	var running uuid.UUID
 	err := s.store.Pool.QueryRow(c.Request().Context(), `SELECT id FROM synchronizations
 		WHERE access_id = $1 AND ended_at IS NULL`, sync.AccessID).Scan(&running)
@@ -443,7 +444,7 @@ func (s *Server) authorizeWithSync(c echo.Context, who *caller, tokenHash []byte
 
 const syncKey = "sync"
 
-func ended(status SyncStatus) bool { return models.SyncStatus(status).Ended() }
+func ended(status SyncStatus) bool { return rules.SyncStatus(status).Ended() }
 
 // CancelSync asks a synchronization to end with 30007 (POST …/syncs/{id}/cancel).
 func (s *Server) CancelSync(c echo.Context, accessID AccessID, syncID SyncID) error {
@@ -522,7 +523,7 @@ func (s *Server) scanSync(row pgx.Row, more ...any) (*Sync, error) {
 		Accounts: []SyncAccount{},
 	}
 	if r.failure != nil {
-		var e models.SyncError
+		var e rules.SyncError
 		if err := json.Unmarshal(r.failure, &e); err != nil {
 			return nil, errors.New("the stored error is not readable")
 		}
@@ -538,7 +539,7 @@ func (s *Server) scanSync(row pgx.Row, more ...any) (*Sync, error) {
 		var rows []struct {
 			AccountID  uuid.UUID         `json:"account_id"`
 			Status     SyncAccountStatus `json:"status"`
-			Error      *models.SyncError `json:"error"`
+			Error      *rules.SyncError  `json:"error"`
 			Withheld   string            `json:"withheld"`
 			Unreadable int               `json:"unreadable"`
 		}

@@ -17,6 +17,7 @@ import (
 	"github.com/kontoflow/kontoflow/catalog"
 	"github.com/kontoflow/kontoflow/internal/testground"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 func lines(c catalog.Changes) string {
@@ -32,7 +33,7 @@ func used(t *testing.T, store *models.Store, bank, method uuid.UUID) {
 	require.NoError(t, err)
 	user := models.User{ID: "U" + uuid.NewString()[:8], ClientID: client.ID, Email: uuid.NewString() + "@example.com", PasswordHash: "-", CreatedAt: time.Now()}
 	require.NoError(t, store.DB.Create(&user).Error)
-	access := models.Access{ID: models.NewID(), UserID: user.ID, BankID: bank, AccessMethodID: method, Status: models.AccessActive, CreatedAt: time.Now()}
+	access := models.Access{ID: models.NewID(), UserID: user.ID, BankID: bank, AccessMethodID: method, Status: rules.AccessActive, CreatedAt: time.Now()}
 	require.NoError(t, store.DB.Omit("AuthMethods").Create(&access).Error)
 }
 

@@ -26,6 +26,7 @@ import (
 	"github.com/kontoflow/kontoflow/internal/temporalclient"
 	"github.com/kontoflow/kontoflow/internal/testground"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/worker"
 	"github.com/kontoflow/kontoflow/workflows"
 )
@@ -57,8 +58,8 @@ func TestWorkerKilledWhileSweeping(t *testing.T) {
 	next()
 	tx := s.store.DB.Begin()
 	defer tx.Rollback()
-	y := models.Synchronization{ID: models.NewID(), AccessID: accesses[many/2], Status: models.Queued, Trigger: models.Auto,
-		Scope: models.Strings{models.ScopeTransactions}, CreatedAt: s.store.Now()}
+	y := models.Synchronization{ID: models.NewID(), AccessID: accesses[many/2], Status: rules.Queued, Trigger: rules.Auto,
+		Scope: models.Strings{rules.ScopeTransactions}, CreatedAt: s.store.Now()}
 	require.NoError(t, tx.Create(&y).Error)
 	restart()
 	c.eventually(func() bool {

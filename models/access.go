@@ -8,17 +8,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/kontoflow/kontoflow/banks"
-)
-
-// AccessStatus says whether an access can be synchronized, and what it lacks.
-type AccessStatus string
-
-const (
-	AccessNew            AccessStatus = "NEW"
-	AccessActive         AccessStatus = "ACTIVE"
-	AccessNeedsAuth      AccessStatus = "NEEDS_AUTH"
-	AccessUpgradePending AccessStatus = "UPGRADE_PENDING" // never stored: Store.PendingUpgrades tells
-	AccessRevoked        AccessStatus = "REVOKED"         // nothing of it can be synchronized any more
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // An Access is one customer's relation to one bank over one method.
@@ -27,7 +17,7 @@ type Access struct {
 	UserID          string
 	BankID          uuid.UUID
 	AccessMethodID  uuid.UUID
-	Status          AccessStatus
+	Status          rules.AccessStatus
 	Consent         *ConsentRequest `gorm:"serializer:json"`
 	SaveCredentials bool
 	AuthMethods     []banks.AuthMethod `gorm:"serializer:json"` // that the bank has for the customer, and the stored one
@@ -54,13 +44,13 @@ type ConsentAccount struct {
 
 // setStatus sets an access's status and announces it, where it changes. The synchronization whose end it is may have
 // been told to keep silent; nil: it is nobody's.
-func setStatus(tx *gorm.DB, access uuid.UUID, status AccessStatus, y *Synchronization) error {
-	var before AccessStatus
+func setStatus(tx *gorm.DB, access uuid.UUID, status rules.AccessStatus, y *Synchronization) error {
+	var before rules.AccessStatus
 	err := tx.Raw(`SELECT status FROM accesses WHERE id = ? FOR NO KEY UPDATE`, access).Scan(&before).Error
 	if err != nil {
 		return fmt.Errorf("read the access's status: %w", err)
 	}
-	if before == status || before == AccessRevoked || before == "" {
+	if before == status || before == rules.AccessRevoked || before == "" {
 		return nil
 	}
 	if err := tx.Model(&Access{}).Where("id = ?", access).Update("status", status).Error; err != nil {
@@ -71,9 +61,9 @@ func setStatus(tx *gorm.DB, access uuid.UUID, status AccessStatus, y *Synchroniz
 	}
 	event := EventStatusChanged
 	switch {
-	case status == AccessNeedsAuth:
+	case status == rules.AccessNeedsAuth:
 		event = EventNeedsAuth
-	case before == AccessNeedsAuth:
+	case before == rules.AccessNeedsAuth:
 		event = EventHealed
 	}
 	return AnnounceAccess(tx, access, event, nil)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // An Account of a customer. Its id stays, whatever the bank does to its handles and ids.
@@ -42,7 +43,7 @@ type Account struct {
 	ReadFrom      civil.Date // first day that a reading asked for; zero: as far back as the bank gives
 	AttemptedAt   *time.Time
 	SucceededAt   *time.Time
-	Error         *SyncError        `gorm:"serializer:json"` // of the last attempt; nil: it succeeded
+	Error         *rules.SyncError  `gorm:"serializer:json"` // of the last attempt; nil: it succeeded
 	Shortfall     `gorm:"embedded"` // of the last attempt
 	CreatedAt     time.Time
 	DeletedAt     *time.Time
@@ -60,10 +61,10 @@ type SyncAccount struct {
 	SyncID               uuid.UUID `gorm:"primaryKey"`
 	AccountID            uuid.UUID `gorm:"primaryKey"`
 	Position             int
-	Status               string     // PENDING | COMPLETED | FAILED
-	Error                *SyncError `gorm:"serializer:json"`
-	Pages                int        // stored pages of a first reading
-	Cursor               []byte     // sealed: where the next page begins
+	Status               string           // PENDING | COMPLETED | FAILED
+	Error                *rules.SyncError `gorm:"serializer:json"`
+	Pages                int              // stored pages of a first reading
+	Cursor               []byte           // sealed: where the next page begins
 	TransactionsAdded    int
 	TransactionsModified int
 	TransactionsRemoved  int
@@ -93,7 +94,7 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []banks.Account) ([]SyncAc
 	if err != nil {
 		return nil, err
 	}
-	adding := b.Sync.reads(ScopeAccounts) || !slices.ContainsFunc(known, b.owns)
+	adding := b.Sync.reads(rules.ScopeAccounts) || !slices.ContainsFunc(known, b.owns)
 	var work []SyncAccount
 	seen := make(map[uuid.UUID]bool, len(listed))
 	for position, account := range recognise(known, listed) {
@@ -118,7 +119,7 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []banks.Account) ([]SyncAc
 		}
 		w := SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: position, Status: "PENDING", BalanceChanged: changed,
 			Shortfall: Shortfall{Unread: account.Unread}}
-		if !b.Sync.reads(ScopeTransactions) || w.Unread != nil {
+		if !b.Sync.reads(rules.ScopeTransactions) || w.Unread != nil {
 			w.Status = "COMPLETED"
 		}
 		work = append(work, w)
@@ -177,7 +178,9 @@ func (b *BankSession) knownAccounts(tx *gorm.DB) (known []*Account, err error) {
 func (b *BankSession) owns(a *Account) bool { return a.AccessID == b.Access.ID }
 
 // leavesAlone reports whether the synchronization is an automatic one, and the client wants the account in none of those.
-func (b *BankSession) leavesAlone(a *Account) bool { return b.Sync.Trigger == Auto && !a.AutoSync }
+func (b *BankSession) leavesAlone(a *Account) bool {
+	return b.Sync.Trigger == rules.Auto && !a.AutoSync
+}
 
 // putAccount stores what the bank says of one listed account.
 func (b *BankSession) putAccount(tx *gorm.DB, account *Account, offered *banks.Account, position int) error {
@@ -201,11 +204,11 @@ func (b *BankSession) putAccount(tx *gorm.DB, account *Account, offered *banks.A
 
 // failGone returns the failures of the accounts that were to be read and are not listed any more.
 func (b *BankSession) failGone(tx *gorm.DB, known []*Account, seen map[uuid.UUID]bool) (gone []SyncAccount, err error) {
-	if !b.Sync.reads(ScopeTransactions) {
+	if !b.Sync.reads(rules.ScopeTransactions) {
 		return nil, nil
 	}
 	now := tx.NowFunc()
-	failure := &SyncError{Code: banks.CodeAccountGone}
+	failure := &rules.SyncError{Code: banks.CodeAccountGone}
 	var ids []uuid.UUID
 	for _, a := range known {
 		if b.owns(a) && !seen[a.ID] && a.DeletedAt == nil && a.Supported && !b.leavesAlone(a) {
@@ -257,7 +260,7 @@ func (s *Store) Account(ctx context.Context, id uuid.UUID) (a Account, err error
 
 // EndAccount records how one account's part of a synchronization ended; failure nil is success. Called again, it
 // changes nothing.
-func EndAccount(tx *gorm.DB, sync, account uuid.UUID, failure *SyncError) error {
+func EndAccount(tx *gorm.DB, sync, account uuid.UUID, failure *rules.SyncError) error {
 	now := tx.NowFunc()
 	ended := map[string]any{"status": "COMPLETED", "cursor": nil}
 	attempt := map[string]any{"attempted_at": now, "succeeded_at": now, "error": nil}
@@ -266,7 +269,7 @@ func EndAccount(tx *gorm.DB, sync, account uuid.UUID, failure *SyncError) error 
 	}
 	if failure != nil {
 		ended["status"] = "FAILED"
-		ended["error"] = gorm.Expr("?::jsonb", failure.json())
+		ended["error"] = gorm.Expr("?::jsonb", failure.JSON())
 		attempt["error"] = ended["error"]
 		delete(attempt, "succeeded_at")
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // What a notification can observe: paths of the API whose answers change (docs/api.md). The first two of
@@ -67,7 +69,7 @@ func AnnounceAccess(tx *gorm.DB, access uuid.UUID, event AccessEvent, set map[st
 	}
 	data := map[string]any{"access_id": access, "event": event, "status": a.Status}
 	if event == EventUpgradePending {
-		data["status"] = AccessUpgradePending // which is never stored
+		data["status"] = rules.AccessUpgradePending // which is never stored
 	}
 	maps.Copy(data, set)
 	return announce(tx, observers, access, data)
@@ -78,7 +80,7 @@ func announceSync(tx *gorm.DB, sync uuid.UUID) error {
 	var rows []struct {
 		Observer  observer `gorm:"embedded"`
 		AccessID  uuid.UUID
-		Status    SyncStatus
+		Status    rules.SyncStatus
 		Trigger   string
 		ErrorCode *int
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // observe stores a notification for each key.
@@ -43,10 +44,10 @@ func TestSynchronizationsAreAnnounced(t *testing.T) {
 	observe(t, s, other.UserID, models.ObserveSyncs)
 
 	run := func(silent bool) uuid.UUID {
-		y := models.Synchronization{ID: models.NewID(), AccessID: a.ID, Status: models.Queued, Trigger: models.Manual,
-			Scope: models.Strings{models.ScopeTransactions}, DisableNotifications: silent, CreatedAt: s.Now()}
+		y := models.Synchronization{ID: models.NewID(), AccessID: a.ID, Status: rules.Queued, Trigger: rules.Manual,
+			Scope: models.Strings{rules.ScopeTransactions}, DisableNotifications: silent, CreatedAt: s.Now()}
 		require.NoError(t, s.Transact(t.Context(), func(tx *gorm.DB) error { return models.CreateSynchronization(tx, &y) }))
-		require.NoError(t, models.Transition(s.DB, y.ID, models.Running, nil))
+		require.NoError(t, models.Transition(s.DB, y.ID, rules.Running, nil))
 		_, err := s.End(t.Context(), y.ID, 10000)
 		require.NoError(t, err)
 		return y.ID
@@ -55,12 +56,12 @@ func TestSynchronizationsAreAnnounced(t *testing.T) {
 	require.Empty(t, announced(t, s, models.ObserveSyncs), "disable_notifications")
 	sync := run(false)
 
-	event := func(status models.SyncStatus) map[string]any {
+	event := func(status rules.SyncStatus) map[string]any {
 		return map[string]any{"sync_id": sync.String(), "access_id": a.ID.String(), "status": string(status), "trigger": "MANUAL"}
 	}
-	failed := event(models.Failed)
+	failed := event(rules.Failed)
 	failed["error_code"] = 10000.0
-	require.Equal(t, []map[string]any{event(models.Queued), event(models.Running), failed}, announced(t, s, models.ObserveSyncs))
+	require.Equal(t, []map[string]any{event(rules.Queued), event(rules.Running), failed}, announced(t, s, models.ObserveSyncs))
 
 	require.Error(t, s.Transact(t.Context(), func(tx *gorm.DB) error {
 		if err := models.AnnounceAccess(tx, a.ID, models.EventConsentExpiring, map[string]any{"expires_at": "2027-01-01T00:00:00.000Z"}); err != nil {

@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // Automatic synchronization: once a day, at the access's own time of the day, where nothing speaks against it.
@@ -194,7 +195,7 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 				due.Waiting = true
 			default:
 				next[id] = nextSlot(id, now) // until its end says otherwise
-				y := Synchronization{ID: NewID(), AccessID: id, Status: Queued, Trigger: Auto, Scope: Strings{ScopeTransactions},
+				y := Synchronization{ID: NewID(), AccessID: id, Status: rules.Queued, Trigger: rules.Auto, Scope: Strings{rules.ScopeTransactions},
 					Unattended: true, CreatedAt: now}
 				if err := CreateSynchronization(tx, &y); err != nil {
 					return err
@@ -360,9 +361,9 @@ var retries = [...]time.Duration{time.Hour, 6 * time.Hour}
 // settleSchedule sets what a synchronization's end means for the automatic ones of its access. An automatic one of which an
 // account failed alone, and for a passing reason, comes again as if it had failed as a whole: else that account's data
 // would be a day older than the others'.
-func settleSchedule(tx *gorm.DB, y *Synchronization, failure *SyncError, accounts []SyncAccount) error {
-	if failure == nil && y.Trigger == Auto {
-		if i := slices.IndexFunc(accounts, func(a SyncAccount) bool { return a.Error != nil && passing[a.Error.Code] }); i >= 0 {
+func settleSchedule(tx *gorm.DB, y *Synchronization, failure *rules.SyncError, accounts []SyncAccount) error {
+	if failure == nil && y.Trigger == rules.Auto {
+		if i := slices.IndexFunc(accounts, func(a SyncAccount) bool { return a.Error != nil && rules.LookUp(a.Error.Code).Passes }); i >= 0 {
 			failure = accounts[i].Error
 		}
 	}
@@ -371,14 +372,14 @@ func settleSchedule(tx *gorm.DB, y *Synchronization, failure *SyncError, account
 	switch {
 	case failure == nil:
 		set["auto_failures"], set["stopped_by"] = 0, nil
-		if y.reads(ScopeTransactions) {
+		if y.reads(rules.ScopeTransactions) {
 			set["next_sync_at"] = slot
 		}
-	case failure.refusesCredentials():
+	case failure.RefusesCredentials():
 		set["stopped_by"] = WrongCredentials
-	case needsCustomer[failure.Code]:
+	case rules.LookUp(failure.Code).Customer:
 		set["stopped_by"] = UserActionRequired
-	case y.Trigger == Auto && failure.Code != banks.CodeCancelled:
+	case y.Trigger == rules.Auto && failure.Code != banks.CodeCancelled:
 		var failures int
 		if err := tx.Raw(`SELECT auto_failures FROM accesses WHERE id = ?`, y.AccessID).Scan(&failures).Error; err != nil {
 			return fmt.Errorf("count the failures: %w", err)
@@ -387,7 +388,7 @@ func settleSchedule(tx *gorm.DB, y *Synchronization, failure *SyncError, account
 		if failures < len(retries) {
 			next = tx.NowFunc().Add(retries[failures])
 		}
-		if at := failure.retryAt(); at.After(next) {
+		if at := failure.RetryAt(); at.After(next) {
 			next = at
 		}
 		set["auto_failures"], set["next_sync_at"] = failures+1, next
@@ -398,11 +399,4 @@ func settleSchedule(tx *gorm.DB, y *Synchronization, failure *SyncError, account
 		return fmt.Errorf("set the access's next time: %w", err)
 	}
 	return nil
-}
-
-// retryAt is when the bank wants to be asked again; zero: it did not say.
-func (e *SyncError) retryAt() time.Time {
-	text, _ := e.Data["retry_at"].(string)
-	at, _ := time.Parse(time.RFC3339, text)
-	return at
 }

@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 var plenty = models.AutoLimits{PerBank: 1000, Whole: 1000}
@@ -22,7 +23,7 @@ func due(t *testing.T, s *models.Store, like models.Access, n int) (ids []uuid.U
 	t.Helper()
 	for i := range n {
 		a := models.Access{ID: models.NewID(), UserID: like.UserID, BankID: like.BankID, AccessMethodID: like.AccessMethodID,
-			Status: models.AccessActive, CreatedAt: s.Now(), NextSyncAt: s.Now().Add(-time.Hour + time.Duration(i)*time.Millisecond)}
+			Status: rules.AccessActive, CreatedAt: s.Now(), NextSyncAt: s.Now().Add(-time.Hour + time.Duration(i)*time.Millisecond)}
 		require.NoError(t, s.DB.Create(&a).Error)
 		until := s.Now().AddDate(0, 0, 90)
 		require.NoError(t, s.DB.Create(&models.Consent{ID: models.NewID(), AccessID: a.ID, Status: "VALID", ValidUntil: &until, CreatedAt: s.Now()}).Error)
@@ -41,8 +42,8 @@ func standing(t *testing.T, s *models.Store, access uuid.UUID) models.AutoSync {
 // unattended stores a synchronization without its customer that took a minute, until end.
 func unattended(t *testing.T, s *models.Store, access uuid.UUID, end time.Time) {
 	t.Helper()
-	y := models.Synchronization{ID: models.NewID(), AccessID: access, Status: models.Queued, Trigger: models.Manual,
-		Scope: models.Strings{models.ScopeTransactions}, Unattended: true, CreatedAt: end.Add(-time.Minute)}
+	y := models.Synchronization{ID: models.NewID(), AccessID: access, Status: rules.Queued, Trigger: rules.Manual,
+		Scope: models.Strings{rules.ScopeTransactions}, Unattended: true, CreatedAt: end.Add(-time.Minute)}
 	require.NoError(t, s.DB.Create(&y).Error)
 	require.NoError(t, s.DB.Exec(`UPDATE synchronizations SET status = 'RUNNING', started_at = created_at WHERE id = ?`, y.ID).Error)
 	require.NoError(t, s.DB.Exec(`UPDATE synchronizations SET status = 'COMPLETED', ended_at = ? WHERE id = ?`, end, y.ID).Error)
@@ -258,7 +259,7 @@ func TestLongUnderWay(t *testing.T) {
 	long := begin(7)
 	now = now.Add(time.Minute)
 	long = append(long, begin(2)...)
-	require.NoError(t, models.Transition(s.DB, long[8], models.Running, nil))
+	require.NoError(t, models.Transition(s.DB, long[8], rules.Running, nil))
 	_, err := s.End(t.Context(), long[3], 30007)
 	require.NoError(t, err)
 	long = append(long[:3:3], long[4:]...)
@@ -278,12 +279,12 @@ func TestLongUnderWay(t *testing.T) {
 	var ids []uuid.UUID
 	for _, y := range listed {
 		require.Equal(t, like.BankID, y.BankID)
-		require.Equal(t, models.Auto, y.Trigger)
+		require.Equal(t, rules.Auto, y.Trigger)
 		ids = append(ids, y.ID)
 	}
 	require.ElementsMatch(t, long, ids)
 	require.Equal(t, long[7], ids[7], "the oldest first")
-	require.Equal(t, models.Running, listed[7].Status)
+	require.Equal(t, rules.Running, listed[7].Status)
 }
 
 // TestLockedAccessesAreWaitedFor: what somebody else works on when it is due is not left until the Schedule looks again.
@@ -343,8 +344,8 @@ func TestManySweepsAtOnce(t *testing.T) {
 					if err := tx.Exec(`SELECT FROM accesses WHERE id = ? FOR SHARE`, id).Error; err != nil {
 						return err
 					}
-					y := models.Synchronization{ID: models.NewID(), AccessID: id, Status: models.Queued, Trigger: models.Manual,
-						Scope: models.Strings{models.ScopeTransactions}, CreatedAt: s.Now()}
+					y := models.Synchronization{ID: models.NewID(), AccessID: id, Status: rules.Queued, Trigger: rules.Manual,
+						Scope: models.Strings{rules.ScopeTransactions}, CreatedAt: s.Now()}
 					if models.CreateSynchronization(tx.SavePoint("before"), &y) != nil { // the sweep was faster
 						return tx.RollbackTo("before").Error
 					}
@@ -405,9 +406,9 @@ func TestAccountsThatFailAlone(t *testing.T) {
 		accounts = append(accounts, account.ID)
 	}
 	// read ends a synchronization of which the second account failed, and answers how long it takes to the next one.
-	read := func(sync uuid.UUID, failure *models.SyncError) time.Duration {
+	read := func(sync uuid.UUID, failure *rules.SyncError) time.Duration {
 		t.Helper()
-		require.NoError(t, models.Transition(s.DB, sync, models.Running, nil))
+		require.NoError(t, models.Transition(s.DB, sync, rules.Running, nil))
 		for i, account := range accounts {
 			require.NoError(t, s.DB.Create(&models.SyncAccount{SyncID: sync, AccountID: account, Position: i, Status: "PENDING"}).Error)
 			if i != 1 {
@@ -418,7 +419,7 @@ func TestAccountsThatFailAlone(t *testing.T) {
 		}
 		y, err := s.End(t.Context(), sync, 0)
 		require.NoError(t, err)
-		require.Equal(t, models.Completed, y.Status)
+		require.Equal(t, rules.Completed, y.Status)
 		return standing(t, s, a).NextSyncAt.Sub(now)
 	}
 	automatic := func() uuid.UUID {
@@ -433,20 +434,20 @@ func TestAccountsThatFailAlone(t *testing.T) {
 	require.LessOrEqual(t, read(automatic(), nil), 30*time.Hour)
 	for _, passing := range []int{30006, 20003, 20004, 0} { // 0: it never came to an end
 		require.Equal(t, daily, read(automatic(), nil))
-		require.Equal(t, time.Hour, read(automatic(), &models.SyncError{Code: passing}), "%d", passing)
-		require.Equal(t, 6*time.Hour, read(automatic(), &models.SyncError{Code: passing}), "%d", passing)
-		require.Equal(t, 17*time.Hour, read(automatic(), &models.SyncError{Code: passing}), "%d", passing)
+		require.Equal(t, time.Hour, read(automatic(), &rules.SyncError{Code: passing}), "%d", passing)
+		require.Equal(t, 6*time.Hour, read(automatic(), &rules.SyncError{Code: passing}), "%d", passing)
+		require.Equal(t, 17*time.Hour, read(automatic(), &rules.SyncError{Code: passing}), "%d", passing)
 	}
 	require.Equal(t, daily, read(automatic(), nil))
 	for _, staying := range []int{10005, 10010, 10011, 10014, 20000, 20001, 30000} {
-		require.Equal(t, daily, read(automatic(), &models.SyncError{Code: staying}), "%d", staying)
+		require.Equal(t, daily, read(automatic(), &rules.SyncError{Code: staying}), "%d", staying)
 	}
-	limited := &models.SyncError{Code: 30006, Data: map[string]any{"retry_at": models.WireTime(now.Add(daily + 4*time.Hour))}}
+	limited := &rules.SyncError{Code: 30006, Data: map[string]any{"retry_at": models.WireTime(now.Add(daily + 4*time.Hour))}}
 	require.Equal(t, 4*time.Hour, read(automatic(), limited), "when the bank says")
 
 	manual, err := queue(s, a)
 	require.NoError(t, err)
-	require.Greater(t, read(manual, &models.SyncError{Code: 30006}), 6*time.Hour, "whoever started it decides")
+	require.Greater(t, read(manual, &rules.SyncError{Code: 30006}), 6*time.Hour, "whoever started it decides")
 }
 
 // TestWarnings: owners hear once of a consent that ends within a week; not of one that the bank gave for one time, by whose
@@ -494,7 +495,7 @@ func TestConsentsOfRunningSynchronizations(t *testing.T) {
 	require.Equal(t, 1, expired)
 	var status string
 	require.NoError(t, s.DB.Raw(`SELECT status FROM accesses WHERE id = ?`, a).Scan(&status).Error)
-	require.Equal(t, fmt.Sprint(models.AccessNeedsAuth), status)
+	require.Equal(t, fmt.Sprint(rules.AccessNeedsAuth), status)
 }
 
 // TestLoginIsNeeded: without the login nothing goes to the bank by itself, though the PIN is there.

@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // ErrOvertaken says that another attempt at the same step stored first. Its outcome counts.
@@ -49,7 +50,7 @@ type dialogState struct {
 func (s *Store) OpenSession(ctx context.Context, sync uuid.UUID) (*BankSession, error) {
 	b := &BankSession{store: s}
 	err := s.loadSession(ctx, sync, b)
-	for err == nil && b.Sync.Status == Queued && b.Sync.CancelRequestedAt == nil {
+	for err == nil && b.Sync.Status == rules.Queued && b.Sync.CancelRequestedAt == nil {
 		if err = s.beginSession(ctx, b); errors.Is(err, ErrEdge) { // a copy of this attempt was faster, or a cancel
 			err = s.loadSession(ctx, sync, b)
 		}
@@ -69,7 +70,7 @@ func (s *Store) OpenLastSession(ctx context.Context, sync uuid.UUID) (*BankSessi
 	if err := s.loadSession(ctx, sync, b); err != nil {
 		return nil, err
 	}
-	if b.Sync.Status == Queued {
+	if b.Sync.Status == rules.Queued {
 		return nil, ErrEdge
 	}
 	return b, b.unseal(ctx)
@@ -97,7 +98,7 @@ func (b *BankSession) unseal(ctx context.Context) (err error) {
 	b.lasting = c.Lasting
 	c.Dialog = b.state.Adapter
 	c.Redirect.State = b.state.RedirectState
-	c.Interactive = b.Sync.Trigger == Manual
+	c.Interactive = b.Sync.Trigger == rules.Manual
 	c.Resumed = true
 	c.Consent = b.Access.consent()
 	if b.Sync.RenewConsent {
@@ -140,13 +141,13 @@ func (s *Store) beginSession(ctx context.Context, b *BankSession) error {
 		return err
 	}
 	return s.Transact(ctx, func(tx *gorm.DB) error {
-		if err := Transition(tx, b.Sync.ID, Running, nil); err != nil {
+		if err := Transition(tx, b.Sync.ID, rules.Running, nil); err != nil {
 			return err
 		}
 		if err := tx.Exec(`INSERT INTO bank_sessions (sync_id, dialog) VALUES (?, ?)`, b.Sync.ID, sealed).Error; err != nil {
 			return fmt.Errorf("begin the bank session: %w", err)
 		}
-		b.Sync.Status, b.sealed = Running, sealed
+		b.Sync.Status, b.sealed = rules.Running, sealed
 		return nil
 	})
 }
@@ -386,11 +387,11 @@ func nullJSON(raw json.RawMessage) any {
 }
 
 // Fail puts the conversation back after a step that failed, with what the bank said: Store.End will want it.
-func (b *BankSession) Fail(tx *gorm.DB, failure *SyncError) error {
+func (b *BankSession) Fail(tx *gorm.DB, failure *rules.SyncError) error {
 	if err := b.Save(tx); err != nil {
 		return err
 	}
-	err := tx.Exec(`UPDATE bank_sessions SET failure = ?::jsonb WHERE sync_id = ?`, failure.json(), b.Sync.ID).Error
+	err := tx.Exec(`UPDATE bank_sessions SET failure = ?::jsonb WHERE sync_id = ?`, failure.JSON(), b.Sync.ID).Error
 	if err != nil {
 		return fmt.Errorf("store the failure: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // A worker dies after it has taken the customer's return from the bank and before it has stored anything else; then
@@ -88,17 +89,17 @@ func TestWithoutConsentTheCustomerIsNeeded(t *testing.T) {
 	s := open(t)
 	for name, test := range map[string]struct {
 		protocol string
-		before   models.AccessStatus
+		before   rules.AccessStatus
 		over     bool // the consent
 		code     int
-		after    models.AccessStatus
+		after    rules.AccessStatus
 	}{
-		"the consent is over, then the bank is down": {"XS2A", models.AccessActive, true, banks.CodeMaintenance, models.AccessNeedsAuth},
-		"… then the client cancels":                  {"XS2A", models.AccessActive, true, banks.CodeCancelled, models.AccessNeedsAuth},
-		"the bank is down":                           {"XS2A", models.AccessActive, false, banks.CodeMaintenance, models.AccessActive},
-		"the client cancels":                         {"XS2A", models.AccessActive, false, banks.CodeCancelled, models.AccessActive},
-		"the bank knows no consents":                 {"FINTS", models.AccessActive, true, banks.CodeMaintenance, models.AccessActive},
-		"nothing was ever granted":                   {"XS2A", models.AccessNew, true, banks.CodeMaintenance, models.AccessNew},
+		"the consent is over, then the bank is down": {"XS2A", rules.AccessActive, true, banks.CodeMaintenance, rules.AccessNeedsAuth},
+		"… then the client cancels":                  {"XS2A", rules.AccessActive, true, banks.CodeCancelled, rules.AccessNeedsAuth},
+		"the bank is down":                           {"XS2A", rules.AccessActive, false, banks.CodeMaintenance, rules.AccessActive},
+		"the client cancels":                         {"XS2A", rules.AccessActive, false, banks.CodeCancelled, rules.AccessActive},
+		"the bank knows no consents":                 {"FINTS", rules.AccessActive, true, banks.CodeMaintenance, rules.AccessActive},
+		"nothing was ever granted":                   {"XS2A", rules.AccessNew, true, banks.CodeMaintenance, rules.AccessNew},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

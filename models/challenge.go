@@ -14,6 +14,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // A Challenge is a question of the bank to the customer.
@@ -55,7 +56,7 @@ func (b *BankSession) Ask(tx *gorm.DB, question *banks.Challenge, expires time.T
 			return nil, fmt.Errorf("store the authentication methods: %w", err)
 		}
 	}
-	return c, Transition(tx, b.Sync.ID, AwaitAuth, map[string]any{"expires_at": c.ExpiresAt})
+	return c, Transition(tx, b.Sync.ID, rules.AwaitAuth, map[string]any{"expires_at": c.ExpiresAt})
 }
 
 // Resume ends the wait for the challenge and sets RUNNING. Called again, it changes nothing.
@@ -73,7 +74,7 @@ func (b *BankSession) Resume(tx *gorm.DB, challenge uuid.UUID) error {
 			return err
 		}
 	}
-	return Transition(tx, b.Sync.ID, Running, nil)
+	return Transition(tx, b.Sync.ID, rules.Running, nil)
 }
 
 // renewRedirect makes another state for the next redirect: it must not be answered by this one's return, also where the

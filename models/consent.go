@@ -10,6 +10,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // A Consent is what the bank granted. Its id at the bank is part of the access's sealed bank state.
@@ -97,7 +98,7 @@ func (s *Store) ExpireConsents(ctx context.Context, limit int) (expired int, err
 			if err := EndConsent(tx, c.AccessID, "EXPIRED"); err != nil {
 				return fmt.Errorf("close the consent: %w", err)
 			}
-			if err := setStatus(tx, c.AccessID, AccessNeedsAuth, nil); err != nil {
+			if err := setStatus(tx, c.AccessID, rules.AccessNeedsAuth, nil); err != nil {
 				return err
 			}
 		}

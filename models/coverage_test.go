@@ -12,6 +12,7 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/civil"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // again begins the access's next synchronization, and opens the reading of its one account.
@@ -93,7 +94,7 @@ func TestOnlyNoneMeansNone(t *testing.T) {
 		r.Note(&note)
 		require.NoError(t, r.PutWindow(t.Context(), sent, nil, note.Covered, pending, now))
 		y := finish(t, s, access)
-		require.Equal(t, models.Completed, y.Status)
+		require.Equal(t, rules.Completed, y.Status)
 		require.Equal(t, known, readUntil(t, s, account))
 	}
 	for range 3 {
@@ -179,7 +180,7 @@ func TestUnreadAccountsAreNoWork(t *testing.T) {
 		{ResourceID: "2", Number: "5232********1234", Currency: "EUR", Type: banks.CreditCard, Unread: banks.UnreadNotOffered,
 			Balances: []banks.Balance{{Type: "closingBooked", Amount: decimal.New(-1250, -2), Currency: "EUR", Date: civil.Day(2026, 3, 2)}}},
 	}
-	for _, failure := range []*models.SyncError{nil, {Code: banks.CodeBankCannot}} {
+	for _, failure := range []*rules.SyncError{nil, {Code: banks.CodeBankCannot}} {
 		id, err := queue(s, a.ID)
 		require.NoError(t, err)
 		session, err := s.OpenSession(t.Context(), id)
@@ -202,10 +203,10 @@ func TestUnreadAccountsAreNoWork(t *testing.T) {
 		y, err := s.End(t.Context(), id, 0)
 		require.NoError(t, err)
 		if failure == nil {
-			require.Equal(t, models.Completed, y.Status)
+			require.Equal(t, rules.Completed, y.Status)
 			require.Equal(t, 2, y.AccountsDone)
 		} else {
-			require.Equal(t, models.Failed, y.Status)
+			require.Equal(t, rules.Failed, y.Status)
 			require.Equal(t, failure.Code, y.Error.Code)
 		}
 	}

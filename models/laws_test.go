@@ -16,6 +16,7 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/testground"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/vault"
 )
 
@@ -36,44 +37,44 @@ func access(t *testing.T, s *models.Store) models.Access {
 	method := models.AccessMethod{ID: models.NewID(), BankID: bank.ID, Type: "API"}
 	require.NoError(t, s.SealConnection(&method, banks.Connection{Protocol: "XS2A", URL: "https://bank.example"}))
 	require.NoError(t, s.DB.Create(&method).Error)
-	a := models.Access{ID: models.NewID(), UserID: user.ID, BankID: bank.ID, AccessMethodID: method.ID, Status: models.AccessNew, CreatedAt: time.Now()}
+	a := models.Access{ID: models.NewID(), UserID: user.ID, BankID: bank.ID, AccessMethodID: method.ID, Status: rules.AccessNew, CreatedAt: time.Now()}
 	require.NoError(t, s.DB.Create(&a).Error)
 	return a
 }
 
 func queue(s *models.Store, access uuid.UUID) (uuid.UUID, error) {
-	y := models.Synchronization{ID: models.NewID(), AccessID: access, Status: models.Queued, Trigger: models.Manual,
-		Scope: models.Strings{models.ScopeTransactions}, CreatedAt: time.Now()}
+	y := models.Synchronization{ID: models.NewID(), AccessID: access, Status: rules.Queued, Trigger: rules.Manual,
+		Scope: models.Strings{rules.ScopeTransactions}, CreatedAt: time.Now()}
 	return y.ID, s.DB.Create(&y).Error
 }
 
-var states = []models.SyncStatus{models.Queued, models.Running, models.AwaitAuth, models.Completed, models.Failed}
+var states = []rules.SyncStatus{rules.Queued, rules.Running, rules.AwaitAuth, rules.Completed, rules.Failed}
 
 // legal is the picture of the state machine, written down a third time on purpose: the code's table and the database's
 // trigger are both held against it.
-var legal = map[[2]models.SyncStatus]bool{
-	{models.Queued, models.Running}:    true,
-	{models.Running, models.AwaitAuth}: true,
-	{models.AwaitAuth, models.Running}: true,
-	{models.Running, models.Completed}: true,
-	{models.Queued, models.Failed}:     true,
-	{models.Running, models.Failed}:    true,
-	{models.AwaitAuth, models.Failed}:  true,
+var legal = map[[2]rules.SyncStatus]bool{
+	{rules.Queued, rules.Running}:    true,
+	{rules.Running, rules.AwaitAuth}: true,
+	{rules.AwaitAuth, rules.Running}: true,
+	{rules.Running, rules.Completed}: true,
+	{rules.Queued, rules.Failed}:     true,
+	{rules.Running, rules.Failed}:    true,
+	{rules.AwaitAuth, rules.Failed}:  true,
 }
 
-var paths = map[models.SyncStatus][]models.SyncStatus{
-	models.Queued:    nil,
-	models.Running:   {models.Running},
-	models.AwaitAuth: {models.Running, models.AwaitAuth},
-	models.Completed: {models.Running, models.Completed},
-	models.Failed:    {models.Failed},
+var paths = map[rules.SyncStatus][]rules.SyncStatus{
+	rules.Queued:    nil,
+	rules.Running:   {rules.Running},
+	rules.AwaitAuth: {rules.Running, rules.AwaitAuth},
+	rules.Completed: {rules.Running, rules.Completed},
+	rules.Failed:    {rules.Failed},
 }
 
-func columns(to models.SyncStatus) map[string]any {
+func columns(to rules.SyncStatus) map[string]any {
 	switch to {
-	case models.AwaitAuth:
+	case rules.AwaitAuth:
 		return map[string]any{"expires_at": time.Now().Add(time.Minute)}
-	case models.Failed:
+	case rules.Failed:
 		return map[string]any{"error": gorm.Expr(`'{"code": 30000}'::jsonb`)}
 	}
 	return nil
@@ -99,8 +100,8 @@ func TestOnlyLegalEdgesAreStored(t *testing.T) {
 				}
 				return tx.Exec("ROLLBACK").Error
 			})
-			if to != models.Queued { // nothing leads there, and Transition is never asked to
-				require.Equal(t, legal[[2]models.SyncStatus{from, to}], err == nil || !isEdge(err), "%s → %s: %v", from, to, err)
+			if to != rules.Queued { // nothing leads there, and Transition is never asked to
+				require.Equal(t, legal[[2]rules.SyncStatus{from, to}], err == nil || !isEdge(err), "%s → %s: %v", from, to, err)
 			}
 			// The database's, whatever the code does.
 			set := map[string]any{"status": to, "expires_at": nil, "ended_at": nil, "error": nil}
@@ -111,7 +112,7 @@ func TestOnlyLegalEdgesAreStored(t *testing.T) {
 				set["ended_at"] = time.Now()
 			}
 			err = s.DB.Model(&models.Synchronization{}).Where("id = ?", id).Updates(set).Error
-			require.Equal(t, legal[[2]models.SyncStatus{from, to}], err == nil, "%s → %s: %v", from, to, err)
+			require.Equal(t, legal[[2]rules.SyncStatus{from, to}], err == nil, "%s → %s: %v", from, to, err)
 		}
 	}
 }
@@ -127,7 +128,7 @@ func TestNothingChangesAfterTheEnd(t *testing.T) {
 	require.NoError(t, err)
 	again, err := s.End(t.Context(), id, 0)
 	require.NoError(t, err)
-	require.Equal(t, models.Failed, again.Status)
+	require.Equal(t, rules.Failed, again.Status)
 	require.Equal(t, banks.CodeCancelled, again.Error.Code)
 	require.Error(t, s.DB.Exec(`UPDATE synchronizations SET accounts_total = 7 WHERE id = ?`, id).Error)
 }
@@ -162,7 +163,7 @@ func TestEveryStateChangeIsAnEvent(t *testing.T) {
 	s := open(t)
 	id, err := queue(s, access(t, s).ID)
 	require.NoError(t, err)
-	for _, to := range []models.SyncStatus{models.Running, models.AwaitAuth, models.Running, models.Completed} {
+	for _, to := range []rules.SyncStatus{rules.Running, rules.AwaitAuth, rules.Running, rules.Completed} {
 		require.NoError(t, models.Transition(s.DB, id, to, columns(to)))
 	}
 	var seen []string
@@ -350,7 +351,7 @@ func TestMigrationForgets(t *testing.T) {
 }
 
 func ExampleSyncStatus_Ended() {
-	fmt.Println(models.AwaitAuth.Ended(), models.Failed.Ended())
+	fmt.Println(rules.AwaitAuth.Ended(), rules.Failed.Ended())
 	// Output: false true
 }
 

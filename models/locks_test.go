@@ -16,6 +16,7 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/testground"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/vault"
 )
 
@@ -105,7 +106,7 @@ func TestNoDeadlocks(t *testing.T) {
 				found := entries(1+round, 3)
 				if i == 0 {
 					return s.Transact(t.Context(), func(tx *gorm.DB) error {
-						return models.EndAccount(tx, session.Sync.ID, w.AccountID, &models.SyncError{Code: banks.CodeBankCannot})
+						return models.EndAccount(tx, session.Sync.ID, w.AccountID, &rules.SyncError{Code: banks.CodeBankCannot})
 					})
 				}
 				if r.First {

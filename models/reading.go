@@ -15,6 +15,7 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/civil"
 	"github.com/kontoflow/kontoflow/reconcile"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // A Reading is the reading of one account's transactions in one synchronization. There are two ways:
@@ -433,7 +434,7 @@ func (r *Reading) transact(ctx context.Context, f func(tx *gorm.DB, c *pgx.Conn)
 			return fmt.Errorf("lock the account: %w", err)
 		}
 		if deleted {
-			return EndAccount(tx, r.sync, r.Account.ID, &SyncError{Code: banks.CodeCancelled})
+			return EndAccount(tx, r.sync, r.Account.ID, &rules.SyncError{Code: banks.CodeCancelled})
 		}
 		return f(tx, c)
 	})

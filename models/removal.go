@@ -7,13 +7,15 @@ import (
 
 	"github.com/google/uuid"
 	"gorm.io/gorm"
+
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // HideAccess deletes an access as far as anybody can see: it is gone from all answers, its secrets are deleted, and what
 // the bank granted is owed to be revoked. The rows follow (DeletedAccesses).
 func (s *Store) HideAccess(tx *gorm.DB, access uuid.UUID) (ended Ended, err error) {
 	now := tx.NowFunc()
-	result := tx.Model(&Access{}).Where("id = ? AND deleted_at IS NULL", access).Updates(map[string]any{"deleted_at": now, "status": AccessRevoked})
+	result := tx.Model(&Access{}).Where("id = ? AND deleted_at IS NULL", access).Updates(map[string]any{"deleted_at": now, "status": rules.AccessRevoked})
 	if result.Error != nil {
 		return ended, fmt.Errorf("hide the access: %w", result.Error)
 	}

@@ -11,6 +11,7 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // Bounds of restarts. Each of them makes the bank send another TAN or push message, and most need the PIN once more.
@@ -123,7 +124,7 @@ func restart(tx *gorm.DB, sync, challenge uuid.UUID, choosing bool, now time.Tim
 	if err := tx.Exec(`UPDATE bank_sessions SET version = version + 1 WHERE sync_id = ?`, sync).Error; err != nil {
 		return fmt.Errorf("end the wait: %w", err)
 	}
-	return Transition(tx, sync, Running, nil)
+	return Transition(tx, sync, rules.Running, nil)
 }
 
 // Restart takes a restarted challenge: whoever comes back from a redirect has another state from now on. Called again, it

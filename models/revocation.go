@@ -13,6 +13,7 @@ import (
 	"gorm.io/gorm/clause"
 
 	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // A Revocation is owed to a bank: what it granted is over here, and has to be ended there. Whatever ends a relation to a
@@ -77,7 +78,7 @@ func (s *Store) RevokeConsent(ctx context.Context, access, consent uuid.UUID) (c
 		if ended.Running, err = CancelRunning(tx, access); err != nil {
 			return err
 		}
-		return setStatus(tx, access, AccessNeedsAuth, nil)
+		return setStatus(tx, access, rules.AccessNeedsAuth, nil)
 	})
 	return c, ended, err
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // granted stores an access with a consent in force, and a running synchronization that loaded it.
@@ -381,13 +382,13 @@ func TestOwedConsentsStayNew(t *testing.T) {
 func TestRevokedAtTheLastMoment(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	ends := func(meanwhile func(models.Access)) (models.AccessStatus, []map[string]any) {
+	ends := func(meanwhile func(models.Access)) (rules.AccessStatus, []map[string]any) {
 		a, step := granted(t, s, time.Time{})
 		observe(t, s, a.UserID, models.ObserveAccesses)
 		meanwhile(a)
 		y, err := s.End(t.Context(), step.Sync.ID, 0)
 		require.NoError(t, err)
-		require.Equal(t, models.Completed, y.Status)
+		require.Equal(t, rules.Completed, y.Status)
 		require.NoError(t, s.DB.Take(&a, "id = ?", a.ID).Error)
 		told := announced(t, s, models.ObserveAccesses)
 		require.NoError(t, s.DB.Exec(`DELETE FROM notification_events`).Error)
@@ -399,7 +400,7 @@ func TestRevokedAtTheLastMoment(t *testing.T) {
 		_, _, err = s.RevokeConsent(t.Context(), a.ID, consent.ID)
 		require.NoError(t, err)
 	})
-	require.Equal(t, models.AccessNeedsAuth, status)
+	require.Equal(t, rules.AccessNeedsAuth, status)
 	require.Len(t, told, 1)
 	require.EqualValues(t, models.EventNeedsAuth, told[0]["event"])
 
@@ -407,7 +408,7 @@ func TestRevokedAtTheLastMoment(t *testing.T) {
 		_, err := models.CancelRunning(s.DB, a.ID)
 		require.NoError(t, err)
 	})
-	require.Equal(t, models.AccessActive, status)
+	require.Equal(t, rules.AccessActive, status)
 }
 
 // A user goes with the last of their accesses, also where two are removed at the same moment, and beside their own deletion.
@@ -488,9 +489,9 @@ func TestLeftIsOwedThoughNothingElseChanged(t *testing.T) {
 func TestAFailedRenewal(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	for code, status := range map[int]models.AccessStatus{
-		banks.CodeLoginNotPossible: models.AccessActive, banks.CodeConfirmAtBank: models.AccessActive, banks.CodeExpired: models.AccessActive,
-		banks.CodeCancelled: models.AccessActive, banks.CodePINInvalid: models.AccessNeedsAuth,
+	for code, status := range map[int]rules.AccessStatus{
+		banks.CodeLoginNotPossible: rules.AccessActive, banks.CodeConfirmAtBank: rules.AccessActive, banks.CodeExpired: rules.AccessActive,
+		banks.CodeCancelled: rules.AccessActive, banks.CodePINInvalid: rules.AccessNeedsAuth,
 	} {
 		a, step := granted(t, s, time.Time{})
 		_, err := s.End(t.Context(), step.Sync.ID, 0)

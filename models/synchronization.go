@@ -14,54 +14,17 @@ import (
 	"gorm.io/gorm"
 
 	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/rules"
 )
-
-// SyncStatus is the state of a synchronization:
-//
-//	QUEUED → RUNNING ⇄ AWAIT_AUTH → COMPLETED | FAILED
-//
-// RUNNING ends in COMPLETED; every state that has not ended can end in FAILED. Nothing follows an end.
-type SyncStatus string
-
-const (
-	Queued    SyncStatus = "QUEUED"     // stored; its workflow may not have started yet
-	Running   SyncStatus = "RUNNING"    // talking to the bank
-	AwaitAuth SyncStatus = "AWAIT_AUTH" // the bank asks the customer; as often as it likes
-	Completed SyncStatus = "COMPLETED"
-	Failed    SyncStatus = "FAILED" // Error says why
-)
-
-// edges lists for every state where it may be entered from. The trigger `edge` of the migrations holds the same.
-var edges = map[SyncStatus][]SyncStatus{
-	Running:   {Queued, AwaitAuth},
-	AwaitAuth: {Running},
-	Completed: {Running},
-	Failed:    {Queued, Running, AwaitAuth},
-}
-
-// Ended reports whether nothing can happen any more.
-func (s SyncStatus) Ended() bool { return s == Completed || s == Failed }
 
 // ErrEdge says that a synchronization cannot go where it was sent: it has ended, or another state comes first.
 var ErrEdge = errors.New("the synchronization is not in a state for this")
-
-// Triggers of a synchronization.
-const (
-	Manual = "MANUAL"
-	Auto   = "AUTO"
-)
-
-// Scopes of a synchronization.
-const (
-	ScopeAccounts     = "ACCOUNTS"
-	ScopeTransactions = "TRANSACTIONS"
-)
 
 // A Synchronization is one run of reading an access. Its id is its workflow's id.
 type Synchronization struct {
 	ID                   uuid.UUID
 	AccessID             uuid.UUID
-	Status               SyncStatus
+	Status               rules.SyncStatus
 	Trigger              string // MANUAL | AUTO
 	Scope                Strings
 	SaveSecrets          *bool // true stores, false forgets, nil leaves them alone
@@ -80,19 +43,12 @@ type Synchronization struct {
 	EndedAt              *time.Time
 	ExpiresAt            *time.Time // in AWAIT_AUTH: when the wait ends
 	CancelRequestedAt    *time.Time
-	Error                *SyncError `gorm:"serializer:json"`
+	Error                *rules.SyncError `gorm:"serializer:json"`
 	AccountsTotal        int
 	AccountsDone         int
 	TransactionsAdded    int
 	TransactionsModified int
 	TransactionsRemoved  int
-}
-
-// SyncError is what went wrong, by its code (docs/api.md).
-type SyncError struct {
-	Code    int            `json:"code"`
-	Message string         `json:"message,omitempty"` // the bank's own words
-	Data    map[string]any `json:"data,omitempty"`
 }
 
 // reads reports whether the scope names what.
@@ -124,19 +80,19 @@ func CreateSynchronization(tx *gorm.DB, y *Synchronization) error {
 
 // Transition moves a synchronization along a legal edge, setting what belongs to the new state; every state change
 // goes through here. ErrEdge: it was not in a state that leads there.
-func Transition(tx *gorm.DB, id uuid.UUID, to SyncStatus, set map[string]any) error {
+func Transition(tx *gorm.DB, id uuid.UUID, to rules.SyncStatus, set map[string]any) error {
 	now := tx.NowFunc()
 	columns := map[string]any{"status": to, "expires_at": nil}
 	switch to {
-	case Running:
+	case rules.Running:
 		columns["started_at"] = gorm.Expr("coalesce(started_at, ?)", now)
-	case Completed, Failed:
+	case rules.Completed, rules.Failed:
 		columns["ended_at"], columns["psu"] = now, nil
 	}
 	for column, value := range set {
 		columns[column] = value
 	}
-	result := tx.Model(&Synchronization{}).Where("id = ? AND status IN ?", id, edges[to]).Updates(columns)
+	result := tx.Model(&Synchronization{}).Where("id = ? AND status IN ?", id, to.EnteredFrom()).Updates(columns)
 	if result.Error != nil {
 		return fmt.Errorf("move the synchronization to %s: %w", to, result.Error)
 	}
@@ -175,7 +131,7 @@ func (s *Store) LostStarts(ctx context.Context, before time.Time, limit int) (re
 	return refs, s.DB.WithContext(ctx).Raw(`
 		SELECT y.id, y.access_id, a.bank_id, y.trigger, y.scope
 		FROM synchronizations y JOIN accesses a ON a.id = y.access_id
-		WHERE y.status = 'QUEUED' AND y.ended_at IS NULL AND y.created_at < ? ORDER BY y.trigger = ?, y.created_at LIMIT ?`, before, Auto, limit).Scan(&refs).Error
+		WHERE y.status = 'QUEUED' AND y.ended_at IS NULL AND y.created_at < ? ORDER BY y.trigger = ?, y.created_at LIMIT ?`, before, rules.Auto, limit).Scan(&refs).Error
 }
 
 // AnswerRef is an answer or a restart that was stored and may not have reached its workflow.
@@ -201,7 +157,7 @@ func (s *Store) LostCancels(ctx context.Context, before time.Time, limit int) (i
 // UnderWay is a synchronization that has not ended.
 type UnderWay struct {
 	SyncRef   `gorm:"embedded"`
-	Status    SyncStatus
+	Status    rules.SyncStatus
 	CreatedAt time.Time
 }
 
@@ -213,20 +169,6 @@ func (s *Store) LongUnderWay(ctx context.Context, before time.Time, after UnderW
 		FROM synchronizations y JOIN accesses a ON a.id = y.access_id
 		WHERE y.ended_at IS NULL AND y.created_at < ? AND (y.created_at, y.id) > (?, ?)
 		ORDER BY y.created_at, y.id LIMIT ?`, before, after.CreatedAt, after.ID, limit).Scan(&page).Error
-}
-
-// refusesCredentials reports that the bank did not take the login or the PIN.
-func (e *SyncError) refusesCredentials() bool {
-	return e.Code == banks.CodeLoginInvalid || e.Code == banks.CodePINInvalid
-}
-
-// json is the error as its column holds it.
-func (e *SyncError) json() string {
-	b, err := json.Marshal(e)
-	if err != nil {
-		panic(err) // codes, words and strings: always representable
-	}
-	return string(b)
 }
 
 // End finishes a synchronization; code 0 means that nothing failed as a whole. What accounts had not ended fail
@@ -265,7 +207,7 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 			return err
 		}
 		settled := failure // what its end means for the access
-		if i := slices.IndexFunc(accounts, func(a SyncAccount) bool { return a.Error != nil && a.Error.refusesCredentials() }); i >= 0 {
+		if i := slices.IndexFunc(accounts, func(a SyncAccount) bool { return a.Error != nil && a.Error.RefusesCredentials() }); i >= 0 {
 			settled = accounts[i].Error
 		}
 		unchanged, err := renewalFailed(tx, &y, settled, accounts)
@@ -299,9 +241,9 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 			}
 		}
 		if failure == nil {
-			err = Transition(tx, id, Completed, nil)
+			err = Transition(tx, id, rules.Completed, nil)
 		} else {
-			err = Transition(tx, id, Failed, map[string]any{"error": gorm.Expr("?::jsonb", failure.json())})
+			err = Transition(tx, id, rules.Failed, map[string]any{"error": gorm.Expr("?::jsonb", failure.JSON())})
 		}
 		if err != nil {
 			return err
@@ -313,16 +255,16 @@ func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronizat
 
 // endAccounts ends what accounts had not ended, with the synchronization's failure. It returns them, and the failure: where
 // nothing failed as a whole and all accounts that the bank was asked about failed, it is the first one's.
-func endAccounts(tx *gorm.DB, sync uuid.UUID, failure *SyncError) ([]SyncAccount, *SyncError, error) {
+func endAccounts(tx *gorm.DB, sync uuid.UUID, failure *rules.SyncError) ([]SyncAccount, *rules.SyncError, error) {
 	accounts, err := SyncAccounts(tx, sync)
 	if err != nil {
 		return nil, nil, err
 	}
 	pending := failure
 	if pending == nil { // a reading that never came to an end, however often it was tried
-		pending = &SyncError{Code: banks.CodeTemporary}
+		pending = &rules.SyncError{Code: banks.CodeTemporary}
 	}
-	var first *SyncError
+	var first *rules.SyncError
 	asked, failed := 0, 0
 	for i := range accounts {
 		a := &accounts[i]
@@ -348,7 +290,7 @@ func endAccounts(tx *gorm.DB, sync uuid.UUID, failure *SyncError) ([]SyncAccount
 
 // lastFailure is the error for code, in the bank's words where the step that failed left them. An upgrade that is done
 // is what the client has to learn, whatever happened after it.
-func lastFailure(tx *gorm.DB, id uuid.UUID, code int) (*SyncError, error) {
+func lastFailure(tx *gorm.DB, id uuid.UUID, code int) (*rules.SyncError, error) {
 	if code == 0 {
 		return nil, nil
 	}
@@ -356,14 +298,14 @@ func lastFailure(tx *gorm.DB, id uuid.UUID, code int) (*SyncError, error) {
 	if err != nil {
 		return nil, err
 	}
-	if failure == nil || failure.Code != code && !failure.upgraded() {
-		failure = &SyncError{Code: code}
+	if failure == nil || failure.Code != code && !failure.Upgraded() {
+		failure = &rules.SyncError{Code: code}
 	}
 	return failure, nil
 }
 
 // storedFailure is what the step that failed left; nil: none did.
-func storedFailure(tx *gorm.DB, id uuid.UUID) (*SyncError, error) {
+func storedFailure(tx *gorm.DB, id uuid.UUID) (*rules.SyncError, error) {
 	var stored []byte
 	err := tx.Raw(`SELECT failure FROM bank_sessions WHERE sync_id = ?`, id).Row().Scan(&stored)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
@@ -372,7 +314,7 @@ func storedFailure(tx *gorm.DB, id uuid.UUID) (*SyncError, error) {
 	if stored == nil {
 		return nil, nil
 	}
-	failure := &SyncError{}
+	failure := &rules.SyncError{}
 	if err := json.Unmarshal(stored, failure); err != nil {
 		return nil, fmt.Errorf("read the failure: %w", err)
 	}
@@ -380,7 +322,7 @@ func storedFailure(tx *gorm.DB, id uuid.UUID) (*SyncError, error) {
 }
 
 // attemptFailed tells the access's accounts of a synchronization that failed before it came to them.
-func attemptFailed(tx *gorm.DB, access uuid.UUID, failure *SyncError) error {
+func attemptFailed(tx *gorm.DB, access uuid.UUID, failure *rules.SyncError) error {
 	now := tx.NowFunc()
 	err := tx.Model(&Account{}).Where("access_id = ? AND deleted_at IS NULL AND supported", access).
 		Select("attempted_at", "error").Updates(&Account{AttemptedAt: &now, Error: failure}).Error
@@ -392,9 +334,9 @@ func attemptFailed(tx *gorm.DB, access uuid.UUID, failure *SyncError) error {
 
 // settleSecrets forgets what was given for this synchronization, or stores it where the client said save_secrets, has not
 // taken it back (ForgetSecrets), and the bank did not refuse it.
-func settleSecrets(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
+func settleSecrets(tx *gorm.DB, y *Synchronization, failure *rules.SyncError) error {
 	if y.SaveSecrets != nil {
-		refused := failure != nil && failure.refusesCredentials()
+		refused := failure != nil && failure.RefusesCredentials()
 		if !*y.SaveSecrets {
 			err := tx.Where("access_id = ? AND is_secret AND sync_id IS NULL", y.AccessID).Delete(&Credential{}).Error
 			if err != nil {
@@ -421,18 +363,10 @@ func settleSecrets(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
 	return nil
 }
 
-// needsCustomer are the failures after which nothing will work until the customer has done something.
-var needsCustomer = map[int]bool{
-	banks.CodeLoginInvalid: true, banks.CodePINInvalid: true, banks.CodeAccessBlocked: true,
-	banks.CodeTANNotActivated: true, banks.CodeNotAuthorized: true, banks.CodePINChange: true,
-	banks.CodeActivationNeeded: true, banks.CodeTANBlocked: true,
-	banks.CodeLoginNotPossible: true, banks.CodeConfirmAtBank: true,
-}
-
 // renewalFailed reports whether all that failed was the granting of a new consent beside the one in force: nothing was read, and
 // what the customer did not do about the new one says nothing about the other. Credentials that the bank refused do.
-func renewalFailed(tx *gorm.DB, y *Synchronization, failure *SyncError, accounts []SyncAccount) (failed bool, err error) {
-	if !y.RenewConsent || failure == nil || failure.refusesCredentials() || len(accounts) > 0 {
+func renewalFailed(tx *gorm.DB, y *Synchronization, failure *rules.SyncError, accounts []SyncAccount) (failed bool, err error) {
+	if !y.RenewConsent || failure == nil || failure.RefusesCredentials() || len(accounts) > 0 {
 		return false, nil
 	}
 	err = tx.Raw(`SELECT EXISTS (SELECT FROM consents c JOIN accesses a ON a.id = c.access_id JOIN access_methods m ON m.id = a.access_method_id
@@ -444,22 +378,19 @@ func renewalFailed(tx *gorm.DB, y *Synchronization, failure *SyncError, accounts
 	return failed, nil
 }
 
-// passing are the failures that may be over in an hour, without anybody doing anything.
-var passing = map[int]bool{banks.CodeTemporary: true, banks.CodeMaintenance: true, banks.CodeMigration: true}
-
 // settleAccess sets what a synchronization's end says about its access. One that was cancelled before anything is in force
 // leaves the bank: the customer could still authorize there what the client does not want any more.
-func (s *Store) settleAccess(tx *gorm.DB, y *Synchronization, failure *SyncError) error {
+func (s *Store) settleAccess(tx *gorm.DB, y *Synchronization, failure *rules.SyncError) error {
 	switch {
 	case failure == nil:
 		if left, err := leftBank(tx, y); err != nil || left {
 			return err
 		}
-		return setStatus(tx, y.AccessID, AccessActive, y)
-	case needsCustomer[failure.Code]:
-		return setStatus(tx, y.AccessID, AccessNeedsAuth, y)
+		return setStatus(tx, y.AccessID, rules.AccessActive, y)
+	case rules.LookUp(failure.Code).Customer:
+		return setStatus(tx, y.AccessID, rules.AccessNeedsAuth, y)
 	}
-	var without AccessStatus // of an access that should have a consent in force, and has none
+	var without rules.AccessStatus // of an access that should have a consent in force, and has none
 	err := tx.Raw(`SELECT a.status FROM accesses a JOIN access_methods m ON m.id = a.access_method_id
 		WHERE a.id = ? AND m.protocol = 'XS2A'
 		AND NOT EXISTS (SELECT FROM consents c WHERE c.access_id = a.id AND c.status = 'VALID')`, y.AccessID).Scan(&without).Error
@@ -471,8 +402,8 @@ func (s *Store) settleAccess(tx *gorm.DB, y *Synchronization, failure *SyncError
 			return err
 		}
 	}
-	if without == AccessActive { // whatever it failed with: nothing goes on without the customer
-		return setStatus(tx, y.AccessID, AccessNeedsAuth, y)
+	if without == rules.AccessActive { // whatever it failed with: nothing goes on without the customer
+		return setStatus(tx, y.AccessID, rules.AccessNeedsAuth, y)
 	}
 	return nil
 }

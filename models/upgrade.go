@@ -15,6 +15,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // ErrSupersession says that one access method cannot supersede another: it is of another bank, not supported, or itself
@@ -120,7 +121,7 @@ func (s *Store) Upgrade(ctx context.Context, sync uuid.UUID) (done *Upgrade, err
 		if done, err = earlierUpgrade(tx, &u.sync); done != nil || err != nil {
 			return err
 		}
-		if u.sync.Status != Running {
+		if u.sync.Status != rules.Running {
 			return ErrEdge
 		}
 		if err := u.load(); err != nil {
@@ -130,11 +131,11 @@ func (s *Store) Upgrade(ctx context.Context, sync uuid.UUID) (done *Upgrade, err
 			return err
 		}
 		done = u.outcome()
-		failure := SyncError{Code: done.Code}
+		failure := rules.SyncError{Code: done.Code}
 		if failure.Data, err = done.data(); err != nil {
 			return err
 		}
-		err := tx.Exec(`UPDATE bank_sessions SET failure = ?::jsonb WHERE sync_id = ?`, failure.json(), sync).Error
+		err := tx.Exec(`UPDATE bank_sessions SET failure = ?::jsonb WHERE sync_id = ?`, failure.JSON(), sync).Error
 		if err != nil {
 			return fmt.Errorf("store what the upgrade did: %w", err)
 		}
@@ -155,7 +156,7 @@ func earlierUpgrade(tx *gorm.DB, y *Synchronization) (*Upgrade, error) {
 			return nil, err
 		}
 	}
-	if failure == nil || !failure.upgraded() {
+	if failure == nil || !failure.Upgraded() {
 		return nil, nil
 	}
 	encoded, err := json.Marshal(failure.Data)
@@ -167,11 +168,6 @@ func earlierUpgrade(tx *gorm.DB, y *Synchronization) (*Upgrade, error) {
 		return nil, fmt.Errorf("read what the upgrade did: %w", err)
 	}
 	return done, nil
-}
-
-// upgraded reports whether the failure tells of an upgrade.
-func (e *SyncError) upgraded() bool {
-	return e.Code >= banks.CodeUpgradeDirect && e.Code <= banks.CodeUpgradePartial
 }
 
 func (u Upgrade) data() (data map[string]any, err error) {
@@ -289,15 +285,15 @@ func (u *upgrade) move() error {
 	if err := u.leave(func(Credential) bool { return false }); err != nil {
 		return err
 	}
-	return setStatus(u.tx, u.access.ID, AccessRevoked, &u.sync)
+	return setStatus(u.tx, u.access.ID, rules.AccessRevoked, &u.sync)
 }
 
 // status is that of an access of the new method: its customer is known, and has to authorize it first.
-func (u *upgrade) status() AccessStatus {
+func (u *upgrade) status() rules.AccessStatus {
 	if len(u.accounts) == 0 {
-		return AccessNew
+		return rules.AccessNew
 	}
-	return AccessNeedsAuth
+	return rules.AccessNeedsAuth
 }
 
 // direct gives the access itself the new method.
@@ -324,7 +320,7 @@ func (u *upgrade) part(accounts []uuid.UUID) error {
 	if err := u.tx.Omit("AuthMethods").Create(u.created).Error; err != nil {
 		return fmt.Errorf("store the additional access: %w", err)
 	}
-	if u.created.Status == AccessNeedsAuth && !u.sync.DisableNotifications {
+	if u.created.Status == rules.AccessNeedsAuth && !u.sync.DisableNotifications {
 		if err := AnnounceAccess(u.tx, u.created.ID, EventNeedsAuth, nil); err != nil {
 			return err
 		}

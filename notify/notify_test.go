@@ -20,6 +20,7 @@ import (
 	"github.com/kontoflow/kontoflow/internal/testground"
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/notify"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // patience bounds the waits of these tests; nothing here measures time.
@@ -88,7 +89,7 @@ func (s *sender) advance(to time.Time) {
 // access is one more thing to observe.
 func (s *sender) access() uuid.UUID {
 	s.t.Helper()
-	a := models.Access{ID: models.NewID(), UserID: s.user, BankID: s.bank.ID, AccessMethodID: s.method.ID, Status: models.AccessActive, CreatedAt: s.time()}
+	a := models.Access{ID: models.NewID(), UserID: s.user, BankID: s.bank.ID, AccessMethodID: s.method.ID, Status: rules.AccessActive, CreatedAt: s.time()}
 	require.NoError(s.t, s.store.DB.Create(&a).Error)
 	return a.ID
 }

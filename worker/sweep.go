@@ -9,6 +9,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/workflows"
 )
 
@@ -151,7 +152,7 @@ func (s *sweep) endLost(ctx context.Context) error {
 }
 
 func (s *sweep) endIfLost(ctx context.Context, y models.UnderWay) error {
-	if y.Status == models.Queued { // then it may be that it was not started yet
+	if y.Status == rules.Queued { // then it may be that it was not started yet
 		if err := workflows.Start(ctx, s.Client, s.TaskQueue, y.SyncRef); err != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/testground"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // down is a Temporal that is not there, and counts who asks.
@@ -50,12 +51,12 @@ func TestSweepWithoutTemporal(t *testing.T) {
 	require.NoError(t, store.SealConnection(&method, banks.Connection{Protocol: "XS2A", URL: "https://bank.example"}))
 	require.NoError(t, store.DB.Create(&method).Error)
 	access := func() uuid.UUID {
-		a := models.Access{ID: models.NewID(), UserID: user.ID, BankID: bank.ID, AccessMethodID: method.ID, Status: models.AccessNew, CreatedAt: time.Now()}
+		a := models.Access{ID: models.NewID(), UserID: user.ID, BankID: bank.ID, AccessMethodID: method.ID, Status: rules.AccessNew, CreatedAt: time.Now()}
 		require.NoError(t, store.DB.Create(&a).Error)
 		return a.ID
 	}
 	for range 3 {
-		y := models.Synchronization{ID: models.NewID(), AccessID: access(), Status: models.Queued, Trigger: models.Manual, CreatedAt: time.Now()}
+		y := models.Synchronization{ID: models.NewID(), AccessID: access(), Status: rules.Queued, Trigger: rules.Manual, CreatedAt: time.Now()}
 		require.NoError(t, store.DB.Create(&y).Error)
 		require.NoError(t, store.RequestCancel(t.Context(), y.ID))
 	}

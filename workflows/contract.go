@@ -1,4 +1,4 @@
-// Package workflows is what happens, in order. Synchronization (synchronization.go) is the state machine's home;
+// Package workflows is what happens, in order. Synchronization (synchronization.go) is one run of reading an access;
 // AccessUpgrade is its child that moves an access to another method (upgrade.go). AutomaticSynchronizations starts those
 // that nobody else starts (automatic.go), RevokeConsent ends at the bank what is over here (revocation.go). Workflow code
 // is deterministic and does no I/O: it calls activities, and waits for people.
@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // Register lists every workflow that a worker runs.
@@ -65,7 +66,7 @@ const (
 // Start starts a stored synchronization's workflow. Its id is the synchronization's, so starting twice is harmless.
 func Start(ctx context.Context, c client.Client, taskQueue string, ref models.SyncRef) error {
 	priority := temporal.Priority{PriorityKey: priorityManual, FairnessKey: ref.BankID.String()}
-	if ref.Trigger == models.Auto {
+	if ref.Trigger == rules.Auto {
 		priority.PriorityKey = priorityAutomatic
 	}
 	_, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
@@ -79,7 +80,7 @@ func Start(ctx context.Context, c client.Client, taskQueue string, ref models.Sy
 			accessID.ValueSet(ref.AccessID.String()),
 			providerID.ValueSet(ref.BankID.String()),
 			syncTrigger.ValueSet(ref.Trigger),
-			syncState.ValueSet(string(models.Running)), // a run in the list is at work: QUEUED ends with its start
+			syncState.ValueSet(string(rules.Running)), // a run in the list is at work: QUEUED ends with its start
 		),
 	}, Synchronization, SynchronizationInput{SyncID: ref.ID, Trigger: ref.Trigger})
 	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {

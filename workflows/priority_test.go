@@ -18,6 +18,7 @@ import (
 	"github.com/kontoflow/kontoflow/internal/temporalclient"
 	"github.com/kontoflow/kontoflow/internal/testground"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/workflows"
 )
 
@@ -44,18 +45,18 @@ func TestWhoGoesFirst(t *testing.T) {
 	start := func(n int, bank uuid.UUID, trigger string) (ids []uuid.UUID) {
 		t.Helper()
 		for range n {
-			ref := models.SyncRef{ID: uuid.New(), AccessID: uuid.New(), BankID: bank, Trigger: trigger, Scope: models.Strings{models.ScopeTransactions}}
+			ref := models.SyncRef{ID: uuid.New(), AccessID: uuid.New(), BankID: bank, Trigger: trigger, Scope: models.Strings{rules.ScopeTransactions}}
 			require.NoError(t, workflows.Start(ctx, c, queue, ref))
 			ids = append(ids, ref.ID)
 		}
 		return ids
 	}
 	bank, other := uuid.New(), uuid.New()
-	first := start(1, bank, models.Auto)
+	first := start(1, bank, rules.Auto)
 	<-steps.held
-	queued := start(long, bank, models.Auto)
-	others := start(short, other, models.Auto)
-	manual := start(short, bank, models.Manual)
+	queued := start(long, bank, rules.Auto)
+	others := start(short, other, rules.Auto)
+	manual := start(short, bank, rules.Manual)
 	for _, id := range slices.Concat(queued, others, manual) {
 		awaitActivity(t, c, id)
 	}
@@ -115,5 +116,5 @@ func (s *steps) Connect(ctx context.Context, in activities.AuthorizeInput) (acti
 }
 
 func (s *steps) Finish(context.Context, activities.FinishInput) (activities.FinishOutcome, error) {
-	return activities.FinishOutcome{Status: models.Failed, Code: 20000}, nil
+	return activities.FinishOutcome{Status: rules.Failed, Code: 20000}, nil
 }

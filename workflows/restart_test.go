@@ -14,7 +14,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/activities"
 	"github.com/kontoflow/kontoflow/banks"
-	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/workflows"
 )
 
@@ -64,7 +64,7 @@ func newRun(t *testing.T, form banks.ChallengeType) *run {
 	r.OnActivity(names.ReadAccounts, mock.Anything, mock.Anything).Return(activities.ReadAccountsOutcome{}, nil)
 	r.OnActivity(names.Finish, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FinishInput) (activities.FinishOutcome, error) {
 		r.finished = in
-		return activities.FinishOutcome{Status: models.Completed}, nil
+		return activities.FinishOutcome{Status: rules.Completed}, nil
 	})
 	return r
 }
@@ -79,7 +79,7 @@ func (r *run) restart(after time.Duration) {
 // requireRestarted runs it, and holds that the question was restarted once, as the same step, and the next one answered.
 func (r *run) requireRestarted() {
 	r.t.Helper()
-	r.ExecuteWorkflow(workflows.Synchronization, workflows.SynchronizationInput{SyncID: r.id, Trigger: models.Manual})
+	r.ExecuteWorkflow(workflows.Synchronization, workflows.SynchronizationInput{SyncID: r.id, Trigger: rules.Manual})
 	require.True(r.t, r.IsWorkflowCompleted())
 	require.NoError(r.t, r.GetWorkflowError())
 	require.Equal(r.t, []activities.AuthorizeInput{{SyncID: r.id, Step: 2, ChallengeID: r.first.ID}}, r.restarted)
@@ -131,7 +131,7 @@ func TestRestartAfterTheConfirmation(t *testing.T) {
 	r.OnActivity(names.AwaitConfirmation, mock.Anything, mock.Anything).Return(activities.AuthorizeOutcome{Status: banks.Ready}, nil)
 	r.OnActivity(names.ReadAccounts, mock.Anything, mock.Anything).Return(activities.ReadAccountsOutcome{}, nil).After(time.Minute)
 	r.restart(30 * time.Second)
-	r.ExecuteWorkflow(workflows.Synchronization, workflows.SynchronizationInput{SyncID: r.id, Trigger: models.Manual})
+	r.ExecuteWorkflow(workflows.Synchronization, workflows.SynchronizationInput{SyncID: r.id, Trigger: rules.Manual})
 	require.NoError(t, r.GetWorkflowError())
 	require.Empty(t, r.restarted)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/kontoflow/kontoflow/activities"
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // SynchronizationInput names a stored synchronization. Everything else about it is in the database.
@@ -81,7 +82,7 @@ func (s *synchronization) connect(ctx workflow.Context) error {
 // the bank is asked for it.
 func (s *synchronization) ask(ctx workflow.Context, c activities.ChallengeRef) (outcome activities.AuthorizeOutcome, err error) {
 	detail(ctx, "AWAIT_AUTH: the bank asks the customer (%s), until %s", c.Type, c.ExpiresAt.Format(time.RFC3339))
-	if err := workflow.UpsertTypedSearchAttributes(ctx, syncState.ValueSet(string(models.AwaitAuth))); err != nil {
+	if err := workflow.UpsertTypedSearchAttributes(ctx, syncState.ValueSet(string(rules.AwaitAuth))); err != nil {
 		return outcome, err
 	}
 	s.step++
@@ -149,7 +150,7 @@ func (s *synchronization) awaitAnswer(ctx workflow.Context, c activities.Challen
 
 func (s *synchronization) running(ctx workflow.Context, what string) error {
 	detail(ctx, "RUNNING: %s", what)
-	return workflow.UpsertTypedSearchAttributes(ctx, syncState.ValueSet(string(models.Running)))
+	return workflow.UpsertTypedSearchAttributes(ctx, syncState.ValueSet(string(rules.Running)))
 }
 
 // maxDemands bounds how often a bank may want the customer again while it is being read.
@@ -250,7 +251,7 @@ func (s *synchronization) finish(ctx workflow.Context, failed error) (out activi
 	switch {
 	case s.upgraded != nil:
 		return out, domainError(out.Code, s.upgraded)
-	case out.Status == models.Failed:
+	case out.Status == rules.Failed:
 		return out, domainError(out.Code)
 	}
 	return out, nil
