@@ -137,7 +137,7 @@ func (s *Server) ListAccesses(c echo.Context, params ListAccessesParams) error {
 	if err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, map[string][]Access{"accesses": wire})
+	return c.JSON(http.StatusOK, wire)
 }
 
 // GetAccess answers one access (GET /rest/accesses/{id}).
@@ -166,7 +166,7 @@ func (s *Server) DeleteAccess(c echo.Context, accessID AccessID) error {
 		return err
 	}
 	s.goOn(ctx, ended)
-	return c.JSON(http.StatusOK, Done{})
+	return c.NoContent(http.StatusNoContent)
 }
 
 // goOn lets the workflows do the rest where relations to banks have ended: synchronizations that ran stop, and the banks

@@ -37,7 +37,7 @@ func TestAccesses(t *testing.T) {
 	require.NotContains(t, plain.body, "provider")
 	require.NotContains(t, plain.body, "access_method")
 	second := u.access()
-	list := u.do("GET", "/rest/accesses?embed=access_method", nil).expect(http.StatusOK).at("accesses").([]any)
+	list := u.do("GET", "/rest/accesses?embed=access_method", nil).expect(http.StatusOK).list
 	require.Len(t, list, 2)
 	require.Equal(t, id, list[0].(map[string]any)["id"])
 	require.Contains(t, list[1], "access_method")

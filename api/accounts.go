@@ -12,7 +12,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/kontoflow/kontoflow/banks"
-	"github.com/kontoflow/kontoflow/internal/civil"
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/rules"
 )
@@ -78,7 +77,7 @@ func (s *Server) DeleteAccount(c echo.Context, accountID AccountID) error {
 	if err := s.store.DeleteAccount(c.Request().Context(), callerOf(c).user, id); err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, Done{})
+	return c.NoContent(http.StatusNoContent)
 }
 
 // GetBalance answers an account's balance (GET /rest/accounts/{id}/balance).
@@ -159,9 +158,9 @@ func scanAccount(row pgx.Row, who *caller) (Account, error) {
 	k.Balance = Balance{Balance: amount(*balance, text(balanceCurrency)), Status: k.Status}
 	switch {
 	case day != nil:
-		k.Balance.BalanceDate = civil.On(*day).String()
+		k.Balance.BalanceDate = Timestamp(*day)
 	case observed != nil:
-		k.Balance.BalanceDate = observed.UTC().Format(timestampLayout)
+		k.Balance.BalanceDate = Timestamp(*observed)
 	}
 	return k, nil
 }

@@ -41,7 +41,7 @@ func TestAccounts(t *testing.T) {
 	require.Contains(t, one.at("status"), "succeeded_at")
 	require.NotContains(t, one.body, "bic", "absent is absent")
 	require.Equal(t, json.Number("1234.50"), one.at("balance", "balance"), "the booked balance, not the expected one")
-	require.Equal(t, "2026-01-30", one.at("balance", "balance_date"))
+	require.Equal(t, "2026-01-30T00:00:00.000Z", one.at("balance", "balance_date"))
 	balance := u.do("GET", "/rest/accounts/"+made[0]+"/balance", nil).expect(http.StatusOK)
 	require.Equal(t, one.at("balance"), any(balance.body))
 
@@ -62,7 +62,7 @@ func TestAccounts(t *testing.T) {
 	require.Equal(t, "Haushalt", u.do("GET", "/rest/accounts/"+made[0], nil).body["name"], "the bank does not name it back")
 
 	w.store1(made[0], stored{day: "2026-01-31", amount: "1"})
-	u.do("DELETE", "/rest/accounts/"+made[0], nil).expect(http.StatusOK)
+	u.do("DELETE", "/rest/accounts/"+made[0], nil).expect(http.StatusNoContent)
 	u.do("DELETE", "/rest/accounts/"+made[0], nil).fails(http.StatusNotFound, 1002)
 	u.do("GET", "/rest/accounts/"+made[0]+"/transactions", nil).fails(http.StatusNotFound, 1002)
 	require.Empty(t, u.do("GET", "/rest/transactions", nil).expect(http.StatusOK).at("transactions"))
@@ -78,12 +78,12 @@ func TestDeleteAccess(t *testing.T) {
 	account := u.accounts(access, "DE67900900424711951500")[0]
 	w.grant(uuid.MustParse(access), time.Now().Add(time.Hour))
 	sync := u.sync(access)
-	u.do("DELETE", "/rest/accesses/"+access, nil).expect(http.StatusOK)
+	u.do("DELETE", "/rest/accesses/"+access, nil).expect(http.StatusNoContent)
 	for _, path := range []string{"/rest/accesses/" + access, sync, sync + "/challenges", "/rest/accounts/" + account, "/rest/accounts/" + account + "/transactions"} {
 		u.do("GET", path, nil).fails(http.StatusNotFound, 1002)
 	}
 	u.do("DELETE", "/rest/accesses/"+access, nil).fails(http.StatusNotFound, 1002)
-	require.Empty(t, u.do("GET", "/rest/accesses", nil).expect(http.StatusOK).at("accesses"))
+	require.Equal(t, "[]\n", string(u.do("GET", "/rest/accesses", nil).expect(http.StatusOK).raw))
 	require.Empty(t, u.do("GET", "/rest/accounts", nil).expect(http.StatusOK).at("accounts"))
 	y, err := w.store.Synchronization(t.Context(), uuid.MustParse(idOf(sync)))
 	require.NoError(t, err)

@@ -192,7 +192,7 @@ func TestUser(t *testing.T) {
 
 	access := u.access()
 	u.sync(access)
-	u.do("DELETE", "/rest/user", nil).expect(http.StatusOK)
+	u.do("DELETE", "/rest/user", nil).expect(http.StatusNoContent)
 	u.do("GET", "/rest/user", nil).fails(http.StatusUnauthorized, 1003)
 	c.call("POST", "/auth/token", c.authorization(), map[string]any{"grant_type": "client_credentials", "user_id": u.id}).fails(http.StatusNotFound, 1002)
 	c.call("POST", "/auth/user", c.authorization(), map[string]any{"email": u.email, "password": password}).expect(http.StatusCreated)
@@ -227,7 +227,7 @@ func TestUserDeletedWithoutTemporal(t *testing.T) {
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(server.Close)
 	w.url = server.URL
-	u.do("DELETE", "/rest/user", nil).expect(http.StatusOK)
+	u.do("DELETE", "/rest/user", nil).expect(http.StatusNoContent)
 	require.EqualValues(t, 1, temporal.asked.Load())
 	running, err := w.store.LostCancels(t.Context(), time.Now().Add(time.Minute), 100)
 	require.NoError(t, err)

@@ -129,9 +129,10 @@ func appendUUID(b []byte, id uuid.UUID) []byte {
 	return append(b, '"')
 }
 
+// appendDay writes a day as the family does: the day itself, whatever zone t is in.
 func appendDay(b []byte, t time.Time) []byte {
 	b = append(b, '"')
-	b = t.AppendFormat(b, time.DateOnly)
+	b = t.AppendFormat(b, dayLayout)
 	return append(b, '"')
 }
 

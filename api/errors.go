@@ -24,27 +24,23 @@ import (
 	"github.com/kontoflow/kontoflow/rules"
 )
 
-// wireError words an error code as the contract has it.
-func wireError(code int, data map[string]any, message string) Error {
-	known := rules.LookUp(code)
-	return Error{Code: code, Group: ErrorGroup(known.Group()), Description: known.EN, Data: data, Message: message}
-}
-
-func syncError(e *rules.SyncError) Error {
+// syncError words why a synchronization failed; nil: it did not.
+func syncError(e *rules.SyncError) SyncError {
 	if e == nil {
-		return Error{}
+		return SyncError{}
 	}
-	return wireError(e.Code, e.Data, e.Message)
+	known := rules.LookUp(e.Code)
+	return SyncError{Code: e.Code, Group: ErrorGroup(known.Group()), Description: known.EN, Data: e.Data, Message: e.Message}
 }
 
 // A problem is how a request fails: what the caller gets, and for the log why.
 type problem struct {
 	status  int
 	code    int
-	data    map[string]any
-	retryAt time.Time     // when the caller may try again, by the store's clock; zero: not said
-	retry   time.Duration // or after how long; 0: not said
-	cause   error         // never shown to the caller
+	data    openapi.Problems // field → texts
+	retryAt time.Time        // when the caller may try again, by the store's clock; zero: not said
+	retry   time.Duration    // or after how long; 0: not said
+	cause   error            // never shown to the caller
 }
 
 func (p *problem) Error() string {
@@ -72,29 +68,21 @@ func invalid(field, message string) *problem {
 }
 
 func refuse(status int, problems openapi.Problems) *problem {
-	return &problem{status: status, code: rules.CodeInvalid, data: byField(problems)}
+	return &problem{status: status, code: rules.CodeInvalid, data: problems}
 }
 
 // incomplete is 1011 for credential fields.
 func incomplete(problems openapi.Problems) *problem {
-	return &problem{status: http.StatusBadRequest, code: rules.CodeCredentials, data: byField(problems)}
+	return &problem{status: http.StatusBadRequest, code: rules.CodeCredentials, data: problems}
 }
 
 // tooMany is 1020: the caller may try again at the given time; zero: not at all.
 func tooMany(retryAt time.Time) *problem {
 	p := &problem{status: http.StatusTooManyRequests, code: rules.CodeTooMany, retryAt: retryAt}
 	if !retryAt.IsZero() {
-		p.data = map[string]any{"retry_at": Timestamp(retryAt)}
+		p.data = openapi.Problems{"retry_at": {retryAt.UTC().Format(timestampLayout)}}
 	}
 	return p
-}
-
-func byField(problems openapi.Problems) map[string]any {
-	data := make(map[string]any, len(problems))
-	for field, messages := range problems {
-		data[field] = messages
-	}
-	return data
 }
 
 // asProblem classifies whatever a handler returned.
@@ -185,7 +173,9 @@ func (s *Server) fail(err error, c echo.Context) {
 	if retry > 0 {
 		c.Response().Header().Set(echo.HeaderRetryAfter, strconv.Itoa(int(math.Ceil(retry.Seconds()))))
 	}
-	if err := c.JSON(p.status, Failure{Error: wireError(p.code, p.data, "")}); err != nil {
+	known := rules.LookUp(p.code)
+	failure := Error{Code: p.code, Group: ErrorGroup(known.Group()), Description: known.EN, Data: p.data}
+	if err := c.JSON(p.status, Failure{Error: failure}); err != nil {
 		s.log.DebugContext(ctx, "the caller went away", "request_id", requestID(c))
 	}
 }

@@ -168,7 +168,7 @@ func TestChangesBesideWriters(t *testing.T) {
 					if n%2 == 0 {
 						deleted = "/rest/accesses/" + access
 					}
-					u.do("DELETE", deleted, nil).expect(http.StatusOK)
+					u.do("DELETE", deleted, nil).expect(http.StatusNoContent)
 					access, sent, gone = u.access(), sent[:len(sent)/2], nil
 				}
 			}
@@ -263,7 +263,7 @@ func TestChangesOnTheWire(t *testing.T) {
 	other := u.access()
 	require.NoError(t, w.store.DB.Exec(`UPDATE accounts SET access_id = ? WHERE access_id = ?`, other, access).Error)
 	require.Empty(t, changes(since.at("cursor"), "").at("modified"))
-	u.do("DELETE", "/rest/accesses/"+other, nil).expect(http.StatusOK)
+	u.do("DELETE", "/rest/accesses/"+other, nil).expect(http.StatusNoContent)
 	require.Len(t, changes(since.at("cursor"), "").at("removed"), 3)
 	require.Empty(t, u.do("GET", path, nil).expect(http.StatusOK).at("removed"), "who knows nothing is told of no removal")
 
@@ -314,7 +314,7 @@ func TestUserDeletedBesideWriters(t *testing.T) {
 				}
 			})
 		}
-		u.do("DELETE", "/rest/user", nil).expect(http.StatusOK)
+		u.do("DELETE", "/rest/user", nil).expect(http.StatusNoContent)
 		writing.Wait()
 	}
 }

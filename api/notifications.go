@@ -132,7 +132,7 @@ func (s *Server) DeleteNotification(c echo.Context, notificationID NotificationI
 	if err := s.store.DeleteNotification(c.Request().Context(), callerOf(c).user, id); err != nil {
 		return err
 	}
-	return c.JSON(http.StatusOK, Done{})
+	return c.NoContent(http.StatusNoContent)
 }
 
 // checkObserved refuses with 1000 a key that nothing stands for and an address that deliveries do not go to, with 1002
@@ -169,7 +169,7 @@ func (s *Server) checkObserved(ctx context.Context, who *caller, key, uri string
 		return "", fmt.Errorf("look for what is observed: %w", err)
 	}
 	if !there {
-		return "", &problem{status: http.StatusNotFound, code: rules.CodeNotFound, data: byField(openapi.Problems{"observe_key": {"names nothing that is there"}})}
+		return "", &problem{status: http.StatusNotFound, code: rules.CodeNotFound, data: openapi.Problems{"observe_key": {"names nothing that is there"}}}
 	}
 	return observed.key, nil
 }

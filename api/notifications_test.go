@@ -46,7 +46,7 @@ func TestNotifications(t *testing.T) {
 	u.do("PUT", path, map[string]any{"rotate_secret": true, "state": "lost"}).fails(http.StatusConflict, 1006)
 	require.Equal(t, made, u.do("GET", path, nil).expect(http.StatusOK).body)
 
-	u.do("DELETE", path, nil).expect(http.StatusOK)
+	u.do("DELETE", path, nil).expect(http.StatusNoContent)
 	u.do("GET", path, nil).fails(http.StatusNotFound, 1002)
 	u.do("DELETE", path, nil).fails(http.StatusNotFound, 1002)
 

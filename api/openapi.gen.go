@@ -9,7 +9,6 @@ import (
 
 	"github.com/labstack/echo/v4"
 	"github.com/oapi-codegen/runtime"
-	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for AccessStatus.
@@ -713,7 +712,7 @@ type Balance struct {
 	Balance Amount `json:"balance,omitempty,omitzero"`
 
 	// BalanceDate The day that it is of, as the bank says, else the instant when it was read.
-	BalanceDate string `json:"balance_date,omitempty,omitzero"`
+	BalanceDate Timestamp `json:"balance_date,omitempty,omitzero"`
 
 	// Status How reading went; the last attempt apart from the last success.
 	Status ReadStatus `json:"status"`
@@ -880,8 +879,10 @@ type CurrencyStatistics struct {
 	Outgoing Amount `json:"outgoing"`
 }
 
-// Day Example: 2026-01-31
-type Day = openapi_types.Date
+// Day A day without a time zone, in its first ten characters.
+//
+// Example: 2026-01-31T00:00:00.000Z
+type Day = string
 
 // Delivery What your receiver gets, with the headers `webhook-id` (the event's id), `webhook-timestamp` and `webhook-signature`.
 type Delivery struct {
@@ -907,13 +908,10 @@ type Error struct {
 	// Code Example: 1002
 	Code int `json:"code"`
 
-	// Data With 1000 and 1011, field → messages; with 1008, `sync_id` of the synchronization that runs; with 1020, `retry_at`.
-	Data        map[string]interface{} `json:"data,omitempty,omitzero"`
-	Description string                 `json:"description"`
-	Group       ErrorGroup             `json:"group"`
-
-	// Message The bank's own words, or which place of its answer cannot be read; on synchronizations only.
-	Message string `json:"message,omitempty,omitzero"`
+	// Data Field → texts. With 1000 and 1011, what is wrong with each field; with 1008, `sync_id` of the synchronization that runs; with 1020, `retry_at`.
+	Data        map[string][]string `json:"data,omitempty,omitzero"`
+	Description string              `json:"description"`
+	Group       ErrorGroup          `json:"group"`
 }
 
 // ErrorGroup defines model for Error.Group.
@@ -1176,7 +1174,18 @@ type SyncAccount struct {
 type SyncAccountStatus string
 
 // SyncError Why a synchronization, or the reading of one account, failed.
-type SyncError = Error
+type SyncError struct {
+	// Code Example: 10001
+	Code int `json:"code"`
+
+	// Data With 30006, `retry_at` where the bank said when. With 40001, 40002 and 40003 the rest: the access was upgraded to another access method, and for every account this says the access and the access method that it has now.
+	Data        map[string]any `json:"data,omitempty,omitzero"`
+	Description string         `json:"description"`
+	Group       ErrorGroup     `json:"group"`
+
+	// Message The bank's own words, or which place of its answer cannot be read.
+	Message string `json:"message,omitempty,omitzero"`
+}
 
 // SyncEvent The data of a server-sent event. A challenge or an error is there with the event of the present state only.
 type SyncEvent struct {
@@ -1256,7 +1265,9 @@ type Transaction struct {
 	BIC      string `json:"bic,omitempty,omitzero"`
 	Booked   bool   `json:"booked"`
 
-	// BookedAt Example: 2026-01-31
+	// BookedAt A day without a time zone, in its first ten characters.
+	//
+	// Example: 2026-01-31T00:00:00.000Z
 	BookedAt    Day    `json:"booked_at,omitempty,omitzero"`
 	BookingKey  string `json:"booking_key,omitempty,omitzero"`
 	BookingText string `json:"booking_text,omitempty,omitzero"`
@@ -1278,7 +1289,9 @@ type Transaction struct {
 	Purpose         string `json:"purpose,omitempty,omitzero"`
 	SepaPurposeCode string `json:"sepa_purpose_code,omitempty,omitzero"`
 
-	// SettledAt Example: 2026-01-31
+	// SettledAt A day without a time zone, in its first ten characters.
+	//
+	// Example: 2026-01-31T00:00:00.000Z
 	SettledAt       Day    `json:"settled_at,omitempty,omitzero"`
 	TransactionCode string `json:"transaction_code,omitempty,omitzero"`
 	TransactionID   ID     `json:"transaction_id"`
@@ -1569,10 +1582,11 @@ type ListAccountTransactionsParams struct {
 	// Sort By the date or instant that `since_type` names.
 	Sort ListAccountTransactionsParamsSort `form:"sort,omitempty" json:"sort,omitempty,omitzero"`
 
-	// Since A day (those on it and later ones), or a transaction id (what comes after that transaction).
+	// Since A day (those on it and later ones), an instant (those at it and later ones), or a transaction id (what comes after that transaction).
+	// Where `since_type` is `booked`, an instant counts as the day in its first ten characters.
 	Since Since `form:"since,omitempty" json:"since,omitempty,omitzero"`
 
-	// Until A day; those on it are included.
+	// Until A day, an instant or a transaction id, as in `since`. The day, the instant and the transaction are included.
 	Until Until `form:"until,omitempty" json:"until,omitempty,omitzero"`
 
 	// SinceType What `since`, `until` and `sort` go by: `booked`, the booking date (pending ones count as newest); `created` or `modified`, when we first or last learnt
@@ -1678,10 +1692,11 @@ type ListTransactionsParams struct {
 	// Sort By the date or instant that `since_type` names.
 	Sort ListTransactionsParamsSort `form:"sort,omitempty" json:"sort,omitempty,omitzero"`
 
-	// Since A day (those on it and later ones), or a transaction id (what comes after that transaction).
+	// Since A day (those on it and later ones), an instant (those at it and later ones), or a transaction id (what comes after that transaction).
+	// Where `since_type` is `booked`, an instant counts as the day in its first ten characters.
 	Since Since `form:"since,omitempty" json:"since,omitempty,omitzero"`
 
-	// Until A day; those on it are included.
+	// Until A day, an instant or a transaction id, as in `since`. The day, the instant and the transaction are included.
 	Until Until `form:"until,omitempty" json:"until,omitempty,omitzero"`
 
 	// SinceType What `since`, `until` and `sort` go by: `booked`, the booking date (pending ones count as newest); `created` or `modified`, when we first or last learnt

@@ -329,7 +329,7 @@ func (s *Server) refused(c echo.Context, sync *models.Synchronization) error {
 		WHERE access_id = $1 AND ended_at IS NULL`, sync.AccessID).Scan(&running)
 	switch {
 	case err == nil:
-		busy.data = map[string]any{"sync_id": running}
+		busy.data = openapi.Problems{"sync_id": {running.String()}}
 	case !errors.Is(err, pgx.ErrNoRows): // none: it ended this very moment, and the caller may try again
 		return fmt.Errorf("look for the running synchronization: %w", err)
 	}

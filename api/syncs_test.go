@@ -85,7 +85,7 @@ func TestOneSynchronizationAtATime(t *testing.T) {
 	for _, r := range replies {
 		if r.status != http.StatusCreated {
 			r.fails(http.StatusConflict, 1008, "sync_id")
-			require.Equal(t, started, r.at("error", "data", "sync_id"))
+			require.Equal(t, []any{started}, r.at("error", "data", "sync_id"))
 		}
 	}
 	u.sync(u.access()) // another access is free

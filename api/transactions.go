@@ -16,7 +16,6 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/kontoflow/kontoflow/internal/admission"
-	"github.com/kontoflow/kontoflow/internal/civil"
 )
 
 // ListTransactions lists transactions of all or some of the user's accounts (GET /rest/transactions).
@@ -223,12 +222,8 @@ func (s *Server) newTransactionQuery(ctx context.Context, user string, p ListTra
 	if err := s.since(ctx, q, user, p.Since); err != nil {
 		return nil, err
 	}
-	if p.Until != "" {
-		until, err := civil.Parse(p.Until)
-		if err != nil {
-			return nil, invalid("until", "is no day")
-		}
-		q.where(q.order+" < @until"+q.orderType, "until", until.AddDays(1).Time())
+	if err := s.until(ctx, q, user, p.Until); err != nil {
+		return nil, err
 	}
 	unit := ""
 	if p.Cents {
@@ -252,39 +247,75 @@ func (q *transactionQuery) where(condition, name string, value any) {
 	q.arguments[name] = value
 }
 
-// since adds the beginning: a day, or what comes after a transaction.
+// byDay reports whether the query goes by booking dates.
+func (q *transactionQuery) byDay() bool { return q.orderType == "::date" }
+
+// since adds the beginning: a day, an instant, or what comes after a transaction.
 func (s *Server) since(ctx context.Context, q *transactionQuery, user, since string) error {
 	if since == "" {
 		return nil
 	}
-	if day, err := civil.Parse(since); err == nil {
-		q.where(q.order+" >= @since"+q.orderType, "since", day.Time())
+	if m, ok := parseMoment(since); ok {
+		q.where(q.order+" >= @since"+q.orderType, "since", m.bound(q.byDay()))
 		if q.order == "t.created_at" {
 			q.conditions += " AND t.modified_at >= @since" // follows from it, and has an index
 		}
 		q.removed += " AND t.removed_at >= @removed"
-		q.arguments["removed"] = day.Time()
+		q.arguments["removed"] = m.at
 		return nil
 	}
-	id, err := parseID(since)
+	place, err := s.place(ctx, q, user, "since", since)
 	if err != nil {
-		return invalid("since", "is neither a day nor a transaction id")
+		return err
 	}
-	var day, created, modified time.Time
-	err = s.store.Pool.QueryRow(ctx, `SELECT t.day, t.created_at, t.modified_at FROM transactions t JOIN accounts k ON k.id = t.account_id
-		WHERE t.id = $1 AND k.user_id = $2 AND k.deleted_at IS NULL`, id, user).Scan(&day, &created, &modified)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return errNotFound
-	}
-	if err != nil {
-		return fmt.Errorf("read the transaction: %w", err)
-	}
-	at := map[string]time.Time{"t.day": day, "t.created_at": created, "t.modified_at": modified}[q.order]
-	q.where("("+q.order+", t.id) > (@since"+q.orderType+", @transaction)", "since", at)
-	q.arguments["transaction"] = id
+	q.where("("+q.order+", t.id) > (@since"+q.orderType+", @transaction)", "since", place.at)
+	q.arguments["transaction"] = place.id
 	q.removed += " AND t.removed_at > @removed"
-	q.arguments["removed"] = modified
+	q.arguments["removed"] = place.modified
 	return nil
+}
+
+// until adds the end: a day, an instant or a transaction, each included.
+func (s *Server) until(ctx context.Context, q *transactionQuery, user, until string) error {
+	if until == "" {
+		return nil
+	}
+	if m, ok := parseMoment(until); ok {
+		q.where(q.order+" < @until"+q.orderType, "until", m.after(q.byDay()))
+		return nil
+	}
+	place, err := s.place(ctx, q, user, "until", until)
+	if err != nil {
+		return err
+	}
+	q.where("("+q.order+", t.id) <= (@until"+q.orderType+", @last)", "until", place.at)
+	q.arguments["last"] = place.id
+	return nil
+}
+
+// A place is where a transaction stands in the order of a query.
+type place struct {
+	id       uuid.UUID
+	at       time.Time // what the query is ordered by
+	modified time.Time
+}
+
+// place finds the transaction that a parameter names.
+func (s *Server) place(ctx context.Context, q *transactionQuery, user, parameter, value string) (p place, err error) {
+	if p.id, err = parseID(value); err != nil {
+		return p, invalid(parameter, "is neither a day, nor an instant, nor a transaction id")
+	}
+	var day, created time.Time
+	err = s.store.Pool.QueryRow(ctx, `SELECT t.day, t.created_at, t.modified_at FROM transactions t JOIN accounts k ON k.id = t.account_id
+		WHERE t.id = $1 AND k.user_id = $2 AND k.deleted_at IS NULL`, p.id, user).Scan(&day, &created, &p.modified)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, errNotFound
+	}
+	if err != nil {
+		return p, fmt.Errorf("read the transaction: %w", err)
+	}
+	p.at = map[string]time.Time{"t.day": day, "t.created_at": created, "t.modified_at": p.modified}[q.order]
+	return p, nil
 }
 
 // ofSync keeps what one synchronization added or changed. That happened when it was made or later, which is what the

@@ -106,7 +106,7 @@ func TestTransactionsOnTheWire(t *testing.T) {
 	one := u.do("GET", "/rest/accounts/"+account+"/transactions/"+id, nil).expect(http.StatusOK)
 	require.Equal(t, map[string]any{
 		"transaction_id": id, "account_id": account, "name": "Bäckerei Müller", "purpose": purpose, "amount": json.Number("-12.50"), "currency": "EUR",
-		"booked": true, "booked_at": "2026-01-31", "settled_at": "2026-01-31", "type": "Transfer", "iban": "DE67900900424711951500", "sepa_purpose_code": "SALA",
+		"booked": true, "booked_at": "2026-01-31T00:00:00.000Z", "settled_at": "2026-01-31T00:00:00.000Z", "type": "Transfer", "iban": "DE67900900424711951500", "sepa_purpose_code": "SALA",
 		"additional_info": map[string]any{"a b": "ü\"\n", "n": "1"}, "created_at": "2026-02-01T08:15:00.123Z", "modified_at": "2026-02-01T08:15:00.123Z",
 	}, one.body)
 	page := u.do("GET", "/rest/accounts/"+account+"/transactions", nil).expect(http.StatusOK)
@@ -177,6 +177,12 @@ func TestTransactionFilters(t *testing.T) {
 		{"since=2026-01-10&until=2026-01-10", []string{b1}},
 		{"until=2026-01-14", []string{b1, rent}},
 		{"since=" + salary, []string{coffee}},
+		{"until=" + salary, []string{salary, b1, rent}},
+		{"since=" + rent + "&until=" + b1, []string{b1}},
+		{"since=2026-01-10T23:59:59.999Z&until=2026-01-10T00:00:00Z", []string{b1}}, // by booking dates the day counts
+		{"since=2026-01-10T23:30:00-05:00&until=2026-01-10", []string{b1}},          // as it is written
+		{"since=2026-01-10+00:00:00&until=2026-01-10T00:00:00.000+0000", []string{b1}},
+		{"since_type=created&until=" + salary + "&accounts=" + a, []string{salary, rent}},
 		{"since=" + rent + "&sort=asc&count=2", []string{b1, salary}},
 		{"since_type=created&sort=asc&accounts=" + a, []string{rent, salary, coffee}},
 		{"since_type=created&since=2026-03-02&until=2026-03-02", []string{salary}},
@@ -217,7 +223,7 @@ func TestTransactionFilters(t *testing.T) {
 	require.JSONEq(t, `{"count":0,"currencies":[]}`, string(mustJSON(t, r.at("statistics"))))
 
 	for query, field := range map[string]string{
-		"since=yesterday": "since", "since=2026-02-30": "since", "until=2026-02-30": "until", "until=x": "until", "since_type=x": "since_type", "sort=up": "sort",
+		"since=yesterday": "since", "since=2026-01-10T25:00:00Z": "since", "until=2026-01-10x": "until", "until=2026-01-10T": "until", "since=2026-02-30": "since", "until=2026-02-30": "until", "until=x": "until", "since_type=x": "since_type", "sort=up": "sort",
 		"count=0": "count", "count=10001": "count", "count=x": "count", "count=1e3": "count", "offset=-1": "offset", "min_amount=1e9": "min_amount",
 		"max_amount=NaN": "max_amount", "min_amount=": "min_amount", "filter=": "filter", "filter=%00": "filter", "filter=%ff": "filter", "cents=maybe": "cents",
 		"include_pending=2": "include_pending", "count=1&count=2": "count", "filter=" + strings.Repeat("x", 257): "filter",

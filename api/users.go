@@ -96,5 +96,5 @@ func (s *Server) DeleteUser(c echo.Context) error {
 		return err
 	}
 	s.goOn(ctx, accesses...)
-	return c.JSON(http.StatusOK, Done{})
+	return c.NoContent(http.StatusNoContent)
 }

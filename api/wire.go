@@ -18,7 +18,10 @@ type Amount = json.Number
 // Timestamp is an instant on the wire: RFC 3339 in UTC with milliseconds.
 type Timestamp time.Time
 
-const timestampLayout = "2006-01-02T15:04:05.000Z"
+const (
+	timestampLayout = "2006-01-02T15:04:05.000Z"
+	dayLayout       = "2006-01-02T00:00:00.000Z" // of a day on the wire: no zone is applied
+)
 
 // MarshalJSON writes "2026-01-31T08:15:00.000Z".
 func (t Timestamp) MarshalJSON() ([]byte, error) {

@@ -179,7 +179,7 @@ type transactionJSON struct {
 type day time.Time
 
 func (d day) MarshalJSON() ([]byte, error) {
-	return time.Time(d).AppendFormat(nil, `"2006-01-02"`), nil
+	return time.Time(d).AppendFormat(nil, `"2006-01-02T00:00:00.000Z"`), nil
 }
 
 // barePage runs the queries of api/transactions.go for one account, in one round trip as well.

@@ -450,8 +450,8 @@ func TestSyncPeriod(t *testing.T) {
 				ids, oldest = make(map[string]bool), "9999"
 				for _, x := range c.transactions() {
 					ids[x["transaction_id"].(string)] = true
-					if booked, ok := x["booked_at"].(string); ok {
-						oldest = min(oldest, booked[:10])
+					if booked := bookedOn(x); booked != "" {
+						oldest = min(oldest, booked)
 					}
 				}
 				return ids, oldest

@@ -114,7 +114,7 @@ func TestScopes(t *testing.T) {
 	c.requireLedger("savings", true)
 
 	// One that the client deleted stays away.
-	c.call("DELETE", "/rest/accounts/"+c.accountIDs()[iban+iban[12:]+"EUR"], c.auth, nil, 200, nil)
+	c.call("DELETE", "/rest/accounts/"+c.accountIDs()[iban+iban[12:]+"EUR"], c.auth, nil, 204, nil)
 	sync("ACCOUNTS", "TRANSACTIONS")
 	require.Len(t, c.accountIDs(), 3)
 	for _, x := range c.transactions() {
@@ -128,7 +128,7 @@ func TestRevocation(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	deleteAccess := func(c *customer, access string) {
-		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 204, nil)
 		for _, path := range []string{"", "/syncs", "/credentials"} {
 			c.refuse("GET", "/rest/accesses/"+access+path, nil, 404, 1002)
 		}
@@ -136,7 +136,7 @@ func TestRevocation(t *testing.T) {
 		require.Empty(c.t, c.transactions())
 	}
 	deleteUser := func(c *customer, _ string) {
-		c.call("DELETE", "/rest/user", c.auth, nil, 200, nil)
+		c.call("DELETE", "/rest/user", c.auth, nil, 204, nil)
 		c.call("GET", "/rest/user", c.auth, nil, 401, nil)
 		c.call("POST", "/auth/token", c.basic, object{"grant_type": "client_credentials", "user_id": c.id}, 404, nil)
 	}
@@ -228,7 +228,7 @@ func TestRevocationWaitsForTheBank(t *testing.T) {
 
 	require.NoError(t, s.bank.Inject(down))
 	before := tried()
-	c.call("DELETE", "/rest/user", c.auth, nil, 200, nil)
+	c.call("DELETE", "/rest/user", c.auth, nil, 204, nil)
 	c.eventually(func() bool { return c.rows("users", c.id) == 0 && tried() > before }, "the bank is down, and nothing is left of the user")
 	s.bank.ClearFaults()
 	c.revoked(access)

@@ -327,7 +327,7 @@ func TestAPIDiesBetweenRowAndTemporal(t *testing.T) {
 		c := s.in(t).newCustomer()
 		access := c.access("demo", "demo+deleted")
 		require.Equal(t, "COMPLETED", c.sync(access)["status"])
-		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 204, nil)
 		c.requireGone(access)
 		c.revoked(access)
 		require.Zero(t, s.bank.RevokeConsents("demo+deleted"))
@@ -412,7 +412,7 @@ func TestDeletedWhileRunning(t *testing.T) {
 			access := c.access("demo", login)
 			sync := c.start(access, object{"credentials": object{"pin": password}})
 			moment(c, sync)
-			c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+			c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 204, nil)
 			c.call("GET", sync, c.auth, nil, 404, nil)
 			c.requireGone(access)
 			require.Empty(t, c.transactions())
@@ -449,7 +449,7 @@ func TestTwoStartsAtOnce(t *testing.T) {
 		case 409:
 			failure := a.body["error"].(object)
 			require.EqualValues(t, 1008, failure["code"])
-			busy = append(busy, failure["data"].(object)["sync_id"])
+			busy = append(busy, failure["data"].(object)["sync_id"].([]any)[0])
 		default:
 			t.Fatalf("%d: %v", a.status, a.body)
 		}

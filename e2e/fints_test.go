@@ -165,7 +165,7 @@ func TestSecretsForgottenWhileItRuns(t *testing.T) {
 			enabled, reason, _, _ := c.autoSync(access)
 			require.True(t, enabled, reason)
 			require.Zero(t, s.bank.Counters().WrongPINs[login])
-			c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+			c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 204, nil)
 		}
 	}
 }
@@ -219,7 +219,7 @@ func TestPINChangedWhileItRuns(t *testing.T) {
 		require.Equal(t, "COMPLETED", y["status"], "%v", y)
 		enabled, reason, _, _ := c.autoSync(access)
 		require.True(t, enabled, reason)
-		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 204, nil)
 	}
 }
 

@@ -154,7 +154,7 @@ var ways = []way{
 	}, authorization},
 	{"revocation", "demo", completed, (*customer).revoke, nothing},
 	{"removal", "demo", completed, func(c *customer, access string) {
-		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+		c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 204, nil)
 		require.Eventually(c.t, func() bool {
 			var left int
 			err := c.store.Pool.QueryRow(c.t.Context(), `SELECT count(*) FROM accesses`).Scan(&left)

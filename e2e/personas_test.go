@@ -269,7 +269,7 @@ func (c *customer) stored(names bool) map[string][]string {
 		all[called[a.ID]] = []string{}
 	}
 	for _, x := range c.transactions() {
-		date, _ := x["booked_at"].(string)
+		date := bookedOn(x)
 		if x["booked"] == false {
 			date = "pending"
 		}

@@ -74,5 +74,5 @@ func isReturn(x object, e sandbox.Entry, named bool) bool {
 	if named && name != e.Name || name == "" {
 		return false
 	}
-	return x["booked_at"] == e.BookingDate.String() && x["iban"] == e.IBAN && x["amount"] == float64(e.Cents)/100
+	return bookedOn(x) == e.BookingDate.String() && x["iban"] == e.IBAN && x["amount"] == float64(e.Cents)/100
 }

@@ -113,7 +113,7 @@ func TestNoSecretsLeak(t *testing.T) {
 			c := s.in(t).newCustomer()
 			access := c.access("demo", "demo+deleted")
 			require.Zero(t, codeOf(c.sync(access)))
-			c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 200, nil)
+			c.call("DELETE", "/rest/accesses/"+access, c.auth, nil, 204, nil)
 		})
 	})
 

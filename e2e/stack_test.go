@@ -411,6 +411,12 @@ func codeOf(sync object) int {
 	return int(failure["code"].(float64))
 }
 
+// bookedOn is a transaction's booking date, "" where it has none. A day is the first ten characters.
+func bookedOn(x object) string {
+	day, _ := x["booked_at"].(string)
+	return day[:min(len(day), len(time.DateOnly))]
+}
+
 // transactions lists all transactions of the customer.
 func (c *customer) transactions() []object {
 	c.t.Helper()

@@ -274,9 +274,9 @@ func (c *upgraded) see(access string) (seen object) {
 // accesses lists the customer's, oldest first.
 func (c *upgraded) accesses() (ids []string) {
 	c.t.Helper()
-	var list struct{ Accesses []struct{ ID string } }
+	var list []struct{ ID string }
 	c.get("/rest/accesses", &list)
-	for _, a := range list.Accesses {
+	for _, a := range list {
 		ids = append(ids, a.ID)
 	}
 	return ids

@@ -94,7 +94,7 @@ func (w *walk) run(ctx context.Context) error {
 		return err
 	}
 	for _, t := range transactions.Transactions {
-		w.answer("%s  %s %s  %s", t.BookedAt, amount(t.Amount), t.Currency, shorten(t.Name+" · "+t.Purpose, 60))
+		w.answer("%.10s  %s %s  %s", t.BookedAt, amount(t.Amount), t.Currency, shorten(t.Name+" · "+t.Purpose, 60))
 	}
 	return nil
 }
