@@ -9,6 +9,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // ReadAccountsOutcome lists the accounts whose transactions are to be read.
@@ -59,7 +60,7 @@ func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out Read
 		}
 	}
 	for _, w := range work {
-		if w.Status == "PENDING" {
+		if w.Status == rules.AccountPending {
 			out.Accounts = append(out.Accounts, w.AccountID)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/civil"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // ReadTransactionsInput names an account of a synchronization.
@@ -43,7 +44,7 @@ func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsIn
 	if err != nil {
 		return out, failure(err)
 	}
-	if reading.Status != "PENDING" { // done by an attempt whose completion was lost
+	if reading.Status != rules.AccountPending { // done by an attempt whose completion was lost
 		return out, nil
 	}
 	provider, err := a.provider(&session.Conversation)

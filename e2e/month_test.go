@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/sandbox"
 	"github.com/kontoflow/kontoflow/worker"
 )
@@ -83,7 +84,7 @@ type monthly struct {
 	pin      string
 	first    map[string][]string // what the bank showed on the first day, by account
 	days     []monthDay          // those on which it was eligible from beginning to end, and its bank open
-	broken   string              // why nothing automatic may go on, once it is noticed, until the day repair
+	broken   rules.Reason        // why nothing automatic may go on, once it is noticed, until the day repair
 	repair   int                 // the day on which its customer mends it; 0: nothing is broken
 	ends     []time.Time         // of the consents that it had
 }
@@ -196,10 +197,10 @@ func (m *month) events(day int) {
 			a.pin = "another-" + password
 			m.canaries.add("the new PIN", a.pin)
 			require.NoError(m.t, m.bank.ChangePassword(a.login, a.pin))
-			a.broken, a.repair = models.WrongCredentials, day+4
+			a.broken, a.repair = rules.WrongCredentials, day+4
 		case day == 16 && a.bankPath == "signed":
 			m.bank.RevokeConsents(a.login)
-			a.broken, a.repair = models.ConsentExpired, day+3
+			a.broken, a.repair = rules.ConsentExpired, day+3
 		}
 	}
 	var mended []*monthly
@@ -261,12 +262,12 @@ func (m *month) live() {
 
 // requireReason holds why an access's automatic synchronization is off, as told between two moments, against what has
 // happened to it: nothing else may keep it from being read.
-func (a *monthly) requireReason(reason string, from, to time.Time) {
+func (a *monthly) requireReason(reason rules.Reason, from, to time.Time) {
 	a.t.Helper()
 	end := a.end()
 	switch {
 	case !end.IsZero() && !end.After(from):
-		require.Equal(a.t, models.ConsentExpired, reason, "%s at %s: the consent ended at %s", a.login, a.bankPath, end)
+		require.Equal(a.t, rules.ConsentExpired, reason, "%s at %s: the consent ended at %s", a.login, a.bankPath, end)
 	case !end.IsZero() && !end.After(to): // at this very moment
 	case a.repair != 0 && reason != "": // it is noticed by the next read
 		require.Equal(a.t, a.broken, reason, "%s at %s", a.login, a.bankPath)
@@ -334,7 +335,7 @@ func (m *month) checkLimits() {
 	require.NoError(m.t, m.store.DB.Raw(`SELECT max(n) FROM (SELECT count(*) AS n FROM synchronizations y
 		JOIN synchronizations x ON x.access_id = y.access_id AND x.unattended AND x.started_at >= y.started_at AND x.started_at < y.started_at + interval '24 hours'
 		WHERE y.unattended GROUP BY y.id) w`).Scan(&most).Error)
-	require.LessOrEqual(m.t, most, models.DailyReads)
+	require.LessOrEqual(m.t, most, rules.DailyReads)
 }
 
 // checkWarnings: every consent's end was announced seven days ahead.

@@ -23,7 +23,7 @@ type Account struct {
 	UserID        string
 	AccessID      uuid.UUID
 	BankID        uuid.UUID
-	Identity      string // see identity; as last listed
+	Identity      string // rules.Identity, as last listed
 	ResourceID    string // the bank's handle under the present consent; "": moved to another method, and not listed since
 	Card          bool
 	IBAN          *string
@@ -61,7 +61,7 @@ type SyncAccount struct {
 	SyncID               uuid.UUID `gorm:"primaryKey"`
 	AccountID            uuid.UUID `gorm:"primaryKey"`
 	Position             int
-	Status               string           // PENDING | COMPLETED | FAILED
+	Status               rules.AccountStatus
 	Error                *rules.SyncError `gorm:"serializer:json"`
 	Pages                int              // stored pages of a first reading
 	Cursor               []byte           // sealed: where the next page begins
@@ -84,12 +84,12 @@ func SyncAccounts(tx *gorm.DB, sync uuid.UUID) (all []SyncAccount, err error) {
 }
 
 // PutAccounts stores what the bank lists for the session's access, and makes it the synchronization's work. Known
-// accounts keep their ids (see recognise). New ones are added on an access's first reading, and when the scope is ACCOUNTS.
+// accounts keep their ids (rules.Recognise). New ones are added on an access's first reading, and when the scope is ACCOUNTS.
 // Known ones that the bank no longer lists fail with 10011. With the scope ACCOUNTS alone, and for those whose transactions
 // the bank does not offer, being listed is all there is to do. An automatic synchronization leaves alone those that the
 // client does not want to be read by themselves.
 func (b *BankSession) PutAccounts(tx *gorm.DB, listed []banks.Account) ([]SyncAccount, error) {
-	listed = distinct(listed)
+	listed = rules.Distinct(listed)
 	known, err := b.knownAccounts(tx)
 	if err != nil {
 		return nil, err
@@ -97,12 +97,16 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []banks.Account) ([]SyncAc
 	adding := b.Sync.reads(rules.ScopeAccounts) || !slices.ContainsFunc(known, b.owns)
 	var work []SyncAccount
 	seen := make(map[uuid.UUID]bool, len(listed))
-	for position, account := range recognise(known, listed) {
-		added := account == nil
+	for position, at := range rules.Recognise(asListed(known), listed) {
+		var account *Account
 		switch {
-		case added && !adding, !added && !(b.owns(account) && account.DeletedAt == nil && account.Supported):
+		case at >= 0:
+			if account = known[at]; !b.owns(account) || account.DeletedAt != nil || !account.Supported {
+				continue
+			}
+		case !adding:
 			continue
-		case added:
+		default:
 			account = &Account{ID: NewID(), UserID: b.Access.UserID, AccessID: b.Access.ID, BankID: b.Access.BankID,
 				AutoSync: true, Supported: true, CreatedAt: tx.NowFunc()}
 		}
@@ -117,10 +121,10 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []banks.Account) ([]SyncAc
 		if err != nil {
 			return nil, err
 		}
-		w := SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: position, Status: "PENDING", BalanceChanged: changed,
+		w := SyncAccount{SyncID: b.Sync.ID, AccountID: account.ID, Position: position, Status: rules.AccountPending, BalanceChanged: changed,
 			Shortfall: Shortfall{Unread: account.Unread}}
 		if !b.Sync.reads(rules.ScopeTransactions) || w.Unread != nil {
-			w.Status = "COMPLETED"
+			w.Status = rules.AccountCompleted
 		}
 		work = append(work, w)
 	}
@@ -141,7 +145,7 @@ func (b *BankSession) PutAccounts(tx *gorm.DB, listed []banks.Account) ([]SyncAc
 		return nil, err
 	}
 	for _, w := range work {
-		if w.Status == "COMPLETED" { // no reading follows that would announce it
+		if w.Status == rules.AccountCompleted { // no reading follows that would announce it
 			if err := announceAccount(tx, w.SyncID, w.AccountID); err != nil {
 				return nil, err
 			}
@@ -173,6 +177,16 @@ func (b *BankSession) knownAccounts(tx *gorm.DB) (known []*Account, err error) {
 		})
 	}
 	return append(known, moved...), nil
+}
+
+// asListed returns the accounts as their bank listed them.
+func asListed(known []*Account) []banks.Account {
+	listed := make([]banks.Account, len(known))
+	for i, a := range known {
+		listed[i] = a.AtBank()
+		listed[i].Name = value(a.ListedName)
+	}
+	return listed
 }
 
 func (b *BankSession) owns(a *Account) bool { return a.AccessID == b.Access.ID }
@@ -213,7 +227,7 @@ func (b *BankSession) failGone(tx *gorm.DB, known []*Account, seen map[uuid.UUID
 	for _, a := range known {
 		if b.owns(a) && !seen[a.ID] && a.DeletedAt == nil && a.Supported && !b.leavesAlone(a) {
 			ids = append(ids, a.ID)
-			gone = append(gone, SyncAccount{SyncID: b.Sync.ID, AccountID: a.ID, Status: "FAILED", Error: failure})
+			gone = append(gone, SyncAccount{SyncID: b.Sync.ID, AccountID: a.ID, Status: rules.AccountFailed, Error: failure})
 		}
 	}
 	if len(ids) == 0 {
@@ -229,7 +243,7 @@ func (b *BankSession) failGone(tx *gorm.DB, known []*Account, seen map[uuid.UUID
 // describe takes over what the bank says, except the names that the client has given.
 func (a *Account) describe(offered *banks.Account, position int) {
 	a.ResourceID, a.Card, a.Position = offered.ResourceID, offered.Card, position
-	a.Identity = identity(offered)
+	a.Identity = rules.Identity(offered)
 	a.Unread, a.ListedName = optional(offered.Unread), optional(offered.Name)
 	if a.Type == "" || offered.Type != banks.Unknown {
 		a.Type = offered.Type
@@ -262,13 +276,13 @@ func (s *Store) Account(ctx context.Context, id uuid.UUID) (a Account, err error
 // changes nothing.
 func EndAccount(tx *gorm.DB, sync, account uuid.UUID, failure *rules.SyncError) error {
 	now := tx.NowFunc()
-	ended := map[string]any{"status": "COMPLETED", "cursor": nil}
+	ended := map[string]any{"status": rules.AccountCompleted, "cursor": nil}
 	attempt := map[string]any{"attempted_at": now, "succeeded_at": now, "error": nil}
 	for _, column := range []string{"withheld", "unreadable"} {
 		attempt[column] = gorm.Expr("(SELECT "+column+" FROM synchronization_accounts WHERE sync_id = ? AND account_id = ?)", sync, account)
 	}
 	if failure != nil {
-		ended["status"] = "FAILED"
+		ended["status"] = rules.AccountFailed
 		ended["error"] = gorm.Expr("?::jsonb", failure.JSON())
 		attempt["error"] = ended["error"]
 		delete(attempt, "succeeded_at")

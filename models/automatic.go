@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"time"
@@ -10,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"gorm.io/gorm"
 
-	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/rules"
 )
 
@@ -20,116 +18,89 @@ import (
 // may run; the API asks the same of the same function, so that what it tells is what will happen. The end of every
 // synchronization sets the next time (settleSchedule).
 
-// DailyReads is how often a bank has to let an access be read in any 24 hours without its customer (RTS Art. 36(5)(b)).
-const DailyReads = 4
-
-// Reasons for which automatic synchronization of an access is off (docs/api.md). Of several it is the first in this
-// order: what the client has to do something about before the others matter.
-const (
-	UpgradePending     = "UPGRADE_PENDING"      // the method is over, with its consent and its secrets
-	Disabled           = "DISABLED"             // by the client, who deleted every account or wants none read by itself
-	WrongCredentials   = "WRONG_CREDENTIALS"    // the bank refused the login or the PIN: tried again, they may block the customer
-	NeedsUserEachTime  = "NEEDS_USER_EACH_TIME" // the bank wants strong customer authentication at every login
-	ConsentExpired     = "CONSENT_EXPIRED"      // or spent, or revoked: the bank lets nobody read before the customer was there
-	NoStoredSecrets    = "NO_STORED_SECRETS"    // the customer may leave them on the same occasion
-	UserActionRequired = "USER_ACTION_REQUIRED" // whatever else the bank wants of the customer
-)
-
 // AutoSync is how it stands about an access's automatic synchronization.
 type AutoSync struct {
+	rules.Autonomy
 	AccessID         uuid.UUID
 	BankID           uuid.UUID
-	Reason           string    // why it is off; "": it is on
-	NextSyncAt       time.Time // on: when it runs next; the present: as soon as those before it let it; zero: the consent ends before
-	Remaining        int       // unattended reads left in the 24 hours up to now
-	RetryAt          time.Time // none left: when there is one again
-	Running          bool      // a synchronization of the access is under way
+	Running          bool // a synchronization of the access is under way
 	UpgradeTo        *uuid.UUID
 	UpgradeAnnounced *uuid.UUID
 }
 
-// AutoSyncs tells how it stands about accesses' automatic synchronization, at the time of tx's clock.
+// AutoSyncs returns how it stands about the automatic synchronization of accesses, at the time of tx's clock.
 func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, error) {
 	now := tx.NowFunc()
-	var all []struct {
-		AutoSync  `gorm:"embedded"`
-		Obstacles obstacles `gorm:"embedded"`
+	reads, err := unattendedReads(tx, now, accesses)
+	if err != nil {
+		return nil, err
 	}
-	err := tx.Raw(`
-		SELECT a.id AS access_id, a.bank_id, a.upgrade_announced, p.access_method_id AS upgrade_to,
-		       greatest(0, b.allowed - b.used) AS remaining, r.retry_at,
-		       CASE WHEN c.valid_until <= n.at THEN NULL ELSE n.at END AS next_sync_at,
+	var all []struct {
+		ID, BankID                                       uuid.UUID
+		UpgradeAnnounced, UpgradeTo                      *uuid.UUID
+		Running, Unwanted, NeedsUserEachTime             bool
+		GrantsConsents, HasConsent, OneTime, SecretsLack bool
+		Status                                           rules.AccessStatus
+		StoppedBy                                        *rules.Reason
+		ValidUntil                                       *time.Time
+		FrequencyPerDay                                  int
+		NextSyncAt                                       time.Time
+	}
+	err = tx.Raw(`
+		SELECT a.id, a.bank_id, a.upgrade_announced, p.access_method_id AS upgrade_to, a.status, a.stopped_by, a.needs_user_each_time,
+		       a.next_sync_at, m.protocol = 'XS2A' AS grants_consents, coalesce(a.consent ->> 'recurring' = 'false', false) AS one_time,
+		       c.id IS NOT NULL AS has_consent, c.valid_until, coalesce(c.frequency_per_day, 0) AS frequency_per_day,
 		       EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.ended_at IS NULL) AS running,
-		       p.access_id IS NOT NULL AS superseded,
 		       NOT (SELECT coalesce(bool_or(k.deleted_at IS NULL AND k.supported AND k.auto_sync), true)
 		            FROM accounts k WHERE k.access_id = a.id) AS unwanted,
-		       coalesce(a.stopped_by = @refused, false) AS refused,
-		       a.needs_user_each_time AS each_time,
-		       m.protocol = 'XS2A' AND a.status <> 'NEW' AND (c.id IS NULL OR coalesce(c.valid_until <= @now, false)
-		            OR coalesce(a.consent ->> 'recurring' = 'false', false)) AS without_consent,
-		       -- Secrets also where the bank's consent opens everything without them: they are the customer's leave.
 		       EXISTS (SELECT FROM jsonb_array_elements(m.credentials) f
 		            WHERE NOT (f ->> 'is_optional')::boolean
 		            AND NOT EXISTS (SELECT FROM credentials x WHERE x.access_id = a.id AND x.sync_id IS NULL AND x.keep AND x.key = f ->> 'key'))
-		            AS without_secrets,
-		       a.status <> 'ACTIVE' OR a.stopped_by IS NOT NULL AS stopped
+		            AS secrets_lack
 		FROM accesses a
 		JOIN access_methods m ON m.id = a.access_method_id
 		LEFT JOIN pending_upgrades p ON p.access_id = a.id AND p.superseded_from <= @now
 		LEFT JOIN consents c ON c.access_id = a.id AND c.status = 'VALID'
-		CROSS JOIN LATERAL (
-			SELECT least(@daily, coalesce(c.frequency_per_day, @daily))::integer AS allowed, count(*)::integer AS used,
-			       array_agg(coalesce(y.ended_at, @now) ORDER BY coalesce(y.ended_at, @now)) AS ends
-			FROM synchronizations y WHERE y.access_id = a.id AND y.unattended
-			AND (y.ended_at IS NULL OR y.ended_at > @dayAgo AND y.started_at IS NOT NULL)) b
-		CROSS JOIN LATERAL (
-			-- Of b.used reads, as many have to get older than a day as there are too many, and one more.
-			SELECT CASE WHEN b.used >= b.allowed THEN b.ends[b.used - b.allowed + 1] + interval '24 hours' ELSE 'epoch' END AS retry_at) r
-		CROSS JOIN LATERAL (SELECT greatest(a.next_sync_at, r.retry_at, @now) AS at) n
-		WHERE a.id IN @accesses`,
-		map[string]any{"now": now, "dayAgo": now.Add(-24 * time.Hour), "daily": DailyReads, "refused": WrongCredentials,
-			"accesses": accesses}).Scan(&all).Error
+		WHERE a.id IN @accesses`, map[string]any{"now": now, "accesses": accesses}).Scan(&all).Error
 	if err != nil {
 		return nil, fmt.Errorf("read how it stands about automatic synchronization: %w", err)
 	}
 	byAccess := make(map[uuid.UUID]AutoSync, len(all))
 	for _, a := range all {
-		a.Reason = a.Obstacles.reason()
-		byAccess[a.AccessID] = a.AutoSync
+		facts := rules.AutoFacts{Status: a.Status, Superseded: a.UpgradeTo != nil, Unwanted: a.Unwanted, NeedsUserEachTime: a.NeedsUserEachTime,
+			GrantsConsents: a.GrantsConsents, OneTime: a.OneTime, SecretsMissing: a.SecretsLack, NextSyncAt: a.NextSyncAt, Reads: reads[a.ID]}
+		if a.StoppedBy != nil {
+			facts.StoppedBy = *a.StoppedBy
+		}
+		if a.HasConsent {
+			facts.Consent = &rules.Consent{FrequencyPerDay: a.FrequencyPerDay}
+			if a.ValidUntil != nil {
+				facts.Consent.ValidUntil = *a.ValidUntil
+			}
+		}
+		byAccess[a.ID] = AutoSync{Autonomy: facts.Decide(now), AccessID: a.ID, BankID: a.BankID, Running: a.Running,
+			UpgradeTo: a.UpgradeTo, UpgradeAnnounced: a.UpgradeAnnounced}
 	}
 	return byAccess, nil
 }
 
-// obstacles are what speaks against an access's automatic synchronization.
-type obstacles struct {
-	Superseded     bool // its method is, by one that the access can take
-	Unwanted       bool // there is no account to read
-	Refused        bool // the bank did not take the login or the PIN
-	EachTime       bool // the bank wants the customer at every login
-	WithoutConsent bool // where the bank wants one, and for more than one time
-	WithoutSecrets bool // where the method has some
-	Stopped        bool // the bank wants the customer, for whatever reason
-}
-
-// reason is the one that is told; "": nothing speaks against it.
-func (o obstacles) reason() string {
-	switch {
-	case o.Superseded:
-		return UpgradePending
-	case o.Unwanted:
-		return Disabled
-	case o.Refused:
-		return WrongCredentials
-	case o.EachTime:
-		return NeedsUserEachTime
-	case o.WithoutConsent:
-		return ConsentExpired
-	case o.WithoutSecrets:
-		return NoStoredSecrets
-	case o.Stopped:
-		return UserActionRequired
+// unattendedReads returns when accesses were read without their customers in the last 24 hours. What runs ends now.
+func unattendedReads(tx *gorm.DB, now time.Time, accesses []uuid.UUID) (map[uuid.UUID]rules.Reads, error) {
+	var ends []struct {
+		AccessID uuid.UUID
+		EndedAt  time.Time
 	}
-	return ""
+	err := tx.Raw(`SELECT access_id, coalesce(ended_at, @now) AS ended_at FROM synchronizations
+		WHERE access_id IN @accesses AND unattended AND (ended_at IS NULL OR ended_at > @dayAgo AND started_at IS NOT NULL)`,
+		map[string]any{"now": now, "dayAgo": now.Add(-24 * time.Hour), "accesses": accesses}).Scan(&ends).Error
+	if err != nil {
+		return nil, fmt.Errorf("read what was read without the customer: %w", err)
+	}
+	reads := make(map[uuid.UUID]rules.Reads)
+	for _, e := range ends {
+		reads[e.AccessID] = append(reads[e.AccessID], e.EndedAt)
+	}
+	return reads, nil
 }
 
 // AutoLimits bound how many automatic synchronizations run at once. What is beyond them waits in the database, where it
@@ -181,8 +152,8 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 			a := standings[id]
 			switch {
 			case a.Reason != "":
-				next[id] = nextSlot(id, now)
-				if a.Reason == UpgradePending && (a.UpgradeAnnounced == nil || *a.UpgradeAnnounced != *a.UpgradeTo) {
+				next[id] = rules.NextSlot(id, now)
+				if a.Reason == rules.UpgradePending && (a.UpgradeAnnounced == nil || *a.UpgradeAnnounced != *a.UpgradeTo) {
 					if err := announceUpgrade(tx, a); err != nil {
 						return err
 					}
@@ -194,7 +165,7 @@ func (s *Store) StartDue(ctx context.Context, limits AutoLimits) (due Due, err e
 			case limits.Starts > 0 && len(due.Started) == limits.Starts:
 				due.Waiting = true
 			default:
-				next[id] = nextSlot(id, now) // until its end says otherwise
+				next[id] = rules.NextSlot(id, now) // until its end says otherwise
 				y := Synchronization{ID: NewID(), AccessID: id, Status: rules.Queued, Trigger: rules.Auto, Scope: Strings{rules.ScopeTransactions},
 					Unattended: true, CreatedAt: now}
 				if err := CreateSynchronization(tx, &y); err != nil {
@@ -329,74 +300,10 @@ func reschedule(tx *gorm.DB, next map[uuid.UUID]time.Time) error {
 	return nil
 }
 
-// enoughFor is how long what was read is fresh enough to pass over a slot later on the same day.
-const enoughFor = 6 * time.Hour
-
-// nextSlot is the first of an access's daily slots after its data was read, so that every day has a reading: a slot is
-// passed over only where its day has one already, and a late one. The slot follows from the access's random id: it stays,
-// and accesses are spread evenly over the day (UTC).
-func nextSlot(access uuid.UUID, read time.Time) time.Time {
-	const day = 24 * time.Hour
-	read = read.UTC()
-	midnight := read.Truncate(day)
-	slot := midnight.Add(time.Duration(binary.BigEndian.Uint64(access[8:])%uint64(day/time.Millisecond)) * time.Millisecond)
-	if slot.Sub(read) < enoughFor { // passed, or soon
-		slot = slot.Add(day)
-	}
-	return slot
-}
-
 // BeforeCreate gives a new access its time.
 func (a *Access) BeforeCreate(tx *gorm.DB) error {
 	if a.NextSyncAt.IsZero() {
-		a.NextSyncAt = nextSlot(a.ID, tx.NowFunc())
-	}
-	return nil
-}
-
-// retries are the waits after the first automatic synchronizations that failed. After those it is once a day again:
-// together with the day's own they leave one of DailyReads for a client that comes without its customer.
-var retries = [...]time.Duration{time.Hour, 6 * time.Hour}
-
-// settleSchedule sets what a synchronization's end means for the automatic ones of its access. An automatic one of which an
-// account failed alone, and for a passing reason, comes again as if it had failed as a whole: else that account's data
-// would be a day older than the others'.
-func settleSchedule(tx *gorm.DB, y *Synchronization, failure *rules.SyncError, accounts []SyncAccount) error {
-	if failure == nil && y.Trigger == rules.Auto {
-		if i := slices.IndexFunc(accounts, func(a SyncAccount) bool { return a.Error != nil && rules.LookUp(a.Error.Code).Passes }); i >= 0 {
-			failure = accounts[i].Error
-		}
-	}
-	slot := nextSlot(y.AccessID, tx.NowFunc())
-	set := make(map[string]any)
-	switch {
-	case failure == nil:
-		set["auto_failures"], set["stopped_by"] = 0, nil
-		if y.reads(rules.ScopeTransactions) {
-			set["next_sync_at"] = slot
-		}
-	case failure.RefusesCredentials():
-		set["stopped_by"] = WrongCredentials
-	case rules.LookUp(failure.Code).Customer:
-		set["stopped_by"] = UserActionRequired
-	case y.Trigger == rules.Auto && failure.Code != banks.CodeCancelled:
-		var failures int
-		if err := tx.Raw(`SELECT auto_failures FROM accesses WHERE id = ?`, y.AccessID).Scan(&failures).Error; err != nil {
-			return fmt.Errorf("count the failures: %w", err)
-		}
-		next := slot
-		if failures < len(retries) {
-			next = tx.NowFunc().Add(retries[failures])
-		}
-		if at := failure.RetryAt(); at.After(next) {
-			next = at
-		}
-		set["auto_failures"], set["next_sync_at"] = failures+1, next
-	default:
-		return nil
-	}
-	if err := tx.Model(&Access{}).Where("id = ?", y.AccessID).Updates(set).Error; err != nil {
-		return fmt.Errorf("set the access's next time: %w", err)
+		a.NextSyncAt = rules.NextSlot(a.ID, tx.NowFunc())
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func TestNextSyncIsWhenItRuns(t *testing.T) {
 	a := due(t, s, access(t, s), 1)[0]
 	require.Equal(t, now, standing(t, s, a).NextSyncAt.UTC(), "it is overdue: now")
 
-	for i := range models.DailyReads {
+	for i := range rules.DailyReads {
 		unattended(t, s, a, now.Add(time.Duration(i-6)*time.Hour))
 	}
 	next := standing(t, s, a).NextSyncAt
@@ -78,17 +78,20 @@ func TestNextSyncIsWhenItRuns(t *testing.T) {
 }
 
 // reasons are those for which automatic synchronization is off, in the order in which they are told, and what makes each.
-var reasons = []struct{ reason, update string }{
-	{models.UpgradePending, `WITH by AS (
+var reasons = []struct {
+	reason rules.Reason
+	update string
+}{
+	{rules.UpgradePending, `WITH by AS (
 			INSERT INTO access_methods (id, bank_id, position, type, in_psd2_scope, configurable_consent, requires_account_identifiers, protocol, url, connection)
 			SELECT gen_random_uuid(), bank_id, 1, type, true, true, false, protocol, url, connection FROM access_methods WHERE id = @method RETURNING id)
 		UPDATE access_methods SET superseded_by = by.id, superseded_from = DATE '2026-01-01' FROM by WHERE access_methods.id = @method`},
-	{models.Disabled, `UPDATE accounts SET auto_sync = false WHERE access_id = @access`},
-	{models.WrongCredentials, `UPDATE accesses SET status = 'NEEDS_AUTH', stopped_by = 'WRONG_CREDENTIALS' WHERE id = @access`},
-	{models.ConsentExpired, `UPDATE consents SET status = 'EXPIRED', ended_at = @now WHERE access_id = @access`},
-	{models.NoStoredSecrets, `UPDATE access_methods SET credentials = '[{"key": "pin", "label": {"de": "PIN"}, "is_secret": true, "is_optional": false}]'
+	{rules.Disabled, `UPDATE accounts SET auto_sync = false WHERE access_id = @access`},
+	{rules.WrongCredentials, `UPDATE accesses SET status = 'NEEDS_AUTH', stopped_by = 'WRONG_CREDENTIALS' WHERE id = @access`},
+	{rules.ConsentExpired, `UPDATE consents SET status = 'EXPIRED', ended_at = @now WHERE access_id = @access`},
+	{rules.NoStoredSecrets, `UPDATE access_methods SET credentials = '[{"key": "pin", "label": {"de": "PIN"}, "is_secret": true, "is_optional": false}]'
 		WHERE id = @method`},
-	{models.UserActionRequired, `UPDATE accesses SET status = 'NEEDS_AUTH', stopped_by = 'USER_ACTION_REQUIRED' WHERE id = @access`},
+	{rules.UserActionRequired, `UPDATE accesses SET status = 'NEEDS_AUTH', stopped_by = 'USER_ACTION_REQUIRED' WHERE id = @access`},
 }
 
 // TestReasons: whatever comes together, the reason is what the client has to do something about first.
@@ -101,14 +104,14 @@ func TestReasons(t *testing.T) {
 		account := models.Account{ID: models.NewID(), UserID: like.UserID, AccessID: a, BankID: like.BankID, Identity: "x", ResourceID: "x",
 			Type: "Giro account", AutoSync: true, Supported: true, CreatedAt: s.Now()}
 		require.NoError(t, s.DB.Create(&account).Error)
-		var together []string
+		var together []rules.Reason
 		for i, r := range slices.Backward(reasons) {
 			if all&(1<<i) != 0 {
 				require.NoError(t, s.DB.Exec(r.update, map[string]any{"access": a, "method": like.AccessMethodID, "now": s.Now()}).Error)
 				together = append(together, r.reason)
 			}
 		}
-		first := ""
+		first := rules.Reason("")
 		if len(together) > 0 {
 			first = together[len(together)-1]
 		}
@@ -386,7 +389,7 @@ func TestNothingLeftToRead(t *testing.T) {
 	require.NoError(t, s.DB.Create(&account).Error)
 	require.Empty(t, standing(t, s, a).Reason)
 	require.NoError(t, s.DB.Model(&account).Update("deleted_at", s.Now()).Error)
-	require.Equal(t, models.Disabled, standing(t, s, a).Reason)
+	require.Equal(t, rules.Disabled, standing(t, s, a).Reason)
 }
 
 // TestAccountsThatFailAlone: an automatic synchronization of which one account failed for a passing reason comes again as one
@@ -510,7 +513,7 @@ func TestLoginIsNeeded(t *testing.T) {
 	require.NoError(t, s.PutCredentials(s.DB, a, nil, map[string]string{"login": "jane", "pin": "1234"}, fields, true))
 	require.Empty(t, standing(t, s, a).Reason)
 	require.NoError(t, models.ForgetSecrets(s.DB, a, "login"))
-	require.Equal(t, models.NoStoredSecrets, standing(t, s, a).Reason)
+	require.Equal(t, rules.NoStoredSecrets, standing(t, s, a).Reason)
 	found, err := s.StartDue(t.Context(), plenty)
 	require.NoError(t, err)
 	require.Empty(t, found.Started)

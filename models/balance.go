@@ -11,6 +11,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // Balance is an account's balance of one type: the newest one that the bank has sent.
@@ -22,9 +23,6 @@ type Balance struct {
 	Date       civil.Date // zero: the bank did not say
 	ObservedAt time.Time  // when the bank was asked
 }
-
-// severalCurrencies is what XS2A names as the currency of an account that has several (ISO 4217: no currency).
-const severalCurrencies = "XXX"
 
 // day is the day that the balance counts for: its own, else the one on which it was read. A day that has not come yet
 // would outlive every true one, so it counts for the day after the reading at most. The SQL of ShownBalance does the same.
@@ -100,7 +98,7 @@ func PutBalances(tx *gorm.DB, account uuid.UUID, balances []banks.Balance, now t
 // balanceCurrency is the currency of the balances that count for an account: its own; else, where the bank did not say,
 // the one that is stored already, or the first one given. "": no balance names one.
 func balanceCurrency(own string, stored []Balance, given []banks.Balance) string {
-	if own != "" && own != severalCurrencies {
+	if own != "" && own != rules.SeveralCurrencies {
 		return own
 	}
 	for _, b := range stored {

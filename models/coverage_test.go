@@ -191,7 +191,7 @@ func TestUnreadAccountsAreNoWork(t *testing.T) {
 			return err
 		}))
 		require.Len(t, work, 2)
-		require.Equal(t, "PENDING", work[0].Status)
+		require.Equal(t, rules.AccountPending, work[0].Status)
 		require.Equal(t, "COMPLETED", work[1].Status)
 		require.Equal(t, banks.UnreadNotOffered, *work[1].Unread)
 		card, err := s.Account(t.Context(), work[1].AccountID)

@@ -26,10 +26,10 @@ import (
 // Every later one holds the whole window against what is stored: PutWindow.
 type Reading struct {
 	Account Account
-	Cursor  string // PutPage: where the next page begins
-	Pages   int    // PutPage: how many are stored
-	First   bool   // nothing was stored before this synchronization
-	Status  string // PENDING; COMPLETED or FAILED: there is nothing left to do
+	Cursor  string              // PutPage: where the next page begins
+	Pages   int                 // PutPage: how many are stored
+	First   bool                // nothing was stored before this synchronization
+	Status  rules.AccountStatus // once it is not PENDING there is nothing left to do
 	// Doubtful counts stored rows that PutWindow found missing and left alone, because too many were missing at once.
 	Doubtful int
 	// Unreadable and Withheld say what was not read although nothing failed: PutPage and Note fill them in.

@@ -17,6 +17,7 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/civil"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // listed stores an access with one account, and a synchronization that is about to read it.
@@ -121,7 +122,7 @@ func TestNothingIsStoredForADeletedAccount(t *testing.T) {
 		require.Zero(t, stored(t, s, account), name)
 		r, err = s.OpenReading(t.Context(), session.Sync.ID, account)
 		require.NoError(t, err)
-		require.Equal(t, "FAILED", r.Status, "its part has ended")
+		require.Equal(t, rules.AccountFailed, r.Status, "its part has ended")
 	}
 }
 

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -171,121 +170,199 @@ func (s *Store) LongUnderWay(ctx context.Context, before time.Time, after UnderW
 		ORDER BY y.created_at, y.id LIMIT ?`, before, after.CreatedAt, after.ID, limit).Scan(&page).Error
 }
 
-// End finishes a synchronization; code 0 means that nothing failed as a whole. What accounts had not ended fail
-// with it; accounts that all failed sink it with the first one's error. Credentials that the bank refused for one account
-// mean the same for the access as if it had failed with them. It closes the open challenge, forgets what the
-// customer answered, keeps or forgets the secrets as the client wished, and sets the access's status. Called again, it
-// answers the same.
+// End finishes a synchronization; code 0 means that nothing failed as a whole. What that means for its accounts, the access
+// and its next run is decided by rules.Settle. It closes the open challenge, forgets what the customer answered, and keeps or
+// forgets the secrets as the client wished. Called again, it returns the same.
 func (s *Store) End(ctx context.Context, id uuid.UUID, code int) (y Synchronization, err error) {
 	err = s.Transact(ctx, func(tx *gorm.DB) error {
-		// The access may be hidden, and a page may be stored, at this very moment.
-		var access uuid.UUID
-		if err := tx.Raw(`SELECT access_id FROM synchronizations WHERE id = ?`, id).Row().Scan(&access); err != nil {
-			return found(err, "the synchronization")
-		}
-		if err := lockAccess(tx, access); err != nil {
+		if y, err = lockForEnd(tx, id); err != nil || y.Status.Ended() {
 			return err
 		}
-		if err := lockProgress(tx, id, access); err != nil {
-			return err
-		}
-		if err := lockSynchronization(tx, id); err != nil {
-			return err
-		}
-		if err := tx.Take(&y, "id = ?", id).Error; err != nil {
-			return found(err, "the synchronization")
-		}
-		if y.Status.Ended() {
-			return nil
-		}
-		failure, err := lastFailure(tx, id, code)
-		if err != nil {
-			return err
-		}
-		accounts, failure, err := endAccounts(tx, id, failure)
-		if err != nil {
-			return err
-		}
-		settled := failure // what its end means for the access
-		if i := slices.IndexFunc(accounts, func(a SyncAccount) bool { return a.Error != nil && a.Error.RefusesCredentials() }); i >= 0 {
-			settled = accounts[i].Error
-		}
-		unchanged, err := renewalFailed(tx, &y, settled, accounts)
-		if err != nil {
-			return err
-		}
-		if failure != nil && len(accounts) == 0 && !unchanged {
-			if err := attemptFailed(tx, y.AccessID, failure); err != nil {
+		e := ending{store: s, tx: tx, sync: &y}
+		for _, step := range []func() error{
+			func() error { return e.load(code) },
+			e.endAccounts,
+			e.settleSecrets,
+			e.closeConversation,
+			e.settleAccess,
+			e.schedule,
+			e.finish,
+		} {
+			if err := step(); err != nil {
 				return err
 			}
-		}
-		if err := settleSecrets(tx, &y, settled); err != nil {
-			return err
-		}
-		if err := tx.Model(&Challenge{}).Where("sync_id = ? AND status IN ('OPEN', 'RESTARTED')", id).Update("status", "CLOSED").Error; err != nil {
-			return fmt.Errorf("close the challenge: %w", err)
-		}
-		err = tx.Exec(`UPDATE answers SET value = NULL WHERE challenge_id IN (SELECT id FROM challenges WHERE sync_id = ?)`, id).Error
-		if err != nil {
-			return fmt.Errorf("forget the answers: %w", err)
-		}
-		if err := tx.Exec(`UPDATE bank_sessions SET dialog = NULL, failure = NULL, version = version + 1, updated_at = now() WHERE sync_id = ?`, id).Error; err != nil {
-			return fmt.Errorf("forget the dialog: %w", err)
-		}
-		if !unchanged {
-			if err := s.settleAccess(tx, &y, settled); err != nil {
-				return err
-			}
-			if err := settleSchedule(tx, &y, settled, accounts); err != nil {
-				return err
-			}
-		}
-		if failure == nil {
-			err = Transition(tx, id, rules.Completed, nil)
-		} else {
-			err = Transition(tx, id, rules.Failed, map[string]any{"error": gorm.Expr("?::jsonb", failure.JSON())})
-		}
-		if err != nil {
-			return err
 		}
 		return tx.Take(&y, "id = ?", id).Error
 	})
 	return y, err
 }
 
-// endAccounts ends what accounts had not ended, with the synchronization's failure. It returns them, and the failure: where
-// nothing failed as a whole and all accounts that the bank was asked about failed, it is the first one's.
-func endAccounts(tx *gorm.DB, sync uuid.UUID, failure *rules.SyncError) ([]SyncAccount, *rules.SyncError, error) {
-	accounts, err := SyncAccounts(tx, sync)
+// lockForEnd locks the synchronization, and what its end writes to, and reads it. The access may be hidden, and a page may
+// be stored, at this very moment.
+func lockForEnd(tx *gorm.DB, id uuid.UUID) (y Synchronization, err error) {
+	var access uuid.UUID
+	if err := tx.Raw(`SELECT access_id FROM synchronizations WHERE id = ?`, id).Row().Scan(&access); err != nil {
+		return y, found(err, "the synchronization")
+	}
+	if err := lockAccess(tx, access); err != nil {
+		return y, err
+	}
+	if err := lockProgress(tx, id, access); err != nil {
+		return y, err
+	}
+	if err := lockSynchronization(tx, id); err != nil {
+		return y, err
+	}
+	return y, found(tx.Take(&y, "id = ?", id).Error, "the synchronization")
+}
+
+// ending is the end of a synchronization at work.
+type ending struct {
+	store      *Store
+	tx         *gorm.DB
+	sync       *Synchronization
+	accounts   []SyncAccount
+	failures   int // automatic synchronizations of the access that failed in a row before this one
+	facts      rules.EndFacts
+	settlement rules.Settlement
+}
+
+// load reads the facts, and decides.
+func (e *ending) load(code int) (err error) {
+	y := e.sync
+	e.facts = rules.EndFacts{Trigger: y.Trigger, ReadsTransactions: y.reads(rules.ScopeTransactions), RenewsConsent: y.RenewConsent,
+		SaveSecrets: y.SaveSecrets, CancelRequested: y.CancelRequestedAt != nil}
+	if e.facts.Failure, err = lastFailure(e.tx, y.ID, code); err != nil {
+		return err
+	}
+	if e.accounts, err = SyncAccounts(e.tx, y.ID); err != nil {
+		return err
+	}
+	for _, a := range e.accounts {
+		e.facts.Accounts = append(e.facts.Accounts, rules.AccountResult{Status: a.Status, Error: a.Error, Unread: a.Unread != nil})
+	}
+	err = e.tx.Raw(`SELECT a.status, m.protocol = 'XS2A', a.bank_state IS NULL, a.auto_failures,
+			EXISTS (SELECT FROM consents c WHERE c.access_id = a.id AND c.status = 'VALID'),
+			EXISTS (SELECT FROM consents c WHERE c.access_id = a.id AND c.status = 'VALID' AND c.created_at < @began
+				AND (c.valid_until IS NULL OR c.valid_until > @now))
+		FROM accesses a JOIN access_methods m ON m.id = a.access_method_id WHERE a.id = @access`,
+		map[string]any{"access": y.AccessID, "began": y.CreatedAt, "now": e.tx.NowFunc()}).Row().
+		Scan(&e.facts.Access, &e.facts.GrantsConsents, &e.facts.LeftBank, &e.failures, &e.facts.HasConsent, &e.facts.HadConsent)
 	if err != nil {
-		return nil, nil, err
+		return fmt.Errorf("read how it stands about the access: %w", found(err, "the access"))
 	}
-	pending := failure
-	if pending == nil { // a reading that never came to an end, however often it was tried
-		pending = &rules.SyncError{Code: banks.CodeTemporary}
-	}
-	var first *rules.SyncError
-	asked, failed := 0, 0
-	for i := range accounts {
-		a := &accounts[i]
-		if a.Status == "PENDING" {
-			if err := EndAccount(tx, sync, a.AccountID, pending); err != nil {
-				return nil, nil, err
+	e.settlement = rules.Settle(e.facts)
+	return nil
+}
+
+// endAccounts ends what accounts had not ended. Where the synchronization did not come to its accounts, it is an attempt of
+// all the access has.
+func (e *ending) endAccounts() error {
+	for _, a := range e.accounts {
+		if a.Status == rules.AccountPending {
+			if err := EndAccount(e.tx, e.sync.ID, a.AccountID, e.settlement.Pending); err != nil {
+				return err
 			}
-			a.Status, a.Error = "FAILED", pending
-		}
-		if a.Unread == nil {
-			asked++
-		}
-		if a.Status == "FAILED" {
-			failed++
-			first = cmp.Or(first, a.Error)
 		}
 	}
-	if failure == nil && failed > 0 && failed == asked {
-		failure = first
+	if e.settlement.Attempt == nil {
+		return nil
 	}
-	return accounts, failure, nil
+	now := e.tx.NowFunc()
+	err := e.tx.Model(&Account{}).Where("access_id = ? AND deleted_at IS NULL AND supported", e.sync.AccessID).
+		Select("attempted_at", "error").Updates(&Account{AttemptedAt: &now, Error: e.settlement.Attempt}).Error
+	if err != nil {
+		return fmt.Errorf("record the attempt: %w", err)
+	}
+	return nil
+}
+
+// settleSecrets forgets what was given for this synchronization, or stores it where the client said save_secrets and has
+// not taken it back (ForgetSecrets).
+func (e *ending) settleSecrets() error {
+	tx, y := e.tx, e.sync
+	switch e.settlement.Secrets {
+	case rules.ForgetStored:
+		err := tx.Where("access_id = ? AND is_secret AND sync_id IS NULL", y.AccessID).Delete(&Credential{}).Error
+		if err != nil {
+			return fmt.Errorf("forget the stored secrets: %w", err)
+		}
+	case rules.StoreGiven:
+		err := tx.Exec(`DELETE FROM credentials WHERE access_id = ? AND sync_id IS NULL AND key IN
+			(SELECT key FROM credentials WHERE sync_id = ? AND keep)`, y.AccessID, y.ID).Error
+		if err == nil {
+			err = tx.Model(&Credential{}).Where("sync_id = ? AND keep", y.ID).Update("sync_id", nil).Error
+		}
+		if err == nil {
+			err = tx.Model(&Credential{}).Where("access_id = ? AND sync_id IS NULL", y.AccessID).Update("keep", true).Error
+		}
+		if err != nil {
+			return fmt.Errorf("store the secrets: %w", err)
+		}
+	case rules.ForgetGiven:
+	}
+	err := tx.Where("sync_id = ? OR (access_id = ? AND sync_id IS NULL AND NOT keep)", y.ID, y.AccessID).Delete(&Credential{}).Error
+	if err != nil {
+		return fmt.Errorf("forget the secrets: %w", err)
+	}
+	return nil
+}
+
+// closeConversation closes the open challenge, and forgets what the customer answered and what the bank's dialog needs.
+func (e *ending) closeConversation() error {
+	tx, id := e.tx, e.sync.ID
+	if err := tx.Model(&Challenge{}).Where("sync_id = ? AND status IN ('OPEN', 'RESTARTED')", id).Update("status", "CLOSED").Error; err != nil {
+		return fmt.Errorf("close the challenge: %w", err)
+	}
+	err := tx.Exec(`UPDATE answers SET value = NULL WHERE challenge_id IN (SELECT id FROM challenges WHERE sync_id = ?)`, id).Error
+	if err != nil {
+		return fmt.Errorf("forget the answers: %w", err)
+	}
+	if err := tx.Exec(`UPDATE bank_sessions SET dialog = NULL, failure = NULL, version = version + 1, updated_at = now() WHERE sync_id = ?`, id).Error; err != nil {
+		return fmt.Errorf("forget the dialog: %w", err)
+	}
+	return nil
+}
+
+func (e *ending) settleAccess() error {
+	if e.settlement.LeavesBank {
+		if _, err := e.store.LeaveBank(e.tx, e.sync.AccessID); err != nil {
+			return err
+		}
+	}
+	if e.settlement.Access == "" {
+		return nil
+	}
+	return setStatus(e.tx, e.sync.AccessID, e.settlement.Access, e.sync)
+}
+
+// schedule sets when the access is synchronized next by itself.
+func (e *ending) schedule() error {
+	next := e.settlement.NextRun(e.facts, e.sync.AccessID, e.failures, e.tx.NowFunc())
+	set := make(map[string]any)
+	if next.StoppedBy != nil {
+		set["stopped_by"] = gorm.Expr("nullif(?, '')", *next.StoppedBy)
+	}
+	if next.Failures != nil {
+		set["auto_failures"] = *next.Failures
+	}
+	if !next.NextSyncAt.IsZero() {
+		set["next_sync_at"] = next.NextSyncAt
+	}
+	if len(set) == 0 {
+		return nil
+	}
+	if err := e.tx.Model(&Access{}).Where("id = ?", e.sync.AccessID).Updates(set).Error; err != nil {
+		return fmt.Errorf("set the access's next time: %w", err)
+	}
+	return nil
+}
+
+func (e *ending) finish() error {
+	if failure := e.settlement.Failure; failure != nil {
+		return Transition(e.tx, e.sync.ID, rules.Failed, map[string]any{"error": gorm.Expr("?::jsonb", failure.JSON())})
+	}
+	return Transition(e.tx, e.sync.ID, rules.Completed, nil)
 }
 
 // lastFailure is the error for code, in the bank's words where the step that failed left them. An upgrade that is done
@@ -319,104 +396,4 @@ func storedFailure(tx *gorm.DB, id uuid.UUID) (*rules.SyncError, error) {
 		return nil, fmt.Errorf("read the failure: %w", err)
 	}
 	return failure, nil
-}
-
-// attemptFailed tells the access's accounts of a synchronization that failed before it came to them.
-func attemptFailed(tx *gorm.DB, access uuid.UUID, failure *rules.SyncError) error {
-	now := tx.NowFunc()
-	err := tx.Model(&Account{}).Where("access_id = ? AND deleted_at IS NULL AND supported", access).
-		Select("attempted_at", "error").Updates(&Account{AttemptedAt: &now, Error: failure}).Error
-	if err != nil {
-		return fmt.Errorf("record the attempt: %w", err)
-	}
-	return nil
-}
-
-// settleSecrets forgets what was given for this synchronization, or stores it where the client said save_secrets, has not
-// taken it back (ForgetSecrets), and the bank did not refuse it.
-func settleSecrets(tx *gorm.DB, y *Synchronization, failure *rules.SyncError) error {
-	if y.SaveSecrets != nil {
-		refused := failure != nil && failure.RefusesCredentials()
-		if !*y.SaveSecrets {
-			err := tx.Where("access_id = ? AND is_secret AND sync_id IS NULL", y.AccessID).Delete(&Credential{}).Error
-			if err != nil {
-				return fmt.Errorf("forget the stored secrets: %w", err)
-			}
-		} else if !refused {
-			err := tx.Exec(`DELETE FROM credentials WHERE access_id = ? AND sync_id IS NULL AND key IN
-				(SELECT key FROM credentials WHERE sync_id = ? AND keep)`, y.AccessID, y.ID).Error
-			if err == nil {
-				err = tx.Model(&Credential{}).Where("sync_id = ? AND keep", y.ID).Update("sync_id", nil).Error
-			}
-			if err == nil {
-				err = tx.Model(&Credential{}).Where("access_id = ? AND sync_id IS NULL", y.AccessID).Update("keep", true).Error
-			}
-			if err != nil {
-				return fmt.Errorf("store the secrets: %w", err)
-			}
-		}
-	}
-	err := tx.Where("sync_id = ? OR (access_id = ? AND sync_id IS NULL AND NOT keep)", y.ID, y.AccessID).Delete(&Credential{}).Error
-	if err != nil {
-		return fmt.Errorf("forget the secrets: %w", err)
-	}
-	return nil
-}
-
-// renewalFailed reports whether all that failed was the granting of a new consent beside the one in force: nothing was read, and
-// what the customer did not do about the new one says nothing about the other. Credentials that the bank refused do.
-func renewalFailed(tx *gorm.DB, y *Synchronization, failure *rules.SyncError, accounts []SyncAccount) (failed bool, err error) {
-	if !y.RenewConsent || failure == nil || failure.RefusesCredentials() || len(accounts) > 0 {
-		return false, nil
-	}
-	err = tx.Raw(`SELECT EXISTS (SELECT FROM consents c JOIN accesses a ON a.id = c.access_id JOIN access_methods m ON m.id = a.access_method_id
-		WHERE c.access_id = ? AND c.status = 'VALID' AND c.created_at < ? AND (c.valid_until IS NULL OR c.valid_until > ?) AND m.protocol = 'XS2A')`,
-		y.AccessID, y.CreatedAt, tx.NowFunc()).Scan(&failed).Error
-	if err != nil {
-		return false, fmt.Errorf("look for the consent that was to be renewed: %w", err)
-	}
-	return failed, nil
-}
-
-// settleAccess sets what a synchronization's end says about its access. One that was cancelled before anything is in force
-// leaves the bank: the customer could still authorize there what the client does not want any more.
-func (s *Store) settleAccess(tx *gorm.DB, y *Synchronization, failure *rules.SyncError) error {
-	switch {
-	case failure == nil:
-		if left, err := leftBank(tx, y); err != nil || left {
-			return err
-		}
-		return setStatus(tx, y.AccessID, rules.AccessActive, y)
-	case rules.LookUp(failure.Code).Customer:
-		return setStatus(tx, y.AccessID, rules.AccessNeedsAuth, y)
-	}
-	var without rules.AccessStatus // of an access that should have a consent in force, and has none
-	err := tx.Raw(`SELECT a.status FROM accesses a JOIN access_methods m ON m.id = a.access_method_id
-		WHERE a.id = ? AND m.protocol = 'XS2A'
-		AND NOT EXISTS (SELECT FROM consents c WHERE c.access_id = a.id AND c.status = 'VALID')`, y.AccessID).Scan(&without).Error
-	if err != nil {
-		return fmt.Errorf("look for a consent in force: %w", err)
-	}
-	if without != "" && failure.Code == banks.CodeCancelled {
-		if _, err := s.LeaveBank(tx, y.AccessID); err != nil {
-			return err
-		}
-	}
-	if without == rules.AccessActive { // whatever it failed with: nothing goes on without the customer
-		return setStatus(tx, y.AccessID, rules.AccessNeedsAuth, y)
-	}
-	return nil
-}
-
-// leftBank reports whether the client has ended the access's relation to the bank when the synchronization had read
-// everything already. Other cancels that come so late change nothing.
-func leftBank(tx *gorm.DB, y *Synchronization) (left bool, err error) {
-	if y.CancelRequestedAt == nil {
-		return false, nil
-	}
-	err = tx.Raw(`SELECT bank_state IS NULL FROM accesses WHERE id = ?`, y.AccessID).Scan(&left).Error
-	if err != nil {
-		return false, fmt.Errorf("look whether the access has left its bank: %w", err)
-	}
-	return left, nil
 }

@@ -127,6 +127,7 @@ func (s *Store) Upgrade(ctx context.Context, sync uuid.UUID) (done *Upgrade, err
 		if err := u.load(); err != nil {
 			return err
 		}
+		u.decide()
 		if err := u.move(); err != nil {
 			return err
 		}
@@ -188,7 +189,8 @@ type upgrade struct {
 	old, new AccessMethod
 	ends     bool      // the old method carries nothing any more
 	accounts []Account // the access's, in the bank's order; deleted ones too, which do not come back elsewhere
-	created  *Access   // takes the accounts that move; nil: the access itself takes the new method
+	plan     rules.UpgradePlan
+	created  *Access //  takes the accounts that move; nil: the access itself takes the new method
 }
 
 // lock locks the user, the access and its accounts, and reads the last two: a deletion of any of them comes before or
@@ -240,47 +242,45 @@ func (u *upgrade) load() error {
 	return nil
 }
 
-// carried reports whether the new method reads the account. A method that does not say which types it supports
-// supports all. Of an account whose type the bank never told nobody knows: it stays where it is read, and where nothing
-// reads it any more it goes along, since the next synchronization will tell.
-func (u *upgrade) carried(a *Account) bool {
-	types := u.new.SupportedAccountTypes
-	return a.Supported && (len(types) == 0 || slices.Contains(types, string(a.Type)) || u.ends && a.Type == banks.Unknown)
-}
-
-// move changes what is stored.
-func (u *upgrade) move() error {
-	var moving, staying []uuid.UUID
-	moves, stays := false, false // an account that is not deleted: the others follow
+// decide plans the upgrade.
+func (u *upgrade) decide() {
+	facts := rules.UpgradeFacts{NewTypes: u.new.SupportedAccountTypes, OldEnds: u.ends}
 	for i := range u.accounts {
 		a := &u.accounts[i]
-		if u.carried(a) {
-			moving = append(moving, a.ID)
-			moves = moves || a.DeletedAt == nil
+		facts.Accounts = append(facts.Accounts, rules.UpgradingAccount{Type: a.Type, Supported: a.Supported, Deleted: a.DeletedAt != nil})
+	}
+	u.plan = rules.PlanUpgrade(facts)
+}
+
+// move carries the plan out.
+func (u *upgrade) move() error {
+	var moving, staying []uuid.UUID
+	for i := range u.accounts {
+		if id := u.accounts[i].ID; u.plan.Moves[i] {
+			moving = append(moving, id)
 		} else {
-			staying = append(staying, a.ID)
-			stays = stays || a.DeletedAt == nil
+			staying = append(staying, id)
 		}
 	}
 	if err := u.tx.Model(&Account{}).Where("id IN ?", moving).Update("resource_id", "").Error; err != nil {
 		return fmt.Errorf("forget the old method's handles: %w", err)
 	}
-	if !stays {
+	if u.plan.Code == banks.CodeUpgradeDirect {
 		return u.direct()
 	}
-	if moves {
+	if u.plan.Parts {
 		if err := u.part(moving); err != nil {
 			return err
 		}
 	}
-	if !u.ends {
+	if u.plan.Code != banks.CodeUpgradePartial {
 		return nil
 	}
 	if err := u.tx.Model(&Account{}).Where("id IN ?", staying).Update("supported", false).Error; err != nil {
 		return fmt.Errorf("mark the accounts as unsupported: %w", err)
 	}
 	for i := range u.accounts {
-		u.accounts[i].Supported = u.carried(&u.accounts[i])
+		u.accounts[i].Supported = u.plan.Moves[i]
 	}
 	if err := u.leave(func(Credential) bool { return false }); err != nil {
 		return err
@@ -397,7 +397,7 @@ func (u *upgrade) consent() *ConsentRequest {
 	if u.new.RequiresAccountIdentifiers || len(consent.Accounts) > 0 {
 		var named []ConsentAccount
 		for i := range u.accounts {
-			if a := &u.accounts[i]; u.carried(a) && a.DeletedAt == nil && a.IBAN != nil {
+			if a := &u.accounts[i]; u.plan.Moves[i] && a.DeletedAt == nil && a.IBAN != nil {
 				named = append(named, ConsentAccount{ID: *a.IBAN, Currency: value(a.Currency)})
 			}
 		}
@@ -410,14 +410,8 @@ func (u *upgrade) consent() *ConsentRequest {
 
 // outcome tells what was done.
 func (u *upgrade) outcome() *Upgrade {
-	done := &Upgrade{Code: banks.CodeUpgradeDirect, AccessID: u.access.ID, AccessMethodID: u.new.ID,
+	done := &Upgrade{Code: u.plan.Code, AccessID: u.access.ID, AccessMethodID: u.new.ID,
 		Accounts: []UpgradedAccount{}, Created: []uuid.UUID{}}
-	if u.access.AccessMethodID != u.new.ID {
-		done.Code = banks.CodeUpgradeMulti
-		if u.ends {
-			done.Code = banks.CodeUpgradePartial
-		}
-	}
 	if u.created != nil {
 		done.Created = append(done.Created, u.created.ID)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/civil"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/rules"
 )
 
 // superseded stores an access with accounts of the types given, a running synchronization of it, and another method of
@@ -372,7 +373,7 @@ func TestSupersedeFromADay(t *testing.T) {
 			found, err := s.PendingUpgrades(t.Context(), a.ID)
 			require.NoError(t, err)
 			require.Equal(t, pending, len(found) == 1, "%s after %s", before, mark.midnight)
-			require.Equal(t, pending, standing(t, s, a.ID).Reason == models.UpgradePending)
+			require.Equal(t, pending, standing(t, s, a.ID).Reason == rules.UpgradePending)
 		}
 	}
 	s.DB.NowFunc = func() time.Time { return time.Date(2031, 6, 30, 12, 0, 0, 0, time.UTC) }

@@ -1,4 +1,4 @@
-package models
+package rules
 
 import (
 	"cmp"
@@ -8,12 +8,15 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 )
 
+// SeveralCurrencies is what XS2A names as the currency of an account that has several (ISO 4217: no currency).
+const SeveralCurrencies = "XXX"
+
 // Banks give no lasting id to an account: the handle changes with every consent. So a listed account is recognised by its
 // number and currency, and accounts that share both are told apart by what else is said about them.
 
-// distinct leaves out of a list what stands in it twice: accounts with the same handle. Cards have handles of their own,
+// Distinct leaves out of a list what stands in it twice: accounts with the same handle. Cards have handles of their own,
 // unless they have the number of an account with the same handle, too.
-func distinct(listed []banks.Account) []banks.Account {
+func Distinct(listed []banks.Account) []banks.Account {
 	type handle struct {
 		id   string
 		card bool
@@ -58,40 +61,38 @@ func withoutZeros(number string) string {
 
 // currencyOf is "" for an account of several currencies as well.
 func currencyOf(currency string) string {
-	if currency == severalCurrencies {
+	if currency == SeveralCurrencies {
 		return ""
 	}
 	return currency
 }
 
-// identity is what an account is recognised by in the first place. Accounts may share it.
-func identity(a *banks.Account) string {
+// Identity is what an account is recognised by in the first place. Accounts may share it.
+func Identity(a *banks.Account) string {
 	return numberOf(a.IBAN, a.BankCode, a.Number) + "/" + currencyOf(a.Currency)
 }
 
-func (a *Account) identity() string {
-	listed := a.AtBank()
-	return identity(&listed)
-}
-
-// recognise returns for each listed account which of the known ones it is; nil: none. No known account is returned twice.
+// Recognise returns for each listed account which of the known ones it is, by its index; -1: none. No known account is
+// returned twice. The known accounts have the name that the bank listed them under.
 //
-// First, accounts with the same number and currency are paired, those first that have the most in common (see likeness).
-// What is equally likely is paired in the order of both lists, which is the bank's. Accounts without any number need the
-// same name or handle. Then the rest may say different things of one account, because it was known over another protocol:
-// a number without the bank code, no currency, nothing but a new handle. Of those a pair has to be the only likely one.
-func recognise(known []*Account, listed []banks.Account) []*Account {
-	r := recogniser{known: known, listed: listed, found: make([]*Account, len(listed)), taken: make([]bool, len(known))}
+// First come pairs with the same number and currency: the more of name, sub-account, handle and type they have in common, the
+// earlier, and then in the bank's order. Then come pairs where one of the two says less, or says it in another way: a
+// number without the bank code, no currency, nothing but a new handle. Of those a pair has to be the only likely one.
+func Recognise(known, listed []banks.Account) []int {
+	r := recogniser{known: known, listed: listed, found: make([]int, len(listed)), taken: make([]bool, len(known))}
+	for i := range r.found {
+		r.found[i] = -1
+	}
 	r.pairSame()
 	r.pairAlike()
 	return r.found
 }
 
 type recogniser struct {
-	known  []*Account
+	known  []banks.Account
 	listed []banks.Account
-	found  []*Account // for each listed one
-	taken  []bool     // for each known one
+	found  []int  // for each listed one
+	taken  []bool // for each known one
 }
 
 // likely is a pair that may be one account.
@@ -99,18 +100,18 @@ type likely struct{ known, listed, likeness int }
 
 func (r *recogniser) pairSame() {
 	byIdentity := make(map[string][]int, len(r.known))
-	for k, a := range r.known {
-		id := a.identity()
+	for k := range r.known {
+		id := Identity(&r.known[k])
 		byIdentity[id] = append(byIdentity[id], k)
 	}
 	var pairs []likely
 	for l := range r.listed {
 		offered := &r.listed[l]
-		for _, k := range byIdentity[identity(offered)] {
-			a := r.known[k]
+		for _, k := range byIdentity[Identity(offered)] {
+			a := &r.known[k]
 			numbered := numberOf(offered.IBAN, offered.BankCode, offered.Number) != ""
-			if !a.excludes(offered) && (numbered || a.sameName(offered) || a.sameHandle(offered) || a.nameless(offered)) {
-				pairs = append(pairs, likely{k, l, a.likeness(offered)})
+			if !excludes(a, offered) && (numbered || sameName(a, offered) || sameHandle(a, offered) || nameless(a, offered)) {
+				pairs = append(pairs, likely{k, l, likeness(a, offered)})
 			}
 		}
 	}
@@ -127,8 +128,8 @@ func (r *recogniser) pairAlike() {
 	knownBest, listedBest := make([]best, len(r.known)), make([]best, len(r.listed))
 	for l := range r.listed {
 		for k := range r.known {
-			if offered := &r.listed[l]; r.found[l] == nil && !r.taken[k] && r.known[k].alike(offered) {
-				p := likely{k, l, r.known[k].likeness(offered)}
+			if offered := &r.listed[l]; r.found[l] < 0 && !r.taken[k] && alike(&r.known[k], offered) {
+				p := likely{k, l, likeness(&r.known[k], offered)}
 				pairs = append(pairs, p)
 				knownBest[k].see(p.likeness)
 				listedBest[l].see(p.likeness)
@@ -157,19 +158,19 @@ func (b *best) see(likeness int) {
 func (b *best) only(likeness int) bool { return b.likeness == likeness && b.times == 1 }
 
 func (r *recogniser) pair(p likely) {
-	if r.found[p.listed] == nil && !r.taken[p.known] {
-		r.found[p.listed], r.taken[p.known] = r.known[p.known], true
+	if r.found[p.listed] < 0 && !r.taken[p.known] {
+		r.found[p.listed], r.taken[p.known] = p.known, true
 	}
 }
 
 // likeness weighs what a known account and a listed one with the same number have in common. A name says more than a
 // handle: banks number the accounts of a consent, and another consent may have another order. A handle says more than a
 // type, which several accounts share.
-func (a *Account) likeness(offered *banks.Account) (sum int) {
-	if a.sameName(offered) {
+func likeness(a, offered *banks.Account) (sum int) {
+	if sameName(a, offered) {
 		sum += 8
 	}
-	if a.sameHandle(offered) {
+	if sameHandle(a, offered) {
 		sum += 6
 	}
 	unknown := func(t banks.AccountType) bool { return t == "" || t == banks.Unknown }
@@ -180,7 +181,7 @@ func (a *Account) likeness(offered *banks.Account) (sum int) {
 	default:
 		sum -= 4
 	}
-	if number := value(a.AccountNumber); number != "" && offered.Number != "" { // beside the IBAN
+	if number := a.Number; number != "" && offered.Number != "" { // beside the IBAN
 		if withoutZeros(number) == withoutZeros(offered.Number) {
 			sum += 16
 		} else {
@@ -190,36 +191,36 @@ func (a *Account) likeness(offered *banks.Account) (sum int) {
 	return sum
 }
 
-func (a *Account) sameHandle(offered *banks.Account) bool {
+func sameHandle(a, offered *banks.Account) bool {
 	return a.ResourceID != "" && a.ResourceID == offered.ResourceID
 }
 
-func (a *Account) sameName(offered *banks.Account) bool {
-	return a.ListedName != nil && offered.Name != "" && tidyName(*a.ListedName) == tidyName(offered.Name)
+func sameName(a, offered *banks.Account) bool {
+	return a.Name != "" && offered.Name != "" && tidyName(a.Name) == tidyName(offered.Name)
 }
 
 // nameless reports that neither has a handle or a name.
-func (a *Account) nameless(offered *banks.Account) bool {
-	return a.ResourceID == "" && offered.ResourceID == "" && a.ListedName == nil && offered.Name == ""
+func nameless(a, offered *banks.Account) bool {
+	return a.ResourceID == "" && offered.ResourceID == "" && a.Name == "" && offered.Name == ""
 }
 
 // tidyName is a name as it is compared: one protocol writes in capitals what another one does not.
 func tidyName(name string) string { return strings.Join(strings.Fields(strings.ToLower(name)), " ") }
 
 // excludes reports that the two cannot be one account: over one protocol, a card is not an account with the card's IBAN.
-func (a *Account) excludes(offered *banks.Account) bool {
+func excludes(a, offered *banks.Account) bool {
 	return a.Card != offered.Card && a.ResourceID != ""
 }
 
 // alike reports whether a listed account may be this one although number or currency are said in another way.
-func (a *Account) alike(offered *banks.Account) bool {
-	currency, other := currencyOf(value(a.Currency)), currencyOf(offered.Currency)
-	if a.excludes(offered) || currency != "" && other != "" && currency != other {
+func alike(a, offered *banks.Account) bool {
+	currency, other := currencyOf(a.Currency), currencyOf(offered.Currency)
+	if excludes(a, offered) || currency != "" && other != "" && currency != other {
 		return false
 	}
-	mine, others := numberOf(value(a.IBAN), value(a.BankCode), value(a.AccountNumber)), numberOf(offered.IBAN, offered.BankCode, offered.Number)
+	mine, others := numberOf(a.IBAN, a.BankCode, a.Number), numberOf(offered.IBAN, offered.BankCode, offered.Number)
 	if mine == "" && others == "" { // only the handle is another one
-		return (a.ListedName == nil || offered.Name == "" || a.sameName(offered)) && (a.Type == offered.Type || a.ResourceID == "")
+		return (a.Name == "" || offered.Name == "" || sameName(a, offered)) && (a.Type == offered.Type || a.ResourceID == "")
 	}
 	return mine == others || sameGermanNumber(mine, others) || sameGermanNumber(others, mine)
 }
