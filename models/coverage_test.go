@@ -192,7 +192,7 @@ func TestUnreadAccountsAreNoWork(t *testing.T) {
 		}))
 		require.Len(t, work, 2)
 		require.Equal(t, rules.AccountPending, work[0].Status)
-		require.Equal(t, "COMPLETED", work[1].Status)
+		require.Equal(t, rules.AccountCompleted, work[1].Status)
 		require.Equal(t, banks.UnreadNotOffered, *work[1].Unread)
 		card, err := s.Account(t.Context(), work[1].AccountID)
 		require.NoError(t, err)
@@ -217,6 +217,6 @@ func TestUnreadAccountsAreNoWork(t *testing.T) {
 	require.NoError(t, err)
 	work, err := session.PutAccounts(s.DB, offered)
 	require.NoError(t, err)
-	require.Equal(t, "PENDING", work[1].Status)
+	require.Equal(t, rules.AccountPending, work[1].Status)
 	require.Nil(t, work[1].Unread)
 }
