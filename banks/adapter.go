@@ -79,14 +79,14 @@ type Conversation struct {
 	Renew string
 	// ChooseMethod names a wish to choose the method of strong customer authentication, and its medium, anew although one
 	// is stored. Each name is fulfilled once; "": no wish. Only where Interactive. The bank is asked again which methods
-	// there are; where there is only one, the customer is not asked. What is stored stays until an authentication with
-	// the new choice has succeeded.
+	// there are, unless it was in this synchronization; where there is only one, the customer is not asked. What is stored
+	// stays until an authentication with the new choice has succeeded.
 	ChooseMethod string
 	// Restart names a wish to give up the open question, and the order or the authorisation that it belongs to, and to
 	// begin another one in its place: with the same method and medium, or after a new choice where ChooseMethod names a
 	// wish as well. Each name is fulfilled once; "": no wish. Only for Authorize, and only where Interactive. It does
-	// nothing where no question is open. The caller bounds how often it is wished for: what an adapter counts to bound
-	// what it does by itself (logins with the PIN, authorisations begun afresh) begins anew.
+	// nothing where no question is open. The caller bounds how often it is wished for: each wish allows an adapter what
+	// it takes to fulfil it once (a login with the PIN, an authorisation begun afresh) beyond its own bounds.
 	Restart  string
 	Redirect Redirect
 

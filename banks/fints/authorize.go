@@ -19,7 +19,7 @@ const (
 	maxRestarts = 3
 	// maxLogins bounds how often a synchronization sends the PIN to open a dialog. A first one
 	// needs three logins: for the methods, for the TAN media, and for reading. The others are for
-	// what goes wrong.
+	// what goes wrong. Restarts by the customer allow more (dialog.MoreLogins).
 	maxLogins = 6
 	// maxAnonymousFailures is how many anonymous dialogs the bank's HTTP server may fail before
 	// there is taken to be none.
@@ -75,7 +75,8 @@ func (t *talk) authorize(ctx context.Context) (banks.Step, error) {
 }
 
 // restart gives up the open question by the customer's wish, and with it the order that waits for
-// them: the dialog ends.
+// them: the dialog ends. It allows one login more, and another one for the TAN media where the
+// customer chooses anew. What was counted before stays counted: the bank counts on, too.
 func (t *talk) restart(ctx context.Context) {
 	d, wish := &t.dialog, t.conv.Restart
 	if wish == "" || wish == d.Restarted || !t.conv.Interactive {
@@ -86,7 +87,11 @@ func (t *talk) restart(ctx context.Context) {
 		return
 	}
 	t.hangUp(ctx)
-	d.Ask, d.Waiting, d.About, d.Logins, d.Restarts = nil, nil, nil, 0, 0
+	d.Ask, d.Waiting, d.About = nil, nil, nil
+	d.MoreLogins++
+	if t.wantsChoice() {
+		d.MoreLogins++
+	}
 }
 
 // unattended refuses a login that would send a TAN or a push message to a customer who is not

@@ -24,7 +24,8 @@ import (
 	"github.com/kontoflow/kontoflow/banks/fints/syntax"
 )
 
-// maxLoginsOfASynchronization is how often a synchronization may send the PIN to open a dialog.
+// maxLoginsOfASynchronization is how often a synchronization may send the PIN to open a dialog, where
+// the customer restarts nothing.
 const maxLoginsOfASynchronization = 6
 
 // An erratic bank answers every message as the next of its whims says, and keeps to nothing but the
@@ -244,8 +245,9 @@ func (b *erratic) media(s, about *syntax.Segment, say func(*syntax.Segment, stri
 
 // TestPINLoginsAreBounded lets a bank answer whatever it likes: with any methods, any of HITANS'
 // versions, any media, any refusal of anything, and no answer at all. A synchronization never sends
-// the PIN more than six times to open a dialog, and never again once it knows that the bank refused
-// it, whoever dies in between. It ends: ready, or with a classified error.
+// the PIN more than six times to open a dialog, beside what the customer's restarts allow: one more
+// each, two where they choose the method anew. It never sends it again once it knows that the bank
+// refused it, whoever dies in between. It ends: ready, or with a classified error.
 func TestPINLoginsAreBounded(t *testing.T) {
 	t.Parallel()
 	bank := &erratic{}
@@ -263,7 +265,9 @@ func TestPINLoginsAreBounded(t *testing.T) {
 		for n := range rapid.IntRange(1, 3).Draw(r, "synchronizations") {
 			driver.conv.Dialog, driver.conv.Resumed = nil, true
 			driver.conv.Interactive = n == 0 || rapid.Bool().Draw(r, "interactive")
-			driver.conv.ChooseMethod = rapid.SampledFrom([]string{"", "", fmt.Sprint("wish-", n)}).Draw(r, "choose")
+			driver.conv.ChooseMethod, driver.conv.Restart = rapid.SampledFrom([]string{"", "", fmt.Sprint("wish-", n)}).Draw(r, "choose"), ""
+			driver.restarts = rapid.SampledFrom([]int{0, 0, 0, 1, 5}).Draw(r, "restarts")
+			driver.allowed = maxLoginsOfASynchronization
 			bank.mu.Lock()
 			bank.logins, bank.denied = 0, false
 			bank.mu.Unlock()
@@ -272,10 +276,68 @@ func TestPINLoginsAreBounded(t *testing.T) {
 			broken, logins, said := bank.broken, bank.logins, slices.Clone(bank.said)
 			bank.mu.Unlock()
 			require.Empty(r, broken, "%v", said)
-			require.LessOrEqual(r, logins, maxLoginsOfASynchronization, "%v", said)
+			require.LessOrEqual(r, logins, driver.allowed, "%v", said)
 			now = now.Add(rapid.SampledFrom([]time.Duration{time.Hour, 24 * time.Hour, 200 * 24 * time.Hour}).Draw(r, "pause"))
 		}
 	})
+}
+
+// A bank that gives a reason to try again after every login gets the PIN six times, and once or
+// twice more for each restart.
+func TestSeventhLogin(t *testing.T) {
+	t.Parallel()
+	// forgetful is a bank that does not know the customer system that it has just given away.
+	forgetful := func(t *testing.T) (*script, *customer, *bool) {
+		s, knows := newScript(t), false
+		s.methods, s.allowed = [][]string{smsTAN, variant(smsTAN, map[int]string{0: "943"})}, []string{"942", "943"}
+		s.fail = func(w http.ResponseWriter, seen string) bool {
+			if knows || seen != "HKIDN HKVVB HKTAN4" {
+				return false
+			}
+			answerWith(w, feedback("HIRMG", 0, []string{"9050", "Fehler"}, []string{"9800", "Abbruch"}), feedback("HIRMS", 3, []string{"9210", "Kundensystem unbekannt"}))
+			return true
+		}
+		s.challenge = func(string) *challenge { return &challenge{text: "TAN"} }
+		return s, s.customer(), &knows
+	}
+	t.Run("without a restart", func(t *testing.T) {
+		t.Parallel()
+		s, c, _ := forgetful(t)
+		requireError(t, c.connect(), banks.BankDown, banks.CodeTemporary)
+		require.EqualValues(t, maxLoginsOfASynchronization, s.logins.Load())
+	})
+	for _, row := range []struct {
+		name              string
+		choose            bool
+		restarts, allowed int
+	}{
+		{"after one restart", false, 1, 1},
+		{"after five restarts", false, 5, 5},
+		{"after a restart with another choice", true, 1, 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			s, c, knows := forgetful(t)
+			*knows = true
+			_, err := c.authorize()
+			require.NoError(t, err)
+			step, err := c.answer(banks.Answer{MethodID: "942"})
+			for n := range row.restarts {
+				require.NoError(t, err)
+				require.Equal(t, banks.Embedded, step.Challenge.Type)
+				if *knows = n+1 < row.restarts; row.choose {
+					c.conv.ChooseMethod = "wish"
+				}
+				c.conv.Restart = fmt.Sprint("restart-", n)
+				if step, err = c.authorize(); row.choose {
+					require.NoError(t, err)
+					step, err = c.answer(banks.Answer{MethodID: "943"})
+				}
+			}
+			requireError(t, err, banks.BankDown, banks.CodeTemporary)
+			require.EqualValues(t, maxLoginsOfASynchronization+row.allowed, s.logins.Load())
+		})
+	}
 }
 
 // A driver does what activities and workflow do: it seals after every move, tries again what may
@@ -287,6 +349,8 @@ type driver struct {
 	provider banks.Adapter
 	conv     banks.Conversation
 	moves    int
+	restarts int // that the customer may still wish for
+	allowed  int // logins in this synchronization
 }
 
 // synchronize goes on until everything is read, or an error ends it.
@@ -330,8 +394,12 @@ func (d *driver) authorize() error {
 		switch {
 		case err != nil || step.Status == banks.Ready:
 			return err
-		case step.Status == banks.Pending, step.Challenge.Type == banks.Decoupled:
+		case step.Status == banks.Pending, step.Challenge.Type == banks.Decoupled && d.restarts == 0:
 			*d.now = d.now.Add(step.PollAfter)
+			step, err = d.step(d.provider.Poll)
+		case d.restarts > 0 && rapid.Bool().Draw(d.t, "restart"):
+			step, err = d.restart()
+		case step.Challenge.Type == banks.Decoupled:
 			step, err = d.step(d.provider.Poll)
 		default:
 			answer := banks.Answer{Value: tan}
@@ -345,6 +413,20 @@ func (d *driver) authorize() error {
 		}
 	}
 	return fmt.Errorf("the customer has had enough")
+}
+
+// restart gives up the open question, as the API has it done.
+func (d *driver) restart() (banks.Step, error) {
+	d.restarts--
+	d.allowed++
+	d.conv.Restart, d.conv.Resumed = fmt.Sprint("restart-", d.moves, d.restarts), true
+	if rapid.Bool().Draw(d.t, "choose anew") {
+		d.allowed++
+		d.conv.ChooseMethod = d.conv.Restart
+	}
+	step, err := d.step(d.provider.Authorize)
+	d.conv.Restart = "" // only the call that begins another challenge has it
+	return step, err
 }
 
 func (d *driver) step(move func(context.Context, *banks.Conversation) (banks.Step, error)) (step banks.Step, err error) {

@@ -11,13 +11,20 @@ import (
 )
 
 // beginChoice begins another choice of method and medium by the customer's wish. The bank is asked
-// again which there are.
+// again which there are, for methods once in a synchronization: every question costs a login.
 func (t *talk) beginChoice() {
-	d, wish := &t.dialog, t.conv.ChooseMethod
-	if wish == "" || !t.conv.Interactive || wish == t.lasting.Chose || d.Choice != nil && d.Choice.Wish == wish {
+	if !t.wantsChoice() {
 		return
 	}
-	d.Choice, d.Media, d.MediaAsked, t.dirty = &choice{Wish: wish}, nil, false, true
+	d := &t.dialog
+	d.Choice, d.Media, d.MediaAsked, t.dirty = &choice{Wish: t.conv.ChooseMethod, Asked: d.MethodsAsked}, nil, false, true
+}
+
+// wantsChoice reports whether the customer wishes to choose anew, and no choice for that wish has
+// begun.
+func (t *talk) wantsChoice() bool {
+	c, wish := t.dialog.Choice, t.conv.ChooseMethod
+	return wish != "" && t.conv.Interactive && wish != t.lasting.Chose && (c == nil || c.Wish != wish)
 }
 
 // keepChoice stores a choice that has proved itself by a login.

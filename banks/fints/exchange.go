@@ -137,7 +137,7 @@ func (t *talk) maySign(doing string, e envelope) error {
 			Err: fmt.Errorf("%s: the bank refused the PIN before in this synchronization, and it is not sent again", doing)}
 	case t.conv.Credentials[banks.CredentialLogin] == "" || t.conv.Credentials[banks.CredentialPIN] == "":
 		return needsUser(banks.CodeActivationNeeded, doing+": the bank wants the login and the PIN, and they are not both there")
-	case e.opensWithPIN() && t.dialog.Logins >= maxLogins:
+	case e.opensWithPIN() && t.dialog.Logins >= maxLogins+t.dialog.MoreLogins:
 		return &banks.Error{Kind: banks.BankDown, Code: banks.CodeTemporary,
 			Err: fmt.Errorf("%s: the PIN was sent %d times in this synchronization, and it is not sent again", doing, t.dialog.Logins)}
 	}

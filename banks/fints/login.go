@@ -200,8 +200,10 @@ func (t *talk) learnMethods(ctx context.Context) error {
 }
 
 func (t *talk) methodsLearnt() {
-	if c := t.dialog.Choice; c != nil {
-		c.Asked, t.dirty = true, true
+	d := &t.dialog
+	d.MethodsAsked, t.dirty = true, true
+	if d.Choice != nil {
+		d.Choice.Asked = true
 	}
 }
 

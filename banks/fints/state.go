@@ -70,8 +70,11 @@ type dialog struct {
 	// Refused is the error's code since the bank refused the login or the PIN in this conversation;
 	// 0: it did not. Nothing is signed with it any more.
 	Refused int `json:"refused,omitempty"`
-	// Logins counts the messages with the PIN that opened a dialog, or may have: at most maxLogins.
+	// Logins counts the messages with the PIN that opened a dialog, or may have: at most maxLogins
+	// and MoreLogins.
 	Logins int `json:"logins,omitempty"`
+	// MoreLogins is how many the customer's restarts allow beyond maxLogins.
+	MoreLogins int `json:"more_logins,omitempty"`
 
 	ID     string `json:"id,omitempty"`     // of the open dialog at the bank
 	Next   int    `json:"next,omitempty"`   // number of the next message in it
@@ -89,6 +92,8 @@ type dialog struct {
 	// for them.
 	Media      []medium `json:"media,omitempty"`
 	MediaAsked bool     `json:"media_asked,omitempty"`
+	// MethodsAsked says that the bank was asked for the customer's methods in this synchronization.
+	MethodsAsked bool `json:"methods_asked,omitempty"`
 	// FormerMedium is the medium that was stored when the parameters were dropped. It is taken
 	// again if it is still there.
 	FormerMedium string `json:"former_medium,omitempty"`

@@ -242,11 +242,17 @@ func needsSecondPerson() error {
 	return needsUser(banks.CodeConfirmAtBank, "the consent needs a second person's authorisation")
 }
 
-// restart begins a fresh authorisation of the same consent.
+// restart begins a fresh authorisation of the same consent, after something went wrong.
 func (t *talk) restart() error {
 	if t.dialog.Restarts++; t.dialog.Restarts > maxRestarts {
 		return &banks.Error{Kind: banks.Rejected, Code: banks.CodeBankCannot, Err: errors.New("authorise: began afresh too often")}
 	}
+	t.beginAfresh()
+	return nil
+}
+
+// beginAfresh begins a fresh authorisation of the same consent.
+func (t *talk) beginAfresh() {
 	start := t.dialog.Start
 	if len(start) == 0 {
 		start = links{"startAuthorisation": t.authorisationsPath().RequestURI()}
@@ -254,5 +260,4 @@ func (t *talk) restart() error {
 	t.dialog.Position = position{Links: start}
 	t.dialog.Replay = append(t.dialog.Picked, t.dialog.Replay...)
 	t.dialog.Picked, t.dialog.Ask, t.dialog.State, t.dirty = nil, nil, "", true
-	return nil
 }

@@ -135,7 +135,7 @@ func (t *talk) restartWished(ctx context.Context) (wished bool, err error) {
 		return false, nil
 	}
 	away := d.Ask.Challenge.Type == banks.Decoupled || d.Ask.Challenge.Type == banks.RedirectTo
-	d.Restarted, d.Restarts, d.Ask, d.State, t.dirty = wish, 0, nil, "", true
+	d.Restarted, d.Ask, d.State, t.dirty = wish, nil, "", true
 	if away && d.OAuth == nil && t.authorisedMeanwhile(ctx) {
 		return true, nil
 	}
@@ -143,9 +143,9 @@ func (t *talk) restartWished(ctx context.Context) (wished bool, err error) {
 	case d.OAuth != nil:
 		d.OAuth = nil // its page is asked for once more, under another state
 	case d.ForReading || len(d.Start) > 0:
-		err = t.restart()
+		t.beginAfresh()
 	default:
-		t.dialog = dialog{Restarted: wish, Wish: d.Wish, Replay: append(d.Picked, d.Replay...)}
+		*d = d.anew()
 		err = t.leaveConsent()
 	}
 	if t.wantsChoice() && t.dialog.Wish != t.conv.ChooseMethod {

@@ -54,7 +54,8 @@ type dialog struct {
 	Renewing bool `json:"renewing,omitempty"`
 	// RefreshToken says that the bank called the access token expired.
 	RefreshToken bool `json:"refresh_token,omitempty"`
-	// Restarts counts authorisations begun afresh because an answer of the bank was lost.
+	// Restarts counts authorisations begun afresh because an answer of the bank was lost, or it failed. The
+	// customer's own restarts do not count.
 	Restarts int `json:"restarts,omitempty"`
 	// Start holds the links that begin an authorisation, for such a restart.
 	Start links `json:"start,omitempty"`
