@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -22,10 +23,11 @@ const (
 	scopeBalance      = "balance=ro"
 	scopeTransactions = "transactions=ro"
 	scopeAccesses     = "accesses=rw"
+	scopeUser         = "user=rw"
 	scopeOffline      = "offline"
 )
 
-var allScopes = []string{scopeAccounts, scopeBalance, scopeTransactions, scopeAccesses, scopeOffline}
+var allScopes = []string{scopeAccounts, scopeBalance, scopeTransactions, scopeAccesses, scopeUser, scopeOffline}
 
 // A caller is who a request acts for: a client, or a user through their token.
 type caller struct {
@@ -36,6 +38,15 @@ type caller struct {
 }
 
 func (a *caller) may(scope string) bool { return slices.Contains(a.scopes, scope) }
+
+func (a *caller) mayAll(scopes []string) bool {
+	for _, scope := range scopes {
+		if !a.may(scope) {
+			return false
+		}
+	}
+	return true
+}
 
 const callerKey = "caller"
 
@@ -72,7 +83,7 @@ func (s *Server) guard(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		defer pass.leave()
-		if o.scope != "" && !who.may(o.scope) {
+		if !who.mayAll(o.scopes) {
 			return errForbidden
 		}
 		c.Set(callerKey, who)
@@ -89,17 +100,25 @@ func (s *Server) authorizeClient(c echo.Context) (*caller, error) {
 	if !ok || err != nil {
 		return nil, errClient
 	}
-	var hash []byte
-	err = s.store.AuthPool.QueryRow(c.Request().Context(), `SELECT secret_hash FROM clients WHERE id = $1`, client).Scan(&hash)
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return nil, errClient
-	case err != nil:
-		return nil, unread("the client", err)
-	case subtle.ConstantTimeCompare(hash, models.HashSecret(secret)) != 1:
-		return nil, errClient
+	if err := s.checkSecret(c.Request().Context(), client, secret); err != nil {
+		return nil, err
 	}
 	return &caller{client: client}, nil
+}
+
+// checkSecret returns errClient where there is no such client, or its secret is another.
+func (s *Server) checkSecret(ctx context.Context, client uuid.UUID, secret string) error {
+	var hash []byte
+	err := s.store.AuthPool.QueryRow(ctx, `SELECT secret_hash FROM clients WHERE id = $1`, client).Scan(&hash)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return errClient
+	case err != nil:
+		return unread("the client", err)
+	case subtle.ConstantTimeCompare(hash, models.HashSecret(secret)) != 1:
+		return errClient
+	}
+	return nil
 }
 
 // A bearer is who a token ($1) belongs to, if it is good.

@@ -69,7 +69,7 @@ func TestTokens(t *testing.T) {
 			url.Values{"grant_type": {"password"}, "username": {u.email}, "password": {password}, "device_type": {"iOS"}},
 		} {
 			r := token(body).expect(http.StatusOK)
-			require.Equal(t, "accounts=ro balance=ro transactions=ro accesses=rw offline", r.body["scope"])
+			require.Equal(t, "accounts=ro balance=ro transactions=ro accesses=rw user=rw offline", r.body["scope"])
 			require.Equal(t, "Bearer", r.body["token_type"])
 			require.True(t, works(r.body["access_token"]))
 		}
@@ -96,7 +96,7 @@ func TestTokens(t *testing.T) {
 		require.False(t, works(first.body["access_token"]))
 	})
 	t.Run("a scope only narrows", func(t *testing.T) {
-		narrow := token(map[string]any{"grant_type": "client_credentials", "user_id": u.id, "scope": "accounts=ro offline user=rw"}).expect(http.StatusOK)
+		narrow := token(map[string]any{"grant_type": "client_credentials", "user_id": u.id, "scope": "accounts=ro offline payments=rw"}).expect(http.StatusOK)
 		require.Equal(t, "accounts=ro offline", narrow.body["scope"])
 		refreshed := token(map[string]any{"grant_type": "refresh_token", "refresh_token": narrow.body["refresh_token"]}).expect(http.StatusOK)
 		require.Equal(t, "accounts=ro offline", refreshed.body["scope"])
@@ -179,7 +179,7 @@ func TestUser(t *testing.T) {
 	r = u.do("PUT", "/rest/user", map[string]any{"full_name": "Jane Roe"}).expect(http.StatusOK)
 	require.Equal(t, "Jane Roe", r.body["full_name"])
 	require.Equal(t, "de", r.body["language"], "what is not named stays")
-	u.do("PUT", "/rest/user", map[string]any{"email": c.user().email}).fails(http.StatusConflict, 1001)
+	u.do("PUT", "/rest/user", map[string]any{"email": c.user().email, "password": password}).fails(http.StatusConflict, 1001)
 
 	elsewhere := c.call("POST", "/auth/token", c.authorization(), map[string]any{"grant_type": "client_credentials", "user_id": u.id}).expect(http.StatusOK)
 	u.do("PUT", "/rest/user", map[string]any{"new_password": "a new password"}).fails(http.StatusBadRequest, 1000, "password")
@@ -192,7 +192,7 @@ func TestUser(t *testing.T) {
 
 	access := u.access()
 	u.sync(access)
-	u.do("DELETE", "/rest/user", nil).expect(http.StatusNoContent)
+	u.do("DELETE", "/rest/user", map[string]any{"password": "a new password"}).expect(http.StatusNoContent)
 	u.do("GET", "/rest/user", nil).fails(http.StatusUnauthorized, 1003)
 	c.call("POST", "/auth/token", c.authorization(), map[string]any{"grant_type": "client_credentials", "user_id": u.id}).fails(http.StatusNotFound, 1002)
 	c.call("POST", "/auth/user", c.authorization(), map[string]any{"email": u.email, "password": password}).expect(http.StatusCreated)
@@ -227,7 +227,7 @@ func TestUserDeletedWithoutTemporal(t *testing.T) {
 	server := httptest.NewServer(s.Handler())
 	t.Cleanup(server.Close)
 	w.url = server.URL
-	u.do("DELETE", "/rest/user", nil).expect(http.StatusNoContent)
+	u.do("DELETE", "/rest/user", map[string]any{"password": password}).expect(http.StatusNoContent)
 	require.EqualValues(t, 1, temporal.asked.Load())
 	running, err := w.store.LostCancels(t.Context(), time.Now().Add(time.Minute), 100)
 	require.NoError(t, err)

@@ -41,8 +41,8 @@ type contract struct {
 
 // An operation is one row of the contract, taken apart once so that checking a request is cheap.
 type operation struct {
-	client     bool   // HTTP Basic; else Bearer
-	scope      string // that a Bearer token needs; empty: any token does
+	client     bool     // HTTP Basic; else Bearer
+	scopes     []string // that a Bearer token needs, all of them; none: any token does
 	parameters openapi3.Parameters
 	headers    bool // some parameters are headers
 	body       openapi3.Content
@@ -58,12 +58,8 @@ func newContract() (*contract, error) {
 	for path, item := range document.Paths.Map() {
 		for method, described := range item.Operations() {
 			o := &operation{route: &routers.Route{Spec: document, Path: path, PathItem: item, Method: method, Operation: described}}
-			for _, requirement := range *described.Security {
-				if scopes, user := requirement["user"]; !user {
-					o.client = true
-				} else if len(scopes) > 0 {
-					o.scope = scopes[0]
-				}
+			if o.client, o.scopes, err = authorizationOf(described); err != nil {
+				return nil, fmt.Errorf("read openapi.yaml: %s %s: %w", method, path, err)
 			}
 			for _, p := range described.Parameters {
 				o.parameters = append(o.parameters, p)
@@ -76,6 +72,22 @@ func newContract() (*contract, error) {
 		}
 	}
 	return k, nil
+}
+
+// authorizationOf reads who may call an operation: a client, or a user whose token has all these scopes. An operation
+// that does not say so, or in a way that guard does not know, is an error: nobody is let in by a slip of the pen.
+func authorizationOf(o *openapi3.Operation) (client bool, scopes []string, err error) {
+	if o.Security == nil || len(*o.Security) != 1 || len((*o.Security)[0]) != 1 {
+		return false, nil, errors.New("security must name exactly one scheme")
+	}
+	requirement := (*o.Security)[0]
+	if scopes, user := requirement["user"]; user {
+		return false, scopes, nil
+	}
+	if scopes, client := requirement["client"]; client && len(scopes) == 0 {
+		return true, nil, nil
+	}
+	return false, nil, errors.New("security must be the scheme user, or client without scopes")
 }
 
 // echoPath turns /accounts/{account_id} into /accounts/:account_id.

@@ -123,7 +123,7 @@ func (r *renderer) operation(path, method string, item *openapi3.PathItem, o *op
 		if _, client := requirement["client"]; client {
 			view.Authorization = "Basic"
 		} else if scopes := requirement["user"]; len(scopes) > 0 {
-			view.Authorization = "Bearer, scope " + scopes[0]
+			view.Authorization = "Bearer, scope " + strings.Join(scopes, " ")
 		}
 	}
 	for _, reference := range append(append(openapi3.Parameters{}, item.Parameters...), o.Parameters...) {

@@ -314,7 +314,7 @@ func TestUserDeletedBesideWriters(t *testing.T) {
 				}
 			})
 		}
-		u.do("DELETE", "/rest/user", nil).expect(http.StatusNoContent)
+		u.do("DELETE", "/rest/user", map[string]any{"password": password}).expect(http.StatusNoContent)
 		writing.Wait()
 	}
 }

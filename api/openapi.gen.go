@@ -1345,6 +1345,9 @@ type UserChange struct {
 	// Affiliate Known and ignored.
 	Affiliate interface{} `json:"affiliate,omitempty,omitzero"`
 
+	// ClientSecret Of the user's client; with another `email`, instead of `password`.
+	ClientSecret string `json:"client_secret,omitempty,omitzero"`
+
 	// Email Example: jane@example.com
 	Email    Email  `json:"email,omitempty,omitzero"`
 	FullName string `json:"full_name,omitempty,omitzero"`
@@ -1355,11 +1358,20 @@ type UserChange struct {
 	Language    Language `json:"language,omitempty,omitzero"`
 	NewPassword Password `json:"new_password,omitempty,omitzero"`
 
-	// Password The present one, with `new_password`.
+	// Password The present one, with `new_password` or another `email`.
 	Password string `json:"password,omitempty,omitzero"`
 
 	// SendNewsletter Known and ignored.
 	SendNewsletter interface{} `json:"send_newsletter,omitempty,omitzero"`
+}
+
+// UserDeletion One of the two is required. Where both are sent, both must be right.
+type UserDeletion struct {
+	// ClientSecret Of the user's client.
+	ClientSecret string `json:"client_secret,omitempty,omitzero"`
+
+	// Password The user's.
+	Password string `json:"password,omitempty,omitzero"`
 }
 
 // Withheld Why the bank's answer did not cover all that was asked for, although it was no error. Nothing is removed because of such an answer. Absent: it did.
@@ -1777,6 +1789,9 @@ type CreateNotificationJSONRequestBody = NewNotification
 
 // UpdateNotificationJSONRequestBody defines body for UpdateNotification for application/json ContentType.
 type UpdateNotificationJSONRequestBody = NotificationChange
+
+// DeleteUserJSONRequestBody defines body for DeleteUser for application/json ContentType.
+type DeleteUserJSONRequestBody = UserDeletion
 
 // UpdateUserJSONRequestBody defines body for UpdateUser for application/json ContentType.
 type UpdateUserJSONRequestBody = UserChange

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/google/uuid"
@@ -38,44 +39,69 @@ func (s *Server) GetUser(c echo.Context) error {
 		CreatedAt: Timestamp(user.CreatedAt)})
 }
 
-// UpdateUser changes what the body names (PUT /rest/user).
+// UpdateUser changes what the body names (PUT /rest/user). Nothing is changed unless everything is.
 func (s *Server) UpdateUser(c echo.Context) error {
 	body, err := bind[UserChange](c)
 	if err != nil {
 		return err
 	}
 	ctx, who := c.Request().Context(), callerOf(c)
-	var hash *string
+	present, err := s.store.User(ctx, who.user)
+	if err != nil {
+		return err
+	}
+	if body.Email == present.Email {
+		body.Email = "" // older clients send back all that they have read
+	}
+	if body.NewPassword != "" && body.Password == "" {
+		return invalid("password", "is required with new_password")
+	}
+	if body.Email != "" || body.NewPassword != "" {
+		if err := s.confirm(ctx, who, &present, body.Password, body.ClientSecret); err != nil {
+			return err
+		}
+	}
+	change := models.UserChange{FullName: optional(body.FullName), Email: optional(body.Email), Language: optional(body.Language)}
 	if body.NewPassword != "" {
-		changed, err := s.newPassword(ctx, who, body)
+		hash, err := s.passwords.hash(ctx, who.client, body.NewPassword)
 		if err != nil {
 			return err
 		}
-		hash = &changed
+		change.PasswordHash = &hash
 	}
-	change := models.UserChange{FullName: optional(body.FullName), Email: optional(body.Email), Language: optional(body.Language), PasswordHash: hash}
 	if err := s.store.UpdateUser(ctx, who.user, change, who.family); err != nil {
 		return err
 	}
 	return s.GetUser(c)
 }
 
-func (s *Server) newPassword(ctx context.Context, who *caller, body UserChange) (string, error) {
-	if body.Password == "" {
-		return "", invalid("password", "is required with new_password")
+// confirm checks that a request comes from more than a token that somebody may have stolen: its sender knows the user's
+// password, or the secret of the user's client. Where both are sent, both must be right. A wrong password counts as a
+// failed login (1010 once the user is locked).
+func (s *Server) confirm(ctx context.Context, who *caller, user *models.User, password, clientSecret string) error {
+	if password == "" && clientSecret == "" {
+		return invalid("password", "is required, or client_secret instead")
 	}
-	present, err := s.store.User(ctx, who.user)
-	if err != nil {
-		return "", err
+	if clientSecret != "" {
+		err := s.checkSecret(ctx, who.client, clientSecret)
+		if errors.Is(err, errClient) {
+			return invalid("client_secret", "is not the client's")
+		}
+		if err != nil {
+			return err
+		}
 	}
-	right, err := s.login(ctx, who.client, who.user, present.PasswordHash, body.Password)
+	if password == "" {
+		return nil
+	}
+	right, err := s.login(ctx, who.client, user.ID, user.PasswordHash, password)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if !right {
-		return "", invalid("password", "is not the present one")
+		return invalid("password", "is not the present one")
 	}
-	return s.passwords.hash(ctx, who.client, body.NewPassword)
+	return nil
 }
 
 // login compares a password with a user's hash and counts the try (1010 once the user is locked). Where there is no such
@@ -90,8 +116,19 @@ func (s *Server) login(ctx context.Context, client uuid.UUID, user, hash, passwo
 
 // DeleteUser hides the user and everything below at once; consents at the banks and the rows follow (DELETE /rest/user).
 func (s *Server) DeleteUser(c echo.Context) error {
-	ctx := c.Request().Context()
-	accesses, err := s.store.DeleteUser(ctx, callerOf(c).user)
+	body, err := bind[UserDeletion](c)
+	if err != nil {
+		return err
+	}
+	ctx, who := c.Request().Context(), callerOf(c)
+	user, err := s.store.User(ctx, who.user)
+	if err != nil {
+		return err
+	}
+	if err := s.confirm(ctx, who, &user, body.Password, body.ClientSecret); err != nil {
+		return err
+	}
+	accesses, err := s.store.DeleteUser(ctx, who.user)
 	if err != nil {
 		return err
 	}

@@ -136,7 +136,7 @@ func TestRevocation(t *testing.T) {
 		require.Empty(c.t, c.transactions())
 	}
 	deleteUser := func(c *customer, _ string) {
-		c.call("DELETE", "/rest/user", c.auth, nil, 204, nil)
+		c.call("DELETE", "/rest/user", c.auth, object{"password": password}, 204, nil)
 		c.call("GET", "/rest/user", c.auth, nil, 401, nil)
 		c.call("POST", "/auth/token", c.basic, object{"grant_type": "client_credentials", "user_id": c.id}, 404, nil)
 	}
@@ -228,7 +228,7 @@ func TestRevocationWaitsForTheBank(t *testing.T) {
 
 	require.NoError(t, s.bank.Inject(down))
 	before := tried()
-	c.call("DELETE", "/rest/user", c.auth, nil, 204, nil)
+	c.call("DELETE", "/rest/user", c.auth, object{"password": password}, 204, nil)
 	c.eventually(func() bool { return c.rows("users", c.id) == 0 && tried() > before }, "the bank is down, and nothing is left of the user")
 	s.bank.ClearFaults()
 	c.revoked(access)
