@@ -35,6 +35,13 @@ func (u *user) narrowed(scopes ...string) string {
 	return "Bearer " + r.body["access_token"].(string)
 }
 
+// in is the same tenant in a subtest, whose failures are then its own.
+func (c *tenant) in(t testing.TB) *tenant {
+	w := *c.world
+	w.t = t
+	return &tenant{&w, c.id, c.secret}
+}
+
 // Every operation of the contract asks for a scope, or is listed above. It refuses a token that has all scopes but one
 // that it asks for, and lets one through that has just these. Refused requests change nothing.
 func TestEveryOperationHasAScope(t *testing.T) {
@@ -124,13 +131,12 @@ func TestTokenIsNotEnough(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			u := c.user()
+			u := c.in(t).user()
 			access := u.access()
 			before := u.do("GET", "/rest/user", nil).expect(http.StatusOK).raw
 			change := maps.Clone(row.proof)
 			change["email"], change["full_name"] = "mallory-"+u.email, "Mallory"
 			for _, r := range []*reply{u.do("PUT", "/rest/user", change), u.do("DELETE", "/rest/user", row.proof)} {
-				r.t = t
 				r.fails(http.StatusBadRequest, 1000, row.field)
 			}
 			require.Equal(t, string(before), string(u.do("GET", "/rest/user", nil).expect(http.StatusOK).raw))
@@ -152,7 +158,7 @@ func TestPasswordOrClientIsEnough(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			u := c.user()
+			u := c.in(t).user()
 			change := maps.Clone(proof)
 			change["email"] = "new-" + u.email
 			r := u.do("PUT", "/rest/user", change).expect(http.StatusOK)
@@ -166,20 +172,20 @@ func TestPasswordOrClientIsEnough(t *testing.T) {
 	}
 	t.Run("what is no other address needs neither", func(t *testing.T) {
 		t.Parallel()
-		u := c.user()
+		u := c.in(t).user()
 		r := u.do("PUT", "/rest/user", map[string]any{"email": u.email, "full_name": "Jane Roe"}).expect(http.StatusOK)
 		require.Equal(t, "Jane Roe", r.body["full_name"])
 		u.do("PUT", "/rest/user", map[string]any{"email": strings.ToUpper(u.email)}).fails(http.StatusBadRequest, 1000, "password")
 	})
 	t.Run("a new password needs the present one, whoever the client is", func(t *testing.T) {
 		t.Parallel()
-		u := c.user()
+		u := c.in(t).user()
 		u.do("PUT", "/rest/user", map[string]any{"new_password": "another one", "client_secret": c.secret}).fails(http.StatusBadRequest, 1000, "password")
 		login(u, u.email).expect(http.StatusOK)
 	})
 	t.Run("wrong passwords lock the user, and the client still gets through", func(t *testing.T) {
 		t.Parallel()
-		u := c.user()
+		u := c.in(t).user()
 		for range 3 {
 			u.do("DELETE", "/rest/user", map[string]any{"password": "wrong one"}).fails(http.StatusBadRequest, 1000, "password")
 		}
