@@ -75,7 +75,7 @@ func newContract() (*contract, error) {
 }
 
 // authorizationOf reads who may call an operation: a client, or a user whose token has all these scopes. An operation
-// that does not say so, or in a way that guard does not know, is an error: nobody is let in by a slip of the pen.
+// that does not say so, or in a way that guard does not know, is an error. So no mistake in the contract lets anybody in.
 func authorizationOf(o *openapi3.Operation) (client bool, scopes []string, err error) {
 	if o.Security == nil || len(*o.Security) != 1 || len((*o.Security)[0]) != 1 {
 		return false, nil, errors.New("security must name exactly one scheme")

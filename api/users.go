@@ -39,7 +39,7 @@ func (s *Server) GetUser(c echo.Context) error {
 		CreatedAt: Timestamp(user.CreatedAt)})
 }
 
-// UpdateUser changes what the body names (PUT /rest/user). Nothing is changed unless everything is.
+// UpdateUser changes what the body names (PUT /rest/user): all of it, or nothing.
 func (s *Server) UpdateUser(c echo.Context) error {
 	body, err := bind[UserChange](c)
 	if err != nil {
