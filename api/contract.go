@@ -45,14 +45,19 @@ type operation struct {
 	scopes     []string // that a Bearer token needs, all of them; none: any token does
 	parameters openapi3.Parameters
 	headers    bool // some parameters are headers
+	requires   bool // some parameter has to be there
 	body       openapi3.Content
 	route      *routers.Route
 }
 
-func newContract() (*contract, error) {
+// newContract reads the contract. New passwords have at least passwordLength characters; 0: as the document says.
+func newContract(passwordLength int) (*contract, error) {
 	document, err := openapi3.NewLoader().LoadFromData(Specification)
 	if err != nil {
 		return nil, fmt.Errorf("read openapi.yaml: %w", err)
+	}
+	if passwordLength > 0 {
+		document.Components.Schemas["Password"].Value.MinLength = uint64(passwordLength)
 	}
 	k := &contract{document: document, operations: make(map[string]*operation)}
 	for path, item := range document.Paths.Map() {
@@ -64,6 +69,7 @@ func newContract() (*contract, error) {
 			for _, p := range described.Parameters {
 				o.parameters = append(o.parameters, p)
 				o.headers = o.headers || p.Value.In == openapi3.ParameterInHeader
+				o.requires = o.requires || p.Value.Required
 			}
 			if described.RequestBody != nil {
 				o.body = described.RequestBody.Value.Content
@@ -104,7 +110,7 @@ func (k *contract) operation(c echo.Context) *operation {
 func (o *operation) check(c echo.Context) error {
 	r := c.Request()
 	problems := make(openapi.Problems)
-	if len(o.parameters) > 0 && (r.URL.RawQuery != "" || o.headers) {
+	if len(o.parameters) > 0 && (r.URL.RawQuery != "" || o.headers || o.requires) {
 		o.checkParameters(r, problems)
 	}
 	if o.body != nil {
@@ -120,11 +126,22 @@ func (o *operation) check(c echo.Context) error {
 	return nil
 }
 
+// checkParameters holds the query and the headers against the contract. The query is rewritten as the contract spells it,
+// for clients have several ways to write a list or a word.
 func (o *operation) checkParameters(r *http.Request, problems openapi.Problems) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		problems.Add("query", "is malformed")
 		return
+	}
+	respelled := false
+	for _, reference := range o.parameters {
+		if p := reference.Value; p.In == openapi3.ParameterInQuery {
+			respelled = respell(query, p) || respelled
+		}
+	}
+	if respelled {
+		r.URL.RawQuery = query.Encode()
 	}
 	input := &openapi3filter.RequestValidationInput{Request: r, QueryParams: query, Route: o.route,
 		Options: &openapi3filter.Options{SkipSettingDefaults: true, MultiError: true}}
@@ -135,7 +152,10 @@ func (o *operation) checkParameters(r *http.Request, problems openapi.Problems) 
 			values = r.Header.Values(p.Name)
 		}
 		switch {
-		case len(values) == 0: // none is required
+		case len(values) == 0:
+			if p.Required {
+				problems.Add(p.Name, "is required")
+			}
 		case len(values) > 1:
 			problems.Add(p.Name, "must be given once")
 		case !utf8.ValidString(values[0]) || strings.ContainsRune(values[0], 0):
@@ -152,6 +172,51 @@ func (o *operation) checkParameters(r *http.Request, problems openapi.Problems) 
 			}
 		}
 	}
+}
+
+// respell writes the values of a parameter as the contract has them, and reports whether anything changed. A list may be
+// repeated (a=1&a=2, a[]=1&a[]=2), comma-separated and in parentheses. A word of a fixed set may be in any case.
+func respell(query url.Values, p *openapi3.Parameter) bool {
+	schema := p.Schema.Value
+	if !schema.Type.Is(openapi3.TypeArray) {
+		values := query[p.Name]
+		if len(values) != 1 || len(schema.Enum) == 0 {
+			return false
+		}
+		word := inEnum(schema, values[0])
+		changed := word != values[0]
+		values[0] = word
+		return changed
+	}
+	values := append(query[p.Name], query[p.Name+"[]"]...)
+	if len(values) == 0 {
+		return false
+	}
+	for i, value := range values {
+		if inner, ok := strings.CutPrefix(value, "("); ok {
+			if inner, ok = strings.CutSuffix(inner, ")"); ok {
+				value = inner
+			}
+		}
+		items := strings.Split(value, ",")
+		for j := range items {
+			items[j] = inEnum(schema.Items.Value, items[j])
+		}
+		values[i] = strings.Join(items, ",")
+	}
+	delete(query, p.Name+"[]")
+	query[p.Name] = []string{strings.Join(values, ",")}
+	return true
+}
+
+// inEnum is the schema's word that text is but for its case and blanks around it; without one it is the text.
+func inEnum(schema *openapi3.Schema, text string) string {
+	for _, word := range schema.Enum {
+		if known, ok := word.(string); ok && strings.EqualFold(known, strings.TrimSpace(text)) {
+			return known
+		}
+	}
+	return text
 }
 
 const bodyKey = "body"

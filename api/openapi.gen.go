@@ -1005,6 +1005,11 @@ type NewUser struct {
 	//
 	// Example: de
 	Language Language `json:"language,omitempty,omitzero"`
+
+	// Name Older clients' name for `full_name`, which counts where both are there.
+	Name string `json:"name,omitempty,omitzero"`
+
+	// Password The operator may want longer ones, or allow shorter ones (`PASSWORD_MIN_LENGTH`).
 	Password Password `json:"password"`
 
 	// SendNewsletter Known and ignored.
@@ -1045,7 +1050,7 @@ type NotifyURI = string
 // ObserveKey The path that is observed; see above.
 type ObserveKey = string
 
-// Password defines model for Password.
+// Password The operator may want longer ones, or allow shorter ones (`PASSWORD_MIN_LENGTH`).
 type Password = string
 
 // Progress defines model for Progress.
@@ -1234,10 +1239,13 @@ type TokenRequest struct {
 	DeviceType interface{} `json:"device_type,omitempty,omitzero"`
 
 	// DeviceUdid Known and ignored.
-	DeviceUdid   interface{}           `json:"device_udid,omitempty,omitzero"`
-	GrantType    TokenRequestGrantType `json:"grant_type"`
-	Password     string                `json:"password,omitempty,omitzero"`
-	RefreshToken string                `json:"refresh_token,omitempty,omitzero"`
+	DeviceUdid interface{}           `json:"device_udid,omitempty,omitzero"`
+	GrantType  TokenRequestGrantType `json:"grant_type"`
+	Password   string                `json:"password,omitempty,omitzero"`
+
+	// RedirectURI Known and ignored.
+	RedirectURI  interface{} `json:"redirect_uri,omitempty,omitzero"`
+	RefreshToken string      `json:"refresh_token,omitempty,omitzero"`
 
 	// Scope Separated by blanks; only narrows.
 	//
@@ -1355,7 +1363,12 @@ type UserChange struct {
 	// Language ISO 639-1
 	//
 	// Example: de
-	Language    Language `json:"language,omitempty,omitzero"`
+	Language Language `json:"language,omitempty,omitzero"`
+
+	// Name Older clients' name for `full_name`, which counts where both are there.
+	Name string `json:"name,omitempty,omitzero"`
+
+	// NewPassword The operator may want longer ones, or allow shorter ones (`PASSWORD_MIN_LENGTH`).
 	NewPassword Password `json:"new_password,omitempty,omitzero"`
 
 	// Password The present one, with `new_password` or another `email`.
@@ -1460,6 +1473,11 @@ type Until = string
 
 // Providers defines model for Providers.
 type Providers = []Provider
+
+// RevokeTokenByQueryParams defines parameters for RevokeTokenByQuery.
+type RevokeTokenByQueryParams struct {
+	Token string `form:"token" json:"token"`
+}
 
 // GetClientCatalogParams defines parameters for GetClientCatalog.
 type GetClientCatalogParams struct {
@@ -1766,6 +1784,9 @@ type CreateTokenFormdataRequestBody = TokenRequest
 // CreateUserJSONRequestBody defines body for CreateUser for application/json ContentType.
 type CreateUserJSONRequestBody = NewUser
 
+// CreateUserFormdataRequestBody defines body for CreateUser for application/x-www-form-urlencoded ContentType.
+type CreateUserFormdataRequestBody = NewUser
+
 // CreateAccessJSONRequestBody defines body for CreateAccess for application/json ContentType.
 type CreateAccessJSONRequestBody = NewAccess
 
@@ -1798,6 +1819,9 @@ type UpdateUserJSONRequestBody = UserChange
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// RevokeTokenByQuery Revoke a token, for older clients
+	// (GET /auth/revoke)
+	RevokeTokenByQuery(ctx echo.Context, params RevokeTokenByQueryParams) error
 	// RevokeToken Revoke a token
 	// (POST /auth/revoke)
 	RevokeToken(ctx echo.Context) error
@@ -1929,6 +1953,24 @@ type ServerInterface interface {
 // ServerInterfaceWrapper converts echo contexts to parameters.
 type ServerInterfaceWrapper struct {
 	Handler ServerInterface
+}
+
+// RevokeTokenByQuery converts echo context to params.
+func (w *ServerInterfaceWrapper) RevokeTokenByQuery(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RevokeTokenByQueryParams
+	// ------------- Required query parameter "token" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "token", ctx.QueryParams(), &params.Token, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter token: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.RevokeTokenByQuery(ctx, params)
+	return err
 }
 
 // RevokeToken converts echo context to params.
@@ -3302,6 +3344,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 
 	router.POST(options.BaseURL+"/auth/user", wrapper.CreateUser, options.OperationMiddlewares["CreateUser"]...)
 	router.POST(options.BaseURL+"/auth/token", wrapper.CreateToken, options.OperationMiddlewares["CreateToken"]...)
+	router.GET(options.BaseURL+"/auth/revoke", wrapper.RevokeTokenByQuery, options.OperationMiddlewares["RevokeTokenByQuery"]...)
 	router.POST(options.BaseURL+"/auth/revoke", wrapper.RevokeToken, options.OperationMiddlewares["RevokeToken"]...)
 	router.DELETE(options.BaseURL+"/rest/user", wrapper.DeleteUser, options.OperationMiddlewares["DeleteUser"]...)
 	router.GET(options.BaseURL+"/rest/user", wrapper.GetUser, options.OperationMiddlewares["GetUser"]...)

@@ -21,6 +21,7 @@ type Config struct {
 	TLSCertificate string        `env:"TLS_CERTIFICATE" placeholder:"PATH" type:"path" help:"Certificate chain in PEM; with it the API speaks TLS."`
 	TLSKey         string        `env:"TLS_KEY" placeholder:"PATH" type:"path" help:"The certificate's private key in PEM."`
 	DrainTimeout   time.Duration `default:"20s" env:"DRAIN_TIMEOUT" help:"How long running requests may take when the API is told to end."`
+	PasswordLength int           `default:"8" env:"PASSWORD_MIN_LENGTH" help:"How many characters a new user's password has at least."`
 	Limits         LimitSettings `embed:""`
 }
 
@@ -36,6 +37,7 @@ func Run(ctx context.Context, config Config, o Options) error {
 // Serve is Run on a listener that is open already; it closes it.
 func Serve(ctx context.Context, listener net.Listener, config Config, o Options) error {
 	defer listener.Close()
+	o.PasswordLength = config.PasswordLength
 	o.Limits = config.Limits.orDefaults()
 	if err := o.Limits.check(); err != nil {
 		return err

@@ -19,6 +19,7 @@ var withoutScope = map[string]string{
 	"CreateUser":         "called by a client with its own secret",
 	"CreateToken":        "called by a client with its own secret",
 	"RevokeToken":        "called by a client with its own secret",
+	"RevokeTokenByQuery": "called by a client with its own secret",
 	"GetClientCatalog":   "called by a client with its own secret",
 	"ListClientBanks":    "called by a client with its own secret",
 	"ListClientServices": "called by a client with its own secret",

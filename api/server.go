@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/internal/version"
 	"github.com/kontoflow/kontoflow/models"
 )
 
@@ -32,6 +33,7 @@ type Options struct {
 	PublicURL string
 	// LoopbackReceivers lets notifications go to this machine, over http, too; the workers have to allow it as well.
 	LoopbackReceivers bool
+	PasswordLength    int                   // of new passwords, at least; zero: 8
 	Limits            LimitSettings         // zero: the defaults
 	Logger            *slog.Logger          // nil: slog.Default
 	Metrics           prometheus.Registerer // nil: none
@@ -61,7 +63,7 @@ var _ ServerInterface = (*Server)(nil)
 
 // New makes a server. It begins to listen for changes in the database at once, and for requests never: see Handler.
 func New(o Options) *Server {
-	contract, err := newContract()
+	contract, err := newContract(o.PasswordLength)
 	if err != nil {
 		panic(err) // it is embedded: a test of this package would not have passed
 	}
@@ -92,6 +94,7 @@ func New(o Options) *Server {
 	s.echo.GET("/", s.docs.home)
 	s.echo.GET("/docs", s.docs.show)
 	s.echo.GET("/openapi.yaml", s.docs.specification)
+	s.echo.GET("/version", s.version)
 	s.echo.GET("/health", s.health)
 	s.echo.GET("/ready", s.ready)
 	return s
@@ -103,6 +106,12 @@ func (s *Server) Handler() http.Handler { return s.echo }
 // Close ends waiting requests and event streams, and stops listening to the database. Further requests still work,
 // without waiting.
 func (s *Server) Close() { s.close() }
+
+// version says which build runs. Clients of the family ask for it.
+func (s *Server) version(c echo.Context) error {
+	build := version.Current()
+	return c.JSON(http.StatusOK, map[string]string{"version": build.Version, "revision": build.Revision})
+}
 
 func (s *Server) health(c echo.Context) error {
 	return c.JSON(http.StatusOK, map[string]string{"status": "ok"})

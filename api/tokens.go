@@ -20,13 +20,9 @@ func (s *Server) CreateToken(c echo.Context) error {
 		return err
 	}
 	ctx, client := c.Request().Context(), callerOf(c).client
-	wanted := allScopes
-	if body.Scope != "" {
-		// A scope of the family that does not exist here cannot be granted: the answer's scope says so (RFC 6749, 3.3).
-		wanted = narrow(allScopes, strings.Fields(body.Scope))
-		if len(wanted) == 0 {
-			return invalid("scope", "names no scope that there is")
-		}
+	wanted, err := wantedScopes(body.Scope)
+	if err != nil {
+		return err
 	}
 	var token *Token
 	switch body.GrantType {
@@ -120,7 +116,16 @@ func (s *Server) RevokeToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.store.RevokeToken(c.Request().Context(), callerOf(c).client, body.Token); err != nil {
+	return s.revokeToken(c, body.Token)
+}
+
+// RevokeTokenByQuery is RevokeToken as older clients call it (GET /auth/revoke).
+func (s *Server) RevokeTokenByQuery(c echo.Context, params RevokeTokenByQueryParams) error {
+	return s.revokeToken(c, params.Token)
+}
+
+func (s *Server) revokeToken(c echo.Context, token string) error {
+	if err := s.store.RevokeToken(c.Request().Context(), callerOf(c).client, token); err != nil {
 		return err
 	}
 	return c.JSON(http.StatusOK, Done{})

@@ -199,7 +199,11 @@ func TestTransactionFilters(t *testing.T) {
 		{"filter=_", []string{coffee}},
 		{"filter=%5C", []string{}},
 		{"sync_id=" + sync.String(), []string{b1}},
-		{"unknown=ignored&sort=desc", []string{coffee, salary, b1, rent}},
+		{"accounts=" + a + "&accounts=" + b + "&count=1", []string{coffee}},
+		{"accounts[]=" + b + "&accounts%5B%5D=" + b, []string{b1}},
+		{"accounts=(" + b + ")", []string{b1}},
+		{"sort=ASC&since_type=Booked", []string{rent, b1, salary, coffee}},
+		{"unknown=ignored&sort=DESC", []string{coffee, salary, b1, rent}},
 	} {
 		require.Equal(t, c.want, ids(u.do("GET", "/rest/transactions?"+c.query, nil).expect(http.StatusOK)), c.query)
 	}
@@ -226,7 +230,7 @@ func TestTransactionFilters(t *testing.T) {
 		"since=yesterday": "since", "since=2026-01-10T25:00:00Z": "since", "until=2026-01-10x": "until", "until=2026-01-10T": "until", "since=2026-02-30": "since", "until=2026-02-30": "until", "until=x": "until", "since_type=x": "since_type", "sort=up": "sort",
 		"count=0": "count", "count=10001": "count", "count=x": "count", "count=1e3": "count", "offset=-1": "offset", "min_amount=1e9": "min_amount",
 		"max_amount=NaN": "max_amount", "min_amount=": "min_amount", "filter=": "filter", "filter=%00": "filter", "filter=%ff": "filter", "cents=maybe": "cents",
-		"include_pending=2": "include_pending", "count=1&count=2": "count", "filter=" + strings.Repeat("x", 257): "filter",
+		"include_pending=2": "include_pending", "count=1&count=2": "count", "sort=asc&sort=desc": "sort", "filter=" + strings.Repeat("x", 257): "filter",
 	} {
 		u.do("GET", "/rest/transactions?"+query, nil).fails(http.StatusBadRequest, 1000, field)
 		u.do("GET", "/rest/accounts/"+a+"/transactions?"+query, nil).fails(http.StatusBadRequest, 1000, field)

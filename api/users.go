@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -22,7 +23,7 @@ func (s *Server) CreateUser(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	user := models.User{ClientID: callerOf(c).client, Email: body.Email, PasswordHash: hash, FullName: optional(body.FullName), Language: optional(body.Language)}
+	user := models.User{ClientID: callerOf(c).client, Email: body.Email, PasswordHash: hash, FullName: optional(cmp.Or(body.FullName, body.Name)), Language: optional(body.Language)}
 	if err := s.store.CreateUser(ctx, &user); err != nil {
 		return err
 	}
@@ -61,7 +62,7 @@ func (s *Server) UpdateUser(c echo.Context) error {
 			return err
 		}
 	}
-	change := models.UserChange{FullName: optional(body.FullName), Email: optional(body.Email), Language: optional(body.Language)}
+	change := models.UserChange{FullName: optional(cmp.Or(body.FullName, body.Name)), Email: optional(body.Email), Language: optional(body.Language)}
 	if body.NewPassword != "" {
 		hash, err := s.passwords.hash(ctx, who.client, body.NewPassword)
 		if err != nil {
