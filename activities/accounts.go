@@ -10,17 +10,11 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/rules"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
-// ReadAccountsOutcome lists the accounts whose transactions are to be read.
-type ReadAccountsOutcome struct {
-	NeedsAuthorization bool        `json:",omitempty"` // the bank wants the customer first: Connect, then again
-	Accounts           []uuid.UUID `json:",omitempty"`
-	Parallel           int         `json:",omitempty"` // how many at once the bank bears
-}
-
 // ReadAccounts reads the list of accounts with their balances, and stores it.
-func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out ReadAccountsOutcome, err error) {
+func (a *Activities) ReadAccounts(ctx context.Context, sync uuid.UUID) (out contract.ReadAccountsOutcome, err error) {
 	defer beat(ctx)()
 	session, err := a.Store.OpenSession(ctx, sync)
 	if err != nil {

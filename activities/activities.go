@@ -16,6 +16,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // Activities is registered with the worker; its exported methods are the activities.
@@ -27,7 +28,7 @@ type Activities struct {
 	// ChallengeTimeout is how long a customer may take over one challenge.
 	ChallengeTimeout time.Duration
 	// StartSync starts a stored synchronization's workflow.
-	StartSync  func(context.Context, models.SyncRef) error
+	StartSync  func(context.Context, contract.Run) error
 	AutoLimits models.AutoLimits
 	AutoPace   int           // automatic synchronizations started in a second; 0: as fast as it goes
 	AutoFor    time.Duration // after which StartDue leaves what waits to the next run; 0: 5 minutes
@@ -61,4 +62,9 @@ func beat(ctx context.Context) (stop func()) {
 		}
 	}()
 	return stop
+}
+
+// Run is what starts the workflow of a stored synchronization.
+func Run(ref models.SyncRef) contract.Run {
+	return contract.Run{ID: ref.ID, AccessID: ref.AccessID, BankID: ref.BankID, Trigger: ref.Trigger, Scope: ref.Scope}
 }

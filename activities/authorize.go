@@ -14,46 +14,22 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/rules"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // maxMoves bounds how often an adapter may move on without coming to an end: a bank that links in circles ends here.
 const maxMoves = 32
 
-// AuthorizeInput names a step of authorization. Steps are counted from 1 within a synchronization.
-type AuthorizeInput struct {
-	SyncID      uuid.UUID
-	Step        int
-	ChallengeID uuid.UUID `json:",omitzero"` // Answer, AwaitConfirmation
-}
-
-// AuthorizeOutcome is how a step of authorization ended.
-type AuthorizeOutcome struct {
-	Status    banks.StepStatus // Ready, Challenged
-	Challenge ChallengeRef     `json:",omitzero"` // with Challenged
-	// Open says that something is open at the bank until Finish ends it.
-	Open bool `json:",omitempty"`
-	// Superseded is the access that is to be upgraded before anything else: the bank was not asked, Status is empty.
-	Superseded uuid.UUID `json:",omitzero"`
-}
-
-// ChallengeRef is what a workflow knows of a challenge.
-type ChallengeRef struct {
-	ID        uuid.UUID
-	Type      banks.ChallengeType
-	ExpiresAt time.Time
-	PollAfter time.Duration `json:",omitzero"` // DECOUPLED: the bank's wish
-}
-
 // Connect moves the conversation with the bank on until it is Ready or asks the customer something. The first one
 // moves the synchronization to RUNNING, and looks whether the access is to be upgraded.
-func (a *Activities) Connect(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
+func (a *Activities) Connect(ctx context.Context, in contract.AuthorizeInput) (contract.AuthorizeOutcome, error) {
 	return a.authorize(ctx, in, nil, func(p banks.Adapter, ctx context.Context, c *banks.Conversation) (banks.Step, error) {
 		return p.Authorize(toItsEnd(ctx), c)
 	})
 }
 
 // Answer hands the customer's stored answer to the bank, and moves on like Connect.
-func (a *Activities) Answer(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
+func (a *Activities) Answer(ctx context.Context, in contract.AuthorizeInput) (contract.AuthorizeOutcome, error) {
 	var answer banks.Answer
 	loaded := false
 	return a.authorize(ctx, in, (*models.BankSession).Resume, func(p banks.Adapter, ctx context.Context, c *banks.Conversation) (banks.Step, error) {
@@ -70,7 +46,7 @@ func (a *Activities) Answer(ctx context.Context, in AuthorizeInput) (AuthorizeOu
 
 // Restart gives up a challenge that the client restarted, and moves on like Connect to another one. It has the step of the
 // one that it takes the place of.
-func (a *Activities) Restart(ctx context.Context, in AuthorizeInput) (AuthorizeOutcome, error) {
+func (a *Activities) Restart(ctx context.Context, in contract.AuthorizeInput) (contract.AuthorizeOutcome, error) {
 	return a.authorize(ctx, in, (*models.BankSession).Restart, func(p banks.Adapter, ctx context.Context, c *banks.Conversation) (banks.Step, error) {
 		c.Restart = in.ChallengeID.String()
 		return p.Authorize(toItsEnd(ctx), c)
@@ -79,13 +55,13 @@ func (a *Activities) Restart(ctx context.Context, in AuthorizeInput) (AuthorizeO
 
 // AwaitConfirmation asks the bank at its own pace whether the customer has confirmed in the bank's app. It ends in
 // Restarted when the client wants another challenge.
-func (a *Activities) AwaitConfirmation(ctx context.Context, in AwaitConfirmationInput) (AuthorizeOutcome, error) {
+func (a *Activities) AwaitConfirmation(ctx context.Context, in contract.AwaitConfirmationInput) (contract.AuthorizeOutcome, error) {
 	restarted, err := a.Store.Restarted(ctx, in.ChallengeID)
 	if err != nil {
-		return AuthorizeOutcome{}, failure(err)
+		return contract.AuthorizeOutcome{}, failure(err)
 	}
 	if restarted { // what an attempt before this one was about to store is overtaken
-		return AuthorizeOutcome{}, temporal.NewNonRetryableApplicationError("the client wants another challenge", Restarted, nil)
+		return contract.AuthorizeOutcome{}, temporal.NewNonRetryableApplicationError("the client wants another challenge", contract.Restarted, nil)
 	}
 	wait := max(in.PollAfter, time.Second)
 	return a.authorize(ctx, in.AuthorizeInput, nil, func(p banks.Adapter, ctx context.Context, c *banks.Conversation) (banks.Step, error) {
@@ -102,13 +78,6 @@ func (a *Activities) AwaitConfirmation(ctx context.Context, in AwaitConfirmation
 	})
 }
 
-// AwaitConfirmationInput is AuthorizeInput with the pace and the end of the wait.
-type AwaitConfirmationInput struct {
-	AuthorizeInput
-	PollAfter time.Duration
-	ExpiresAt time.Time
-}
-
 // pause waits for d. A worker that is told to stop does not wait until the customer has found their phone: the next
 // attempt, on another worker, goes on waiting.
 func pause(ctx context.Context, d time.Duration) error {
@@ -118,7 +87,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-activity.GetWorkerStopChannel(ctx):
-		return temporal.NewApplicationError("this worker stops", Stopping)
+		return temporal.NewApplicationError("this worker stops", contract.Stopping)
 	case <-end.C:
 		return nil
 	}
@@ -137,7 +106,7 @@ type begin func(*models.BankSession, *gorm.DB, uuid.UUID) error
 // authorize runs one step: load the conversation, move it until it stops, store where it stopped with the outcome.
 // The wait for the customer ends with begin before the first move where they have answered or want another challenge, else
 // with the last.
-func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, begin begin, move move) (out AuthorizeOutcome, err error) {
+func (a *Activities) authorize(ctx context.Context, in contract.AuthorizeInput, begin begin, move move) (out contract.AuthorizeOutcome, err error) {
 	defer beat(ctx)()
 	session, err := a.Store.OpenSession(ctx, in.SyncID)
 	if err != nil {
@@ -158,7 +127,7 @@ func (a *Activities) authorize(ctx context.Context, in AuthorizeInput, begin beg
 		case len(pending) > 0 && session.Sync.Trigger != rules.Manual: // it became so since the synchronization was started
 			return out, failure(models.ErrCancelled)
 		case len(pending) > 0:
-			return AuthorizeOutcome{Superseded: session.Access.ID}, nil
+			return contract.AuthorizeOutcome{Superseded: session.Access.ID}, nil
 		}
 	}
 	session.Conversation.Redirect.URL = a.CallbackURL
@@ -217,8 +186,8 @@ func (a *Activities) advance(ctx context.Context, session *models.BankSession, p
 }
 
 // stop stores where the conversation stopped.
-func (a *Activities) stop(ctx context.Context, session *models.BankSession, provider banks.Adapter, in AuthorizeInput,
-	step banks.Step) (out AuthorizeOutcome, err error) {
+func (a *Activities) stop(ctx context.Context, session *models.BankSession, provider banks.Adapter, in contract.AuthorizeInput,
+	step banks.Step) (out contract.AuthorizeOutcome, err error) {
 	err = session.Transact(ctx, func(tx *gorm.DB) error {
 		if err := session.Lock(tx); err != nil {
 			return err
@@ -229,13 +198,13 @@ func (a *Activities) stop(ctx context.Context, session *models.BankSession, prov
 			}
 		}
 		_, open := provider.(banks.HangUpper)
-		out = AuthorizeOutcome{Status: step.Status, Open: open}
+		out = contract.AuthorizeOutcome{Status: step.Status, Open: open}
 		if step.Status == banks.Challenged {
 			challenge, err := session.Ask(tx, step.Challenge, time.Now().Add(a.ChallengeTimeout))
 			if err != nil {
 				return err
 			}
-			out.Challenge = ChallengeRef{ID: challenge.ID, Type: challenge.Type, ExpiresAt: challenge.ExpiresAt, PollAfter: step.PollAfter}
+			out.Challenge = contract.Challenge{ID: challenge.ID, Type: challenge.Type, ExpiresAt: challenge.ExpiresAt, PollAfter: step.PollAfter}
 		}
 		return session.Finish(tx, in.Step, ending{AuthorizeOutcome: out})
 	})
@@ -244,7 +213,7 @@ func (a *Activities) stop(ctx context.Context, session *models.BankSession, prov
 
 // ending is how a step of authorization ended, for a rerun of it to answer again: an outcome, or an error for good.
 type ending struct {
-	AuthorizeOutcome
+	contract.AuthorizeOutcome
 	Kind banks.Kind `json:",omitempty"` // of the error
 	Code int        `json:",omitempty"`
 }

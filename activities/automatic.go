@@ -6,6 +6,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
+
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // startsAtOnce bounds the workflows that StartDue starts side by side.
@@ -14,26 +16,13 @@ const startsAtOnce = 8
 // consentsAtOnce bounds the consents of one transaction of TendConsents.
 const consentsAtOnce = 100
 
-// StartDueOutcome is what a look at the due accesses came to.
-type StartDueOutcome struct {
-	Examined int  // accesses that were due
-	Started  int  // of them: synchronizations started
-	Waiting  bool `json:",omitempty"` // more is due
-}
-
-// TendConsentsOutcome is what a look at the consents came to.
-type TendConsentsOutcome struct {
-	Warned  int
-	Expired int
-}
-
 // startsFor is how long StartDue goes on: banks may be slow for hours, and consents are looked after between two runs.
 const startsFor = 5 * time.Minute
 
 // StartDue starts automatic synchronizations until none is due, or for some minutes, evenly where there is a pace. What is
 // due beyond the limits starts as others end; a synchronization that was stored and whose workflow could not be started is
 // started by the worker's sweep.
-func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err error) {
+func (a *Activities) StartDue(ctx context.Context) (out contract.StartDueOutcome, err error) {
 	defer beat(ctx)()
 	limits, pace := a.AutoLimits, rate.NewLimiter(rate.Inf, 1)
 	if a.AutoPace > 0 {
@@ -56,7 +45,7 @@ func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err err
 				if err := pace.Wait(starting); err != nil {
 					return err
 				}
-				return a.StartSync(starting, ref)
+				return a.StartSync(starting, Run(ref))
 			})
 		}
 		if err := starts.Wait(); err != nil {
@@ -79,7 +68,7 @@ func (a *Activities) StartDue(ctx context.Context) (out StartDueOutcome, err err
 }
 
 // TendConsents announces consents that end within a week, and closes those that have ended.
-func (a *Activities) TendConsents(ctx context.Context) (out TendConsentsOutcome, err error) {
+func (a *Activities) TendConsents(ctx context.Context) (out contract.TendConsentsOutcome, err error) {
 	defer beat(ctx)()
 	if out.Warned, err = pageByPage(ctx, a.Store.WarnOfConsents); err != nil {
 		return out, failure(err)

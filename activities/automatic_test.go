@@ -12,6 +12,7 @@ import (
 	"github.com/kontoflow/kontoflow/activities"
 	"github.com/kontoflow/kontoflow/internal/testground"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // TestStartDueLeavesWhatWaits: what a slow bank has no room for does not keep a run from its end. It says that there is
@@ -20,21 +21,21 @@ func TestStartDueLeavesWhatWaits(t *testing.T) {
 	t.Parallel()
 	store := testground.Store(t)
 	due(t, store, 2)
-	var started []models.SyncRef
+	var started []contract.Run
 	a := &activities.Activities{Store: store, AutoLimits: models.AutoLimits{PerBank: 1, Whole: 10}, AutoFor: time.Millisecond,
-		StartSync: func(_ context.Context, ref models.SyncRef) error {
+		StartSync: func(_ context.Context, ref contract.Run) error {
 			started = append(started, ref)
 			return nil
 		}, Log: slog.New(slog.DiscardHandler)}
-	run := func() (out activities.StartDueOutcome) {
+	run := func() (out contract.StartDueOutcome) {
 		execute(t, a, a.StartDue, &out)
 		return out
 	}
-	require.Equal(t, activities.StartDueOutcome{Examined: 1, Started: 1, Waiting: true}, run())
-	require.Equal(t, activities.StartDueOutcome{Waiting: true}, run(), "the bank is still at the first")
+	require.Equal(t, contract.StartDueOutcome{Examined: 1, Started: 1, Waiting: true}, run())
+	require.Equal(t, contract.StartDueOutcome{Waiting: true}, run(), "the bank is still at the first")
 	_, err := store.End(t.Context(), started[0].ID, 30007)
 	require.NoError(t, err)
-	require.Equal(t, activities.StartDueOutcome{Examined: 1, Started: 1}, run())
+	require.Equal(t, contract.StartDueOutcome{Examined: 1, Started: 1}, run())
 	require.Len(t, started, 2)
 	require.NotEqual(t, started[0].AccessID, started[1].AccessID)
 }
@@ -51,8 +52,8 @@ func TestTendConsents(t *testing.T) {
 		SELECT gen_random_uuid(), id, 'VALID', CAST(? AS timestamptz) + CASE WHEN row_number() OVER () <= ? THEN interval '1 day' ELSE interval '-1 second' END
 		FROM accesses`, now, ending).Error)
 	a := &activities.Activities{Store: store}
-	for _, want := range []activities.TendConsentsOutcome{{Warned: ending, Expired: ended}, {}} {
-		var out activities.TendConsentsOutcome
+	for _, want := range []contract.TendConsentsOutcome{{Warned: ending, Expired: ended}, {}} {
+		var out contract.TendConsentsOutcome
 		execute(t, a, a.TendConsents, &out)
 		require.Equal(t, want, out)
 	}

@@ -11,18 +11,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
-)
-
-// Types of the errors that activities end in, beside the codes of the API (docs/api.md).
-const (
-	// Ended: the synchronization is over or gone; there is nothing left to do.
-	Ended = "ENDED"
-	// Restarted: the client gave up the question that the step was about. Another step begins anew.
-	Restarted = "RESTARTED"
-	// Storage: the database did not do what it was asked. Retried.
-	Storage = "STORAGE"
-	// Stopping: the worker goes down; another one goes on. Retried.
-	Stopping = "STOPPING"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // failure is the one place that turns what went wrong into what Temporal sees: a type that is the error's code, whether
@@ -44,11 +33,11 @@ func failure(err error) error {
 			Category:       category(classified.Kind),
 		})
 	case errors.Is(err, models.ErrEdge), errors.Is(err, models.ErrNotFound):
-		return temporal.NewNonRetryableApplicationError("the synchronization is over", Ended, nil)
+		return temporal.NewNonRetryableApplicationError("the synchronization is over", contract.Ended, nil)
 	case errors.Is(err, models.ErrCancelled):
 		return temporal.NewNonRetryableApplicationError("the client cancelled", strconv.Itoa(banks.CodeCancelled), nil)
 	default:
-		return temporal.NewApplicationError(describe(err), Storage)
+		return temporal.NewApplicationError(describe(err), contract.Storage)
 	}
 }
 

@@ -7,36 +7,19 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kontoflow/kontoflow/banks"
-	"github.com/kontoflow/kontoflow/rules"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
-// FinishInput says how a synchronization ends. Code 0: nothing failed as a whole.
-type FinishInput struct {
-	SyncID uuid.UUID
-	Code   int  `json:",omitempty"`
-	Open   bool `json:",omitempty"` // something may be open at the bank
-}
-
-// FinishOutcome is how it ended, in counts.
-type FinishOutcome struct {
-	Status               rules.SyncStatus
-	Code                 int `json:",omitempty"`
-	Accounts             int
-	TransactionsAdded    int
-	TransactionsModified int
-	TransactionsRemoved  int
-}
-
 // Finish ends a synchronization: COMPLETED, or FAILED with the code.
-func (a *Activities) Finish(ctx context.Context, in FinishInput) (FinishOutcome, error) {
+func (a *Activities) Finish(ctx context.Context, in contract.FinishInput) (contract.FinishOutcome, error) {
 	if in.Open {
 		a.hangUp(ctx, in.SyncID)
 	}
 	y, err := a.Store.End(ctx, in.SyncID, in.Code)
 	if err != nil {
-		return FinishOutcome{}, failure(err)
+		return contract.FinishOutcome{}, failure(err)
 	}
-	out := FinishOutcome{Status: y.Status, Accounts: y.AccountsTotal, TransactionsAdded: y.TransactionsAdded,
+	out := contract.FinishOutcome{Status: y.Status, Accounts: y.AccountsTotal, TransactionsAdded: y.TransactionsAdded,
 		TransactionsModified: y.TransactionsModified, TransactionsRemoved: y.TransactionsRemoved}
 	if y.Error != nil {
 		out.Code = y.Error.Code

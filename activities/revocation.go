@@ -4,18 +4,14 @@ import (
 	"context"
 	"errors"
 	"strconv"
-	"time"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
-
-// LongestPause is how long a revocation waits between two attempts at most, whatever the bank says of when to come back: what
-// nobody has attempted for longer is taken for lost (models.Store.LostRevocations).
-const LongestPause = time.Hour
 
 // RevokeConsent has a bank end what it granted. Done twice, the bank knows it as ended already. Whatever a bank answers
 // instead, it is asked again: maintenance, limits and certificates that have expired pass.
@@ -45,5 +41,5 @@ func (a *Activities) RevokeConsent(ctx context.Context, revocation uuid.UUID) er
 	if err := attempt.Keep(ctx); err != nil {
 		return failure(err)
 	}
-	return temporal.NewApplicationErrorWithOptions(e.Error(), strconv.Itoa(e.Code), temporal.ApplicationErrorOptions{NextRetryDelay: min(e.RetryAfter, LongestPause)})
+	return temporal.NewApplicationErrorWithOptions(e.Error(), strconv.Itoa(e.Code), temporal.ApplicationErrorOptions{NextRetryDelay: min(e.RetryAfter, contract.LongestPause)})
 }

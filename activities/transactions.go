@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
 	"gorm.io/gorm"
 
@@ -13,20 +12,8 @@ import (
 	"github.com/kontoflow/kontoflow/internal/civil"
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/rules"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
-
-// ReadTransactionsInput names an account of a synchronization.
-type ReadTransactionsInput struct {
-	SyncID      uuid.UUID
-	AccountID   uuid.UUID
-	LastAttempt int32 // the attempt after which nobody tries again
-}
-
-// ReadTransactionsOutcome is how the reading of one account ended. Rows and errors are in the database.
-type ReadTransactionsOutcome struct {
-	NeedsAuthorization bool `json:",omitempty"` // the bank wants the customer first: Connect, then again
-	Code               int  `json:",omitempty"` // 0: read; else the account's error
-}
 
 // maxWindow bounds the entries of one later reading, which are held in memory together. It is some years of a busy
 // business account; the first reading has no such bound.
@@ -34,7 +21,7 @@ const maxWindow = 300_000
 
 // ReadTransactions reads one account's entries, and stores what is new, changed or gone. What fails is the account's
 // own error, and no other account's.
-func (a *Activities) ReadTransactions(ctx context.Context, in ReadTransactionsInput) (out ReadTransactionsOutcome, err error) {
+func (a *Activities) ReadTransactions(ctx context.Context, in contract.ReadTransactionsInput) (out contract.ReadTransactionsOutcome, err error) {
 	defer beat(ctx)()
 	session, err := a.Store.OpenSession(ctx, in.SyncID)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/kontoflow/kontoflow/internal/openapi"
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/rules"
-	"github.com/kontoflow/kontoflow/workflows"
+	workflows "github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // CreateAccess connects a user to a bank (POST /rest/accesses). Nothing is said to the bank before the first
@@ -180,7 +180,7 @@ func (s *Server) goOn(ctx context.Context, relations ...models.Ended) {
 				}
 			}
 			if ended.Owed.ID != uuid.Nil {
-				if err := workflows.StartRevocation(ctx, s.temporal, s.taskQueue, ended.Owed); err != nil {
+				if err := workflows.StartRevocation(ctx, s.temporal, s.taskQueue, workflows.Revocation(ended.Owed)); err != nil {
 					return err
 				}
 			}

@@ -9,7 +9,7 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/internal/openapi"
 	"github.com/kontoflow/kontoflow/models"
-	"github.com/kontoflow/kontoflow/workflows"
+	workflows "github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // ListChallenges lists what the bank has asked so far (GET …/challenges).

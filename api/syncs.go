@@ -25,7 +25,7 @@ import (
 	"github.com/kontoflow/kontoflow/internal/openapi"
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/rules"
-	"github.com/kontoflow/kontoflow/workflows"
+	workflows "github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // CreateSync stores a synchronization and starts its workflow (POST /rest/accesses/{id}/syncs). The row comes first: a
@@ -100,7 +100,7 @@ func (s *Server) CreateSync(c echo.Context, accessID AccessID, params CreateSync
 		return err
 	}
 	s.tell(ctx, "start a synchronization", func(ctx context.Context) error {
-		return workflows.Start(ctx, s.temporal, s.taskQueue, models.SyncRef{
+		return workflows.Start(ctx, s.temporal, s.taskQueue, workflows.Run{
 			ID: sync.ID, AccessID: access.ID, BankID: access.BankID, Trigger: sync.Trigger, Scope: sync.Scope})
 	})
 	// Not read again: its workflow may have moved it already, and the answer to a start is QUEUED.

@@ -11,9 +11,10 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
+	"github.com/kontoflow/kontoflow/activities"
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/sandbox"
-	"github.com/kontoflow/kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // defaultPace is the default of AUTO_SYNC_PER_SECOND: how many are started at once, and so how many are looked at.
@@ -105,7 +106,7 @@ func (w *world) sweep(ctx context.Context, due int) (float64, error) {
 			break
 		}
 		err = side(ctx, len(found.Started), 8, func(ctx context.Context, i int) error {
-			return workflows.Start(ctx, w.stack.temporal, w.stack.queue+"-nobody", found.Started[i])
+			return contract.Start(ctx, w.stack.temporal, w.stack.queue+"-nobody", activities.Run(found.Started[i]))
 		})
 		if err != nil {
 			return 0, err
@@ -172,7 +173,7 @@ func manualStarts(ctx context.Context, s *stack) ([]result, error) {
 	if _, err := s.pool.Exec(ctx, waitingAccesses, queued-len(real), real[0]); err != nil {
 		return nil, err
 	}
-	sweep, err := s.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: s.queue + "-sweep", TaskQueue: s.queue}, workflows.AutomaticSynchronizations)
+	sweep, err := s.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: s.queue + "-sweep", TaskQueue: s.queue}, contract.AutomaticSynchronizations)
 	if err != nil {
 		return nil, err
 	}

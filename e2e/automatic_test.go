@@ -16,7 +16,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/kontoflow/kontoflow/sandbox"
-	"github.com/kontoflow/kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // sweep runs the workflow that the Schedule runs, again while something waits, and waits until what was started has ended.
@@ -32,7 +32,7 @@ func (s *stack) sweep() (started int) {
 }
 
 // sweepAs runs it once.
-func (s *stack) sweepAs(id string) (out workflows.AutomaticSynchronizationsOutcome) {
+func (s *stack) sweepAs(id string) (out contract.AutomaticSynchronizationsOutcome) {
 	s.t.Helper()
 	out = s.startDue(id)
 	require.Eventually(s.t, func() bool {
@@ -44,10 +44,10 @@ func (s *stack) sweepAs(id string) (out workflows.AutomaticSynchronizationsOutco
 }
 
 // startDue runs it once, and does not wait for what it starts.
-func (s *stack) startDue(id string) (out workflows.AutomaticSynchronizationsOutcome) {
+func (s *stack) startDue(id string) (out contract.AutomaticSynchronizationsOutcome) {
 	s.t.Helper()
 	run, err := s.temporal.ExecuteWorkflow(s.t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: s.queue},
-		workflows.AutomaticSynchronizations)
+		contract.AutomaticSynchronizations)
 	require.NoError(s.t, err)
 	require.NoError(s.t, run.Get(s.t.Context(), &out))
 	return out

@@ -47,7 +47,7 @@ func TestCodec(t *testing.T) {
 					}
 					return nil
 				}}))
-			words := []string{`"SyncID"`, "authorize with the bank", "manual synchronization of"}
+			words := []string{`"sync_id"`, "authorize with the bank", "manual synchronization of"}
 			if code != 0 {
 				words = append(words, "the synchronization failed with")
 			}

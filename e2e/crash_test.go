@@ -30,7 +30,7 @@ import (
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/vault"
 	"github.com/kontoflow/kontoflow/worker"
-	"github.com/kontoflow/kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // TestWorkerKilled kills -9 the worker's process at every request to the bank in turn, between what the bank does and
@@ -537,11 +537,11 @@ func TestStrangeSignals(t *testing.T) {
 	sync := c.start(c.access("demo", "demo"), object{"credentials": object{"pin": password}})
 	challenge := c.until(sync, "")["challenge"].(object)
 	for _, payload := range []any{nil, "nonsense", 42, []int{1}, object{"challenge_id": "nonsense"},
-		workflows.Answered{ChallengeID: models.NewID()}, workflows.Answered{}} {
-		require.NoError(t, c.temporal.SignalWorkflow(t.Context(), idOf(sync), "", workflows.AnsweredSignal, payload))
+		contract.Answered{ChallengeID: models.NewID()}, contract.Answered{}} {
+		require.NoError(t, c.temporal.SignalWorkflow(t.Context(), idOf(sync), "", contract.ChallengeAnswered, payload))
 	}
-	for _, payload := range []any{nil, "nonsense", workflows.Restarted{ChallengeID: models.NewID()}, workflows.Restarted{}} {
-		require.NoError(t, c.temporal.SignalWorkflow(t.Context(), idOf(sync), "", workflows.RestartedSignal, payload))
+	for _, payload := range []any{nil, "nonsense", contract.GivenUp{ChallengeID: models.NewID()}, contract.GivenUp{}} {
+		require.NoError(t, c.temporal.SignalWorkflow(t.Context(), idOf(sync), "", contract.ChallengeRestarted, payload))
 	}
 	require.NoError(t, c.temporal.SignalWorkflow(t.Context(), idOf(sync), "", "some-other-signal", "x"))
 	var y object

@@ -28,7 +28,7 @@ import (
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/worker"
-	"github.com/kontoflow/kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // TestWorkerKilledWhileSweeping kills -9 the worker's process on three days, each time at another moment of the sweep that
@@ -166,7 +166,7 @@ func (s *stack) deleteScheduleAfterwards() {
 	s.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		_ = s.temporal.ScheduleClient().GetHandle(ctx, workflows.ScheduleID(s.queue)).Delete(ctx)
+		_ = s.temporal.ScheduleClient().GetHandle(ctx, contract.ScheduleID(s.queue)).Delete(ctx)
 	})
 }
 

@@ -9,10 +9,10 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/sdk/client"
 
-	"github.com/kontoflow/kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
-// RegisterSearchAttributes makes workflows.SearchAttributes known in the namespace, and returns when the server lists
+// RegisterSearchAttributes makes contract.SearchAttributes known in the namespace, and returns when the server lists
 // all of them. Those that exist already are left alone. It needs an operator's rights in the namespace.
 func RegisterSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
 	for {
@@ -44,7 +44,7 @@ func missingSearchAttributes(ctx context.Context, c client.Client, namespace str
 		return nil, err
 	}
 	missing := make(map[string]enumspb.IndexedValueType)
-	for _, key := range workflows.SearchAttributes {
+	for _, key := range contract.SearchAttributes {
 		if _, ok := listed.CustomAttributes[key.GetName()]; !ok {
 			missing[key.GetName()] = key.GetValueType()
 		}

@@ -7,10 +7,11 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/kontoflow/kontoflow/activities"
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/rules"
-	"github.com/kontoflow/kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // sweep repairs what an API process stored but could not tell Temporal, because one of them died in between, ends
@@ -55,17 +56,17 @@ func (s *sweep) once(ctx context.Context, before time.Time) {
 	starts, err := s.Store.LostStarts(ctx, before, batch)
 	s.report(ctx, "look for lost starts", err)
 	started := tell(ctx, s, "start a synchronization", starts, func(ref models.SyncRef) error {
-		return workflows.Start(ctx, s.Client, s.TaskQueue, ref)
+		return contract.Start(ctx, s.Client, s.TaskQueue, activities.Run(ref))
 	})
 	answers, err := s.Store.LostAnswers(ctx, before, batch)
 	s.report(ctx, "look for lost answers", err)
 	signalled := tell(ctx, s, "signal an answer", answers, func(ref models.AnswerRef) error {
-		return workflows.SignalAnswered(ctx, s.Client, ref.SyncID, ref.ChallengeID)
+		return contract.SignalAnswered(ctx, s.Client, ref.SyncID, ref.ChallengeID)
 	})
 	restarts, err := s.Store.LostRestarts(ctx, before, batch)
 	s.report(ctx, "look for lost restarts", err)
 	restarted := tell(ctx, s, "signal a restart", restarts, func(ref models.AnswerRef) error {
-		return workflows.SignalRestarted(ctx, s.Client, ref.SyncID, ref.ChallengeID)
+		return contract.SignalRestarted(ctx, s.Client, ref.SyncID, ref.ChallengeID)
 	})
 	cancels, err := s.Store.LostCancels(ctx, before, batch)
 	s.report(ctx, "look for lost cancels", err)
@@ -74,7 +75,7 @@ func (s *sweep) once(ctx context.Context, before time.Time) {
 	owed, err := s.Store.LostRevocations(ctx, before, batch)
 	s.report(ctx, "look for lost revocations", err)
 	tell(ctx, s, "start a revocation", owed, func(r models.Revocation) error {
-		return workflows.StartRevocation(ctx, s.Client, s.TaskQueue, r)
+		return contract.StartRevocation(ctx, s.Client, s.TaskQueue, contract.Revocation(r))
 	})
 	if started+signalled+restarted+cancelled > 0 {
 		s.Logger.InfoContext(ctx, "sweep repaired what was lost", "starts", started, "answers", signalled, "restarts", restarted, "cancels", cancelled)
@@ -87,7 +88,7 @@ func tell[T any](ctx context.Context, s *sweep, what string, lost []T, f func(T)
 	for _, one := range lost {
 		err := f(one)
 		s.report(ctx, what, err)
-		if workflows.Unreachable(err) {
+		if contract.Unreachable(err) {
 			break
 		}
 		if err == nil {
@@ -120,10 +121,10 @@ func (s *sweep) forgetOld(ctx context.Context) {
 
 // cancel asks a synchronization's workflow to end. One that an operator has terminated cannot: it is ended in its place.
 func (s *sweep) cancel(ctx context.Context, sync uuid.UUID) error {
-	if err := workflows.Cancel(ctx, s.Client, sync); err != nil {
+	if err := contract.Cancel(ctx, s.Client, sync); err != nil {
 		return err
 	}
-	runs, err := workflows.Runs(ctx, s.Client, sync)
+	runs, err := contract.Runs(ctx, s.Client, sync)
 	if err != nil || runs {
 		return err
 	}
@@ -153,11 +154,11 @@ func (s *sweep) endLost(ctx context.Context) error {
 
 func (s *sweep) endIfLost(ctx context.Context, y models.UnderWay) error {
 	if y.Status == rules.Queued { // then it may be that it was not started yet
-		if err := workflows.Start(ctx, s.Client, s.TaskQueue, y.SyncRef); err != nil {
+		if err := contract.Start(ctx, s.Client, s.TaskQueue, activities.Run(y.SyncRef)); err != nil {
 			return err
 		}
 	}
-	runs, err := workflows.Runs(ctx, s.Client, y.ID)
+	runs, err := contract.Runs(ctx, s.Client, y.ID)
 	if err != nil || runs {
 		return err
 	}

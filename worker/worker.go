@@ -25,6 +25,7 @@ import (
 	"github.com/kontoflow/kontoflow/notify"
 	"github.com/kontoflow/kontoflow/vault"
 	"github.com/kontoflow/kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // Config is a worker process's configuration.
@@ -137,7 +138,7 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		o.AutoSync.Whole = 200
 	}
 	if o.AutoSync.Every > 0 {
-		if err := workflows.EnsureSchedule(ctx, o.Client, o.TaskQueue, o.AutoSync.Every); err != nil {
+		if err := contract.EnsureSchedule(ctx, o.Client, o.TaskQueue, o.AutoSync.Every); err != nil {
 			return nil, err
 		}
 	}
@@ -158,8 +159,8 @@ func Start(ctx context.Context, o Options) (*Worker, error) {
 		Adapters:         o.Adapters,
 		CallbackURL:      strings.TrimSuffix(o.PublicURL, "/") + "/callback/redirect",
 		ChallengeTimeout: o.ChallengeTimeout,
-		StartSync: func(ctx context.Context, ref models.SyncRef) error {
-			return workflows.Start(ctx, o.Client, o.TaskQueue, ref)
+		StartSync: func(ctx context.Context, run contract.Run) error {
+			return contract.Start(ctx, o.Client, o.TaskQueue, run)
 		},
 		AutoLimits: models.AutoLimits{PerBank: o.AutoSync.PerBank, Whole: o.AutoSync.Whole},
 		AutoPace:   o.AutoSync.PerSecond,

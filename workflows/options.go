@@ -6,7 +6,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/kontoflow/kontoflow/activities"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // limits are an activity's bounds in time and tries.
@@ -34,7 +34,7 @@ var (
 	sweeping = limits{attempt: time.Hour, heartbeat: 20 * time.Second, first: time.Second, longest: 30 * time.Second, attempts: 10}
 	// Ending a consent is owed to the customer: a bank that is down is asked again, every hour at last, until the consent
 	// ends by itself (activities.RevokeConsent knows when).
-	revoking = limits{attempt: 5 * time.Minute, heartbeat: 20 * time.Second, first: 5 * time.Second, longest: activities.LongestPause}
+	revoking = limits{attempt: 5 * time.Minute, heartbeat: 20 * time.Second, first: 5 * time.Second, longest: contract.LongestPause}
 )
 
 func (l limits) options(ctx workflow.Context, summary string) workflow.Context {

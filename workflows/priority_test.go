@@ -14,12 +14,11 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 
-	"github.com/kontoflow/kontoflow/activities"
 	"github.com/kontoflow/kontoflow/internal/temporalclient"
 	"github.com/kontoflow/kontoflow/internal/testground"
-	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // TestWhoGoesFirst: of what is queued, manual synchronizations go first, and banks take turns, however long the queue of one
@@ -45,8 +44,8 @@ func TestWhoGoesFirst(t *testing.T) {
 	start := func(n int, bank uuid.UUID, trigger string) (ids []uuid.UUID) {
 		t.Helper()
 		for range n {
-			ref := models.SyncRef{ID: uuid.New(), AccessID: uuid.New(), BankID: bank, Trigger: trigger, Scope: models.Strings{rules.ScopeTransactions}}
-			require.NoError(t, workflows.Start(ctx, c, queue, ref))
+			ref := contract.Run{ID: uuid.New(), AccessID: uuid.New(), BankID: bank, Trigger: trigger, Scope: []string{rules.ScopeTransactions}}
+			require.NoError(t, contract.Start(ctx, c, queue, ref))
 			ids = append(ids, ref.ID)
 		}
 		return ids
@@ -95,7 +94,7 @@ type steps struct {
 
 var errEnough = temporal.NewNonRetryableApplicationError("enough", "20000", nil)
 
-func (s *steps) Connect(ctx context.Context, in activities.AuthorizeInput) (activities.AuthorizeOutcome, error) {
+func (s *steps) Connect(ctx context.Context, in contract.AuthorizeInput) (contract.AuthorizeOutcome, error) {
 	s.mu.Lock()
 	s.order = append(s.order, in.SyncID)
 	n := len(s.order)
@@ -106,15 +105,15 @@ func (s *steps) Connect(ctx context.Context, in activities.AuthorizeInput) (acti
 			select {
 			case <-s.first:
 				alive.Stop()
-				return activities.AuthorizeOutcome{}, errEnough
+				return contract.AuthorizeOutcome{}, errEnough
 			case <-alive.C:
 				activity.RecordHeartbeat(ctx)
 			}
 		}
 	}
-	return activities.AuthorizeOutcome{}, errEnough
+	return contract.AuthorizeOutcome{}, errEnough
 }
 
-func (s *steps) Finish(context.Context, activities.FinishInput) (activities.FinishOutcome, error) {
-	return activities.FinishOutcome{Status: rules.Failed, Code: 20000}, nil
+func (s *steps) Finish(context.Context, contract.FinishInput) (contract.FinishOutcome, error) {
+	return contract.FinishOutcome{Status: rules.Failed, Code: 20000}, nil
 }

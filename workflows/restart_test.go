@@ -16,6 +16,7 @@ import (
 	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/rules"
 	"github.com/kontoflow/kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // A run is a synchronization in Temporal's test environment, whose clock jumps.
@@ -23,10 +24,10 @@ type run struct {
 	*testsuite.TestWorkflowEnvironment
 	t         *testing.T
 	id        uuid.UUID
-	first     activities.ChallengeRef
-	restarted []activities.AuthorizeInput
-	answered  []activities.AuthorizeInput
-	finished  activities.FinishInput
+	first     contract.Challenge
+	restarted []contract.AuthorizeInput
+	answered  []contract.AuthorizeInput
+	finished  contract.FinishInput
 }
 
 // newRun is a synchronization whose bank asks a question of the given form; after a restart it asks for a TAN.
@@ -36,35 +37,35 @@ func newRun(t *testing.T, form banks.ChallengeType) *run {
 	r := &run{TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(), t: t, id: uuid.New()}
 	r.SetTestTimeout(time.Minute)
 	r.RegisterWorkflow(workflows.Synchronization)
-	asks := func(form banks.ChallengeType) activities.AuthorizeOutcome {
-		return activities.AuthorizeOutcome{Status: banks.Challenged, Challenge: activities.ChallengeRef{ID: uuid.New(), Type: form,
+	asks := func(form banks.ChallengeType) contract.AuthorizeOutcome {
+		return contract.AuthorizeOutcome{Status: banks.Challenged, Challenge: contract.Challenge{ID: uuid.New(), Type: form,
 			ExpiresAt: r.Now().Add(10 * time.Minute), PollAfter: time.Second}}
 	}
 	var names *activities.Activities
-	ready := activities.AuthorizeOutcome{Status: banks.Ready}
+	ready := contract.AuthorizeOutcome{Status: banks.Ready}
 	first := asks(form)
 	r.first = first.Challenge
 	r.OnActivity(names.Connect, mock.Anything, mock.Anything).Return(first, nil)
-	r.OnActivity(names.Restart, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.AuthorizeInput) (activities.AuthorizeOutcome, error) {
+	r.OnActivity(names.Restart, mock.Anything, mock.Anything).Return(func(_ context.Context, in contract.AuthorizeInput) (contract.AuthorizeOutcome, error) {
 		r.restarted = append(r.restarted, in)
 		next := asks(banks.Embedded)
 		r.RegisterDelayedCallback(func() {
-			r.SignalWorkflow(workflows.AnsweredSignal, workflows.Answered{ChallengeID: r.first.ID}) // late, and for the former one
-			r.SignalWorkflow(workflows.RestartedSignal, workflows.Restarted{ChallengeID: r.first.ID})
+			r.SignalWorkflow(contract.ChallengeAnswered, contract.Answered{ChallengeID: r.first.ID}) // late, and for the former one
+			r.SignalWorkflow(contract.ChallengeRestarted, contract.GivenUp{ChallengeID: r.first.ID})
 		}, time.Second)
 		r.RegisterDelayedCallback(func() {
-			r.SignalWorkflow(workflows.AnsweredSignal, workflows.Answered{ChallengeID: next.Challenge.ID})
+			r.SignalWorkflow(contract.ChallengeAnswered, contract.Answered{ChallengeID: next.Challenge.ID})
 		}, time.Minute)
 		return next, nil
 	})
-	r.OnActivity(names.Answer, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.AuthorizeInput) (activities.AuthorizeOutcome, error) {
+	r.OnActivity(names.Answer, mock.Anything, mock.Anything).Return(func(_ context.Context, in contract.AuthorizeInput) (contract.AuthorizeOutcome, error) {
 		r.answered = append(r.answered, in)
 		return ready, nil
 	})
-	r.OnActivity(names.ReadAccounts, mock.Anything, mock.Anything).Return(activities.ReadAccountsOutcome{}, nil)
-	r.OnActivity(names.Finish, mock.Anything, mock.Anything).Return(func(_ context.Context, in activities.FinishInput) (activities.FinishOutcome, error) {
+	r.OnActivity(names.ReadAccounts, mock.Anything, mock.Anything).Return(contract.ReadAccountsOutcome{}, nil)
+	r.OnActivity(names.Finish, mock.Anything, mock.Anything).Return(func(_ context.Context, in contract.FinishInput) (contract.FinishOutcome, error) {
 		r.finished = in
-		return activities.FinishOutcome{Status: rules.Completed}, nil
+		return contract.FinishOutcome{Status: rules.Completed}, nil
 	})
 	return r
 }
@@ -72,17 +73,17 @@ func newRun(t *testing.T, form banks.ChallengeType) *run {
 // restart is the client's restart of the first question, after a while.
 func (r *run) restart(after time.Duration) {
 	r.RegisterDelayedCallback(func() {
-		r.SignalWorkflow(workflows.RestartedSignal, workflows.Restarted{ChallengeID: r.first.ID})
+		r.SignalWorkflow(contract.ChallengeRestarted, contract.GivenUp{ChallengeID: r.first.ID})
 	}, after)
 }
 
 // requireRestarted runs it, and holds that the question was restarted once, as the same step, and the next one answered.
 func (r *run) requireRestarted() {
 	r.t.Helper()
-	r.ExecuteWorkflow(workflows.Synchronization, workflows.SynchronizationInput{SyncID: r.id, Trigger: rules.Manual})
+	r.ExecuteWorkflow(workflows.Synchronization, contract.SynchronizationInput{SyncID: r.id, Trigger: rules.Manual})
 	require.True(r.t, r.IsWorkflowCompleted())
 	require.NoError(r.t, r.GetWorkflowError())
-	require.Equal(r.t, []activities.AuthorizeInput{{SyncID: r.id, Step: 2, ChallengeID: r.first.ID}}, r.restarted)
+	require.Equal(r.t, []contract.AuthorizeInput{{SyncID: r.id, Step: 2, ChallengeID: r.first.ID}}, r.restarted)
 	require.Len(r.t, r.answered, 1)
 	require.Equal(r.t, 3, r.answered[0].Step)
 	require.NotEqual(r.t, r.first.ID, r.answered[0].ChallengeID)
@@ -103,8 +104,8 @@ func TestRestartOfAWaitForTheApp(t *testing.T) {
 	t.Parallel()
 	var names *activities.Activities
 	r := newRun(t, banks.Decoupled)
-	r.OnActivity(names.AwaitConfirmation, mock.Anything, mock.Anything).Return(func(ctx context.Context, _ activities.AwaitConfirmationInput) (activities.AuthorizeOutcome, error) {
-		return activities.AuthorizeOutcome{}, activity.ErrResultPending
+	r.OnActivity(names.AwaitConfirmation, mock.Anything, mock.Anything).Return(func(ctx context.Context, _ contract.AwaitConfirmationInput) (contract.AuthorizeOutcome, error) {
+		return contract.AuthorizeOutcome{}, activity.ErrResultPending
 	})
 	cancelled := false
 	r.SetOnActivityCanceledListener(func(*activity.Info) { cancelled = true })
@@ -119,7 +120,7 @@ func TestRestartFoundByTheWait(t *testing.T) {
 	var names *activities.Activities
 	r := newRun(t, banks.Decoupled)
 	r.OnActivity(names.AwaitConfirmation, mock.Anything, mock.Anything).
-		Return(activities.AuthorizeOutcome{}, temporal.NewNonRetryableApplicationError("restarted", activities.Restarted, nil))
+		Return(contract.AuthorizeOutcome{}, temporal.NewNonRetryableApplicationError("restarted", contract.Restarted, nil))
 	r.requireRestarted()
 }
 
@@ -128,10 +129,10 @@ func TestRestartAfterTheConfirmation(t *testing.T) {
 	t.Parallel()
 	var names *activities.Activities
 	r := newRun(t, banks.Decoupled)
-	r.OnActivity(names.AwaitConfirmation, mock.Anything, mock.Anything).Return(activities.AuthorizeOutcome{Status: banks.Ready}, nil)
-	r.OnActivity(names.ReadAccounts, mock.Anything, mock.Anything).Return(activities.ReadAccountsOutcome{}, nil).After(time.Minute)
+	r.OnActivity(names.AwaitConfirmation, mock.Anything, mock.Anything).Return(contract.AuthorizeOutcome{Status: banks.Ready}, nil)
+	r.OnActivity(names.ReadAccounts, mock.Anything, mock.Anything).Return(contract.ReadAccountsOutcome{}, nil).After(time.Minute)
 	r.restart(30 * time.Second)
-	r.ExecuteWorkflow(workflows.Synchronization, workflows.SynchronizationInput{SyncID: r.id, Trigger: rules.Manual})
+	r.ExecuteWorkflow(workflows.Synchronization, contract.SynchronizationInput{SyncID: r.id, Trigger: rules.Manual})
 	require.NoError(t, r.GetWorkflowError())
 	require.Empty(t, r.restarted)
 }

@@ -3,6 +3,8 @@ package workflows
 import (
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // RevokeConsent has a bank end what it granted, for an access that was deleted or upgraded or whose consent the client
@@ -10,5 +12,6 @@ import (
 // have another consent by now.
 func RevokeConsent(ctx workflow.Context, revocation uuid.UUID) error {
 	detail(ctx, "revoking what the bank granted")
-	return workflow.ExecuteActivity(revoking.options(ctx, "revoke the consent at the bank"), a.RevokeConsent, revocation).Get(ctx, nil)
+	_, err := call(revoking.options(ctx, "revoke the consent at the bank"), contract.Revoke, revocation)
+	return err
 }

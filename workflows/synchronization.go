@@ -10,17 +10,10 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/kontoflow/kontoflow/activities"
 	"github.com/kontoflow/kontoflow/banks"
-	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/rules"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
-
-// SynchronizationInput names a stored synchronization. Everything else about it is in the database.
-type SynchronizationInput struct {
-	SyncID  uuid.UUID
-	Trigger string
-}
 
 // Synchronization reads one access of a customer at their bank:
 //
@@ -28,15 +21,12 @@ type SynchronizationInput struct {
 //
 // An access whose method was superseded is upgraded instead (AccessUpgrade), and the synchronization fails with what
 // became of it. A failed synchronization fails its run, with the error's code as the failure's type.
-func Synchronization(ctx workflow.Context, in SynchronizationInput) (activities.FinishOutcome, error) {
+func Synchronization(ctx workflow.Context, in contract.SynchronizationInput) (contract.FinishOutcome, error) {
 	s := synchronization{id: in.SyncID, answered: make(map[uuid.UUID]bool), restarted: make(map[uuid.UUID]bool)}
 	s.listen(ctx)
 	err := s.run(ctx)
 	return s.finish(ctx, err)
 }
-
-// a names the activities; it is never called.
-var a *activities.Activities
 
 // synchronization is the state of one run.
 type synchronization struct {
@@ -44,7 +34,7 @@ type synchronization struct {
 	step      int                // of authorization; a rerun of an activity recognises its step by the number
 	answered  map[uuid.UUID]bool // challenges whose answers are stored
 	restarted map[uuid.UUID]bool // challenges that the client gave up for another one
-	upgraded  *models.Upgrade    // what the upgrade did that ran instead of a reading
+	upgraded  *contract.Upgrade  // what the upgrade did that ran instead of a reading
 	open      bool               // something may be open at the bank
 }
 
@@ -65,9 +55,7 @@ func (s *synchronization) connect(ctx workflow.Context) error {
 	detail(ctx, "RUNNING: authorizing with the bank")
 	s.step++
 	s.open = true // until the bank's adapter says that it keeps nothing open
-	var outcome activities.AuthorizeOutcome
-	in := activities.AuthorizeInput{SyncID: s.id, Step: s.step}
-	err := workflow.ExecuteActivity(withBank.options(ctx, "authorize with the bank"), a.Connect, in).Get(ctx, &outcome)
+	outcome, err := call(withBank.options(ctx, "authorize with the bank"), contract.Connect, contract.AuthorizeInput{SyncID: s.id, Step: s.step})
 	for err == nil && outcome.Status == banks.Challenged {
 		outcome, err = s.ask(ctx, outcome.Challenge)
 	}
@@ -80,37 +68,36 @@ func (s *synchronization) connect(ctx workflow.Context) error {
 
 // ask is AWAIT_AUTH: it waits for the customer, and goes on with the bank. Where the client wants another challenge instead,
 // the bank is asked for it.
-func (s *synchronization) ask(ctx workflow.Context, c activities.ChallengeRef) (outcome activities.AuthorizeOutcome, err error) {
+func (s *synchronization) ask(ctx workflow.Context, c contract.Challenge) (outcome contract.AuthorizeOutcome, err error) {
 	detail(ctx, "AWAIT_AUTH: the bank asks the customer (%s), until %s", c.Type, c.ExpiresAt.Format(time.RFC3339))
-	if err := workflow.UpsertTypedSearchAttributes(ctx, syncState.ValueSet(string(rules.AwaitAuth))); err != nil {
+	if err := workflow.UpsertTypedSearchAttributes(ctx, contract.SyncState.ValueSet(string(rules.AwaitAuth))); err != nil {
 		return outcome, err
 	}
 	s.step++
-	in := activities.AuthorizeInput{SyncID: s.id, Step: s.step, ChallengeID: c.ID}
+	in := contract.AuthorizeInput{SyncID: s.id, Step: s.step, ChallengeID: c.ID}
 	if c.Type == banks.Decoupled {
 		outcome, err = s.awaitConfirmation(ctx, c, in)
 	} else {
 		outcome, err = s.awaitAnswer(ctx, c, in)
 	}
-	if typeOf(err) != activities.Restarted {
+	if typeOf(err) != contract.Restarted {
 		return outcome, err
 	}
 	if err := s.running(ctx, "asking the bank for another challenge"); err != nil {
 		return outcome, err
 	}
-	err = workflow.ExecuteActivity(withBank.options(ctx, "begin another challenge"), a.Restart, in).Get(ctx, &outcome)
-	return outcome, err
+	return call(withBank.options(ctx, "begin another challenge"), contract.Restart, in)
 }
 
 // errRestarted ends the wait for a challenge that the client gave up for another one.
-var errRestarted = temporal.NewNonRetryableApplicationError("the client wants another challenge", activities.Restarted, nil)
+var errRestarted = temporal.NewNonRetryableApplicationError("the client wants another challenge", contract.Restarted, nil)
 
 // awaitConfirmation waits until the bank knows that the customer confirmed in its app. A restart ends the wait.
-func (s *synchronization) awaitConfirmation(ctx workflow.Context, c activities.ChallengeRef, in activities.AuthorizeInput) (outcome activities.AuthorizeOutcome, err error) {
+func (s *synchronization) awaitConfirmation(ctx workflow.Context, c contract.Challenge, in contract.AuthorizeInput) (outcome contract.AuthorizeOutcome, err error) {
 	l := confirmation
 	l.attempt = c.ExpiresAt.Sub(workflow.Now(ctx)) + time.Minute
 	waiting, stop := workflow.WithCancel(l.options(ctx, "wait for the confirmation in the bank's app"))
-	confirmed := workflow.ExecuteActivity(waiting, a.AwaitConfirmation, activities.AwaitConfirmationInput{
+	confirmed := begin(waiting, contract.AwaitConfirmation, contract.AwaitConfirmationInput{
 		AuthorizeInput: in, PollAfter: c.PollAfter, ExpiresAt: c.ExpiresAt})
 	if err := workflow.Await(ctx, func() bool { return confirmed.IsReady() || s.restarted[c.ID] }); err != nil {
 		return outcome, err
@@ -126,7 +113,7 @@ func (s *synchronization) awaitConfirmation(ctx workflow.Context, c activities.C
 }
 
 // awaitAnswer waits for the customer's answer, and hands it to the bank. A restart ends the wait.
-func (s *synchronization) awaitAnswer(ctx workflow.Context, c activities.ChallengeRef, in activities.AuthorizeInput) (outcome activities.AuthorizeOutcome, err error) {
+func (s *synchronization) awaitAnswer(ctx workflow.Context, c contract.Challenge, in contract.AuthorizeInput) (outcome contract.AuthorizeOutcome, err error) {
 	waiting, stop := workflow.WithCancel(ctx) // the deadline's timer would outlive the wait
 	there, err := workflow.AwaitWithOptions(waiting, workflow.AwaitOptions{
 		Timeout:      c.ExpiresAt.Sub(workflow.Now(ctx)),
@@ -144,13 +131,12 @@ func (s *synchronization) awaitAnswer(ctx workflow.Context, c activities.Challen
 	if err := s.running(ctx, "handing the answer to the bank"); err != nil {
 		return outcome, err
 	}
-	err = workflow.ExecuteActivity(withBank.options(ctx, "hand the answer to the bank"), a.Answer, in).Get(ctx, &outcome)
-	return outcome, err
+	return call(withBank.options(ctx, "hand the answer to the bank"), contract.Answer, in)
 }
 
 func (s *synchronization) running(ctx workflow.Context, what string) error {
 	detail(ctx, "RUNNING: %s", what)
-	return workflow.UpsertTypedSearchAttributes(ctx, syncState.ValueSet(string(rules.Running)))
+	return workflow.UpsertTypedSearchAttributes(ctx, contract.SyncState.ValueSet(string(rules.Running)))
 }
 
 // maxDemands bounds how often a bank may want the customer again while it is being read.
@@ -160,8 +146,7 @@ const maxDemands = 5
 func (s *synchronization) readAccounts(ctx workflow.Context) ([]uuid.UUID, int, error) {
 	for range maxDemands {
 		detail(ctx, "RUNNING: reading accounts")
-		var out activities.ReadAccountsOutcome
-		err := workflow.ExecuteActivity(withBank.options(ctx, "read accounts and balances"), a.ReadAccounts, s.id).Get(ctx, &out)
+		out, err := call(withBank.options(ctx, "read accounts and balances"), contract.ReadAccounts, s.id)
 		if err != nil || !out.NeedsAuthorization {
 			return out.Accounts, out.Parallel, err
 		}
@@ -206,14 +191,13 @@ func (s *synchronization) readEach(ctx workflow.Context, accounts []uuid.UUID, p
 		workflow.Go(ctx, func(ctx workflow.Context) {
 			defer all.Done()
 			defer limit.Release(1)
-			var out activities.ReadTransactionsOutcome
 			options := reading.options(ctx, fmt.Sprintf("read transactions, account %d of %d", i+1, len(accounts)))
-			failed := workflow.ExecuteActivity(options, a.ReadTransactions,
-				activities.ReadTransactionsInput{SyncID: s.id, AccountID: account, LastAttempt: reading.attempts}).Get(ctx, &out)
+			out, failed := call(options, contract.ReadTransactions,
+				contract.ReadTransactionsInput{SyncID: s.id, AccountID: account, LastAttempt: reading.attempts})
 			done++
 			detail(ctx, "RUNNING: transactions of %d of %d accounts read", done, len(accounts))
 			switch {
-			case failed != nil && (temporal.IsCanceledError(failed) || typeOf(failed) == activities.Ended):
+			case failed != nil && (temporal.IsCanceledError(failed) || typeOf(failed) == contract.Ended):
 				err = failed
 			case out.NeedsAuthorization:
 				again = append(again, account)
@@ -226,21 +210,21 @@ func (s *synchronization) readEach(ctx workflow.Context, accounts []uuid.UUID, p
 }
 
 // finish stores how it ended, also when the run was cancelled, and ends the run likewise.
-func (s *synchronization) finish(ctx workflow.Context, failed error) (out activities.FinishOutcome, err error) {
+func (s *synchronization) finish(ctx workflow.Context, failed error) (out contract.FinishOutcome, err error) {
 	code := codeOf(failed)
 	detail(ctx, "finishing")
 	disconnected, _ := workflow.NewDisconnectedContext(ctx)
 	options := finishing.options(disconnected, "store how it ended")
-	err = workflow.ExecuteActivity(options, a.Finish, activities.FinishInput{SyncID: s.id, Code: code, Open: s.open}).Get(disconnected, &out)
+	out, err = call(options, contract.Finish, contract.FinishInput{SyncID: s.id, Code: code, Open: s.open})
 	if err != nil {
-		if typeOf(err) == activities.Ended { // deleted meanwhile, with its access
+		if typeOf(err) == contract.Ended { // deleted meanwhile, with its access
 			return out, domainError(banks.CodeCancelled)
 		}
 		return out, err
 	}
-	attributes := []temporal.SearchAttributeUpdate{syncState.ValueSet(string(out.Status))}
+	attributes := []temporal.SearchAttributeUpdate{contract.SyncState.ValueSet(string(out.Status))}
 	if out.Code != 0 {
-		attributes = append(attributes, syncErrorCode.ValueSet(strconv.Itoa(out.Code)))
+		attributes = append(attributes, contract.SyncErrorCode.ValueSet(strconv.Itoa(out.Code)))
 	}
 	if err := workflow.UpsertTypedSearchAttributes(disconnected, attributes...); err != nil {
 		return out, err
@@ -261,8 +245,8 @@ func (s *synchronization) finish(ctx workflow.Context, failed error) (out activi
 func (s *synchronization) listen(ctx workflow.Context) {
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
-			var signal Answered
-			if !workflow.GetSignalChannel(ctx, AnsweredSignal).Receive(ctx, &signal) {
+			var signal contract.Answered
+			if !workflow.GetSignalChannel(ctx, contract.ChallengeAnswered).Receive(ctx, &signal) {
 				return
 			}
 			s.answered[signal.ChallengeID] = true
@@ -270,8 +254,8 @@ func (s *synchronization) listen(ctx workflow.Context) {
 	})
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		for {
-			var signal Restarted
-			if !workflow.GetSignalChannel(ctx, RestartedSignal).Receive(ctx, &signal) {
+			var signal contract.GivenUp
+			if !workflow.GetSignalChannel(ctx, contract.ChallengeRestarted).Receive(ctx, &signal) {
 				return
 			}
 			s.restarted[signal.ChallengeID] = true
@@ -281,7 +265,7 @@ func (s *synchronization) listen(ctx workflow.Context) {
 
 // drain takes what signals are left, so that the end of the run does not leave any unseen.
 func (s *synchronization) drain(ctx workflow.Context) {
-	for _, name := range []string{AnsweredSignal, RestartedSignal} {
+	for _, name := range []string{contract.ChallengeAnswered, contract.ChallengeRestarted} {
 		for workflow.GetSignalChannel(ctx, name).ReceiveAsync(nil) {
 		}
 	}

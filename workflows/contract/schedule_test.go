@@ -1,4 +1,4 @@
-package workflows_test
+package contract_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/internal/temporalclient"
 	"github.com/kontoflow/kontoflow/internal/testground"
-	"github.com/kontoflow/kontoflow/workflows"
+	"github.com/kontoflow/kontoflow/workflows/contract"
 )
 
 // TestEnsureSchedule: however many workers start at once there is one Schedule; it follows the setting, and stays paused
@@ -24,14 +24,14 @@ func TestEnsureSchedule(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
 	queue := "test-" + uuid.NewString() // nobody works on it
-	schedule := c.ScheduleClient().GetHandle(t.Context(), workflows.ScheduleID(queue))
+	schedule := c.ScheduleClient().GetHandle(t.Context(), contract.ScheduleID(queue))
 	t.Cleanup(func() { _ = schedule.Delete(context.Background()) })
 	ensure := func(every time.Duration) {
 		t.Helper()
 		failed := make([]error, 8)
 		var group sync.WaitGroup
 		for i := range failed {
-			group.Go(func() { failed[i] = workflows.EnsureSchedule(t.Context(), c, queue, every) })
+			group.Go(func() { failed[i] = contract.EnsureSchedule(t.Context(), c, queue, every) })
 		}
 		group.Wait()
 		require.NoError(t, errors.Join(failed...))
