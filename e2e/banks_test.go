@@ -1,17 +1,26 @@
 package e2e_test
 
 import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/kontoflow/kontoflow/catalog"
 	"github.com/kontoflow/kontoflow/internal/civil"
+	"github.com/kontoflow/kontoflow/sandbox"
 )
 
-// A bankAsItIs is a bank of the sandbox that writes or behaves as a group of real banks does. Everybody may add rows.
+// A bankAsItIs is a bank of the sandbox that writes or behaves as a group of real banks does. Every bank of the sandbox
+// has at least one row.
 type bankAsItIs struct {
 	bank  string // path on the sandbox server
 	login string // persona; empty: demo. Each row gets a customer of its own
@@ -20,13 +29,24 @@ type bankAsItIs struct {
 	booked  bool // the bank gives booked entries only
 	unnamed bool // the bank writes the names otherwise
 	first   bool // entries of the first account only are read; the others are listed with their balances
+	depot   bool // the bank lists a depot, which is not read, beside the ledger's accounts
 	logins  int  // passwords that reach the bank during the first synchronization; 0: one
 	again   int  // and during the second; 0: none for XS2A, one for FinTS
 }
 
 var banksAsTheyAre = []bankAsItIs{
 	{bank: "demo"},
+	{bank: "recurring", booked: true},
 	{bank: "statements", booked: true},
+	{bank: "oauth", login: "savings"},
+	{bank: "prestep"},
+	{bank: "signed"},
+	{bank: "encrypted"},
+	{bank: "confirmation"},
+	{bank: "mutual"},
+	{bank: "token"},
+	{bank: "apikey"},
+	{bank: "legacy"},
 	{bank: "signed-date"},
 	{bank: "base-path"},
 	{bank: "base-path", login: "methods"},
@@ -51,6 +71,8 @@ var banksAsTheyAre = []bankAsItIs{
 	{bank: "fints/whole-account", unnamed: true, logins: 2},
 	{bank: "fints/camtonly", unnamed: true, logins: 2},
 	{bank: "fints/short-history", days: 90, unnamed: true, logins: 2},
+	{bank: "fints/cards", login: "card", unnamed: true, depot: true, logins: 2},
+	{bank: "fints/busy", login: "pending", unnamed: true, logins: 2},
 	{bank: "fints/new-cards", login: "card", unnamed: true, logins: 2},
 	{bank: "fints/spelling", login: "currencies", unnamed: true, logins: 2},
 	{bank: "fints/wants-tan", unnamed: true, logins: 2},
@@ -76,12 +98,15 @@ var banksAsTheyAre = []bankAsItIs{
 	{bank: "giro-only", login: "savings", first: true},
 }
 
-// TestBanksAsTheyAre goes through the banks of the sandbox that are odd, with the public API alone: the first
-// synchronization and the next one end COMPLETED, what is stored is what the bank has in its ledger, and the bank is
-// given a password as often as is needed, and no more.
+// TestBanksAsTheyAre goes through all banks of the sandbox with the public API alone: the first synchronization and the
+// next one end COMPLETED, what is stored is what the bank has in its ledger, and the bank is given a password as often as
+// is needed, and no more.
 func TestBanksAsTheyAre(t *testing.T) {
 	t.Parallel()
 	s := newStack(t, withBankClock())
+	s.bankWithCertificates("mutual")
+	s.onDayWithStatements()
+	s.requireEveryBank()
 	for _, row := range banksAsTheyAre {
 		persona := row.login
 		if persona == "" {
@@ -94,23 +119,81 @@ func TestBanksAsTheyAre(t *testing.T) {
 			access := c.access(row.bank, login)
 			logins := func() int { return s.bank.Counters().Logins[login] }
 
-			sync := func() object { return c.finish(c.start(access, object{"credentials": c.secrets(row.bank)})) }
+			sync := func() {
+				y := c.finish(c.start(access, object{"credentials": c.secrets(row.bank)}))
+				require.Equal(t, "COMPLETED", y["status"], "%v", y)
+				stored := c.stored(!row.unnamed)
+				if row.depot {
+					const depot = "7700000001 EUR 0.00"
+					require.Contains(t, stored, depot)
+					require.Empty(t, stored[depot])
+					delete(stored, depot)
+				}
+				c.requireSame(c.shownBy(row, login), stored)
+			}
 
-			y := sync()
-			require.Equal(t, "COMPLETED", y["status"], "%v", y)
-			c.requireSame(c.shownBy(row, login), c.stored(!row.unnamed))
+			sync()
 			require.Equal(t, max(row.logins, 1), logins(), "passwords sent by the first synchronization")
 
 			first := logins()
-			y = sync()
-			require.Equal(t, "COMPLETED", y["status"], "%v", y)
-			c.requireSame(c.shownBy(row, login), c.stored(!row.unnamed))
+			sync()
 			again := row.again
 			if again == 0 && row.overFinTS() {
 				again = 1
 			}
 			require.Equal(t, again, logins()-first, "passwords sent by the second synchronization")
 		})
+	}
+}
+
+// requireEveryBank fails where the sandbox has a bank without a row.
+func (s *stack) requireEveryBank() {
+	s.t.Helper()
+	var list struct {
+		Banks []struct {
+			Name          string
+			AccessMethods []struct{ ID uuid.UUID } `json:"access_methods"`
+		}
+	}
+	require.NoError(s.t, json.Unmarshal(s.bank.Catalog("https://bank.example"), &list))
+	rows := make(map[uuid.UUID]bool)
+	for _, row := range banksAsTheyAre {
+		rows[sandbox.AccessMethodID(row.bank)] = true
+	}
+	for _, bank := range list.Banks {
+		for _, m := range bank.AccessMethods {
+			require.True(s.t, rows[m.ID], "%s is in the sandbox and not in banksAsTheyAre", bank.Name)
+		}
+	}
+}
+
+// bankWithCertificates adds a bank that is offered over mutual TLS only, on a server of its own.
+func (s *stack) bankWithCertificates(path string) {
+	s.t.Helper()
+	server := httptest.NewUnstartedServer(s.bank.Handler())
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
+	s.t.Cleanup(server.Close)
+	var list struct {
+		Banks []object `json:"banks"`
+	}
+	require.NoError(s.t, json.Unmarshal(s.bank.Catalog(server.URL), &list))
+	list.Banks = slices.DeleteFunc(list.Banks, func(bank object) bool { return bank["id"] != sandbox.BankID(path).String() })
+	require.Len(s.t, list.Banks, 1)
+	connection := list.Banks[0]["access_methods"].([]any)[0].(object)["connection"].(object)
+	connection["ca_pem"] = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	raw, err := json.Marshal(object{"banks": list.Banks})
+	require.NoError(s.t, err)
+	_, err = catalog.Import(s.t.Context(), s.store, bytes.NewReader(raw))
+	require.NoError(s.t, err)
+}
+
+// onDayWithStatements moves the clock to a day on which a bank that has statements every other day has them.
+func (s *stack) onDayWithStatements() {
+	s.t.Helper()
+	c := s.newCustomer()
+	if withheld(c.sync(c.access("fints/busy", "pending+day"))) != nil {
+		s.bank.Advance(24 * time.Hour)
 	}
 }
 
