@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -326,15 +327,22 @@ func redirects(was, is *banks.Connection) (what []string) {
 	return what
 }
 
-// host is the part of an address that says who is reached, without a path; "" for none.
+// host is the part of an address that says who is reached, without a path: however the name and the default port are
+// written; "" for none.
 func host(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
 		return ""
 	}
-	name := strings.ToLower(u.Host)
+	name, port := hostname(u), u.Port()
+	if port != "" && port != map[string]string{"https": "443", "http": "80"}[u.Scheme] {
+		name = net.JoinHostPort(name, port)
+	}
 	if u.Scheme != "https" {
 		name = u.Scheme + "://" + name
 	}
-	return strings.TrimSuffix(name, ":443")
+	return name
 }
+
+// hostname is the name alone, as names are compared.
+func hostname(u *url.URL) string { return strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")) }

@@ -51,14 +51,19 @@ type address struct {
 }
 
 // Check asks the addresses of all supported banks, without any customer: each distinct host, and in FinTS, where hosts have
-// several servers, each distinct address. Hosts are asked side by side, and each at the given pace.
+// several servers, each distinct address. Hosts are asked side by side, and each at the given pace, whatever its ports.
 func Check(ctx context.Context, store *models.Store, options CheckOptions) (CheckReport, error) {
-	const atOnce = 8
-	pace := cmp.Or(options.Pace, time.Second)
 	hosts, err := addresses(ctx, store, options.Adapters)
 	if err != nil {
 		return CheckReport{}, err
 	}
+	return ask(ctx, hosts, options)
+}
+
+// ask asks the addresses, which come by host.
+func ask(ctx context.Context, hosts map[string][]*address, options CheckOptions) (CheckReport, error) {
+	const atOnce = 8
+	pace := cmp.Or(options.Pace, time.Second)
 	var (
 		report CheckReport
 		mu     sync.Mutex
@@ -103,7 +108,7 @@ func addresses(ctx context.Context, store *models.Store, known map[string]banks.
 	if err := models.WithMethods(store.DB.WithContext(ctx)).Where("supported").Order("bank_code, id").Find(&stored).Error; err != nil {
 		return nil, fmt.Errorf("read the banks: %w", err)
 	}
-	hosts, distinct := make(map[string][]*address), make(map[string]*address)
+	all := collection{hosts: make(map[string][]*address), distinct: make(map[string]*address)}
 	for _, b := range stored {
 		for i := range b.AccessMethods {
 			m := &b.AccessMethods[i]
@@ -114,19 +119,32 @@ func addresses(ctx context.Context, store *models.Store, known map[string]banks.
 			if err != nil {
 				return nil, err
 			}
-			at := host(c.URL)
-			key := c.Protocol + " " + at + " " + c.CAPEM
-			if c.Protocol == "FINTS" {
-				key += " " + withoutQuery(c.URL)
-			}
-			if distinct[key] == nil {
-				distinct[key] = &address{connection: c, example: called(b)}
-				hosts[at] = append(hosts[at], distinct[key])
-			}
-			distinct[key].banks++
+			all.add(c, called(b))
 		}
 	}
-	return hosts, nil
+	return all.hosts, nil
+}
+
+// A collection has each address once.
+type collection struct {
+	hosts    map[string][]*address
+	distinct map[string]*address
+}
+
+func (l *collection) add(c banks.Connection, bank string) {
+	at := host(c.URL)
+	key := c.Protocol + " " + at + " " + c.CAPEM
+	if u, err := url.Parse(c.URL); err == nil {
+		at = hostname(u)
+		if c.Protocol == "FINTS" {
+			key += " " + cmp.Or(u.EscapedPath(), "/")
+		}
+	}
+	if l.distinct[key] == nil {
+		l.distinct[key] = &address{connection: c, example: bank}
+		l.hosts[at] = append(l.hosts[at], l.distinct[key])
+	}
+	l.distinct[key].banks++
 }
 
 // probe asks an address; nil: nothing is wrong with it. A dialog that needs a second request keeps to the pace as well.
@@ -169,10 +187,10 @@ func otherHosts(asked string, named []string) (hosts []string) {
 		if err != nil || n.Hostname() == "" {
 			continue
 		}
-		if strings.EqualFold(n.Hostname(), u.Hostname()) {
+		if hostname(n) == hostname(u) {
 			return nil
 		}
-		if name := strings.ToLower(n.Hostname()); !slices.Contains(hosts, name) {
+		if name := hostname(n); !slices.Contains(hosts, name) {
 			hosts = append(hosts, name)
 		}
 	}

@@ -1,14 +1,18 @@
 package catalog_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/pem"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -135,5 +139,55 @@ func (p *counting) Probe(_ context.Context, c *banks.Connection) ([]string, erro
 		p.busy[host] = false
 		p.mu.Unlock()
 	}()
+	return nil, nil
+}
+
+// Without another pace a host is asked at most once a second, however its name and port are written, and its own dialog of
+// two requests keeps to that as well. An address that is written in two ways is one.
+func TestCheckPace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &timing{asked: make(map[string][]time.Time)}
+		var connections []banks.Connection
+		for _, url := range []string{
+			"https://one.example/a", "https://ONE.example/a", "https://one.example:443/a", "HTTPS://one.example./a?bank=1", // one
+			"https://one.example/b", "https://one.example:8443/a", "https://One.Example:443/c", "http://one.example:80/a", "http://one.example/a",
+			"https://two.example", "https://two.example/", "https://two.example:443", "https://two.example/x",
+		} {
+			connections = append(connections, banks.Connection{Protocol: "FINTS", URL: url, BankCode: "90090042"})
+		}
+		connections = append(connections, banks.Connection{Protocol: "XS2A", URL: "https://two.example/psd2"}, banks.Connection{Protocol: "XS2A", URL: "https://TWO.example:443/open"})
+		report, err := catalog.CheckOf(t.Context(), connections, catalog.CheckOptions{Adapters: map[string]banks.Adapter{"FINTS": p, "XS2A": p}})
+		require.NoError(t, err)
+		require.Equal(t, 8, report.Asked)
+		require.Len(t, p.asked["one.example"], 5)
+		require.Len(t, p.asked["two.example"], 3)
+		for host, times := range p.asked {
+			for i := 1; i < len(times); i++ {
+				require.GreaterOrEqual(t, times[i].Sub(times[i-1]), time.Second, "%s, request %d", host, i)
+			}
+		}
+		require.Equal(t, 1, p.most, "requests a second within a dialog")
+	})
+}
+
+// timing is a Prober that notes when it is asked.
+type timing struct {
+	banks.Adapter
+	mu    sync.Mutex
+	asked map[string][]time.Time
+	most  int
+}
+
+func (p *timing) Probe(_ context.Context, c *banks.Connection) ([]string, error) {
+	u, err := url.Parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	name := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	p.asked[name] = append(p.asked[name], time.Now())
+	p.most = max(p.most, cmp.Or(c.RequestsPerSecond, math.MaxInt))
 	return nil, nil
 }
