@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -235,53 +234,6 @@ func (c *migrateCommand) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	return worker.RegisterSearchAttributes(ctx, temporal, c.TemporalNamespace)
-}
-
-type clientCommand struct {
-	Create clientCreateCommand `cmd:"" help:"Create a client and print its secret, this once."`
-	List   clientListCommand   `cmd:"" help:"List the clients."`
-}
-
-type clientCreateCommand struct {
-	databaseSettings
-	Name string `arg:"" help:"What operators call it; unique."`
-	JSON bool   `help:"Print id and secret as JSON."`
-}
-
-func (c *clientCreateCommand) Run(ctx context.Context) error {
-	store, err := models.Open(ctx, c.DatabaseURL, nil)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	client, secret, err := store.CreateClient(ctx, c.Name)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return json.NewEncoder(os.Stdout).Encode(map[string]string{"id": client.ID.String(), "secret": secret})
-	}
-	fmt.Printf("id      %s\nsecret  %s\n", client.ID, secret)
-	return nil
-}
-
-type clientListCommand struct{ databaseSettings }
-
-func (c *clientListCommand) Run(ctx context.Context) error {
-	store, err := models.Open(ctx, c.DatabaseURL, nil)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	clients, err := store.Clients(ctx)
-	if err != nil {
-		return err
-	}
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	for _, client := range clients {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", client.ID, client.CreatedAt.Format(time.DateOnly), client.Name)
-	}
-	return table.Flush()
 }
 
 type notificationsCommand struct {

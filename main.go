@@ -21,7 +21,7 @@ type commands struct {
 	Codec         codecCommand         `cmd:"" help:"Open sealed payloads for the Temporal UI and CLI (a codec server)."`
 	Bank          bankCommand          `cmd:"" help:"Serve the sandbox bank."`
 	Migrate       migrateCommand       `cmd:"" help:"Bring the database to the newest schema, and register the search attributes where a Temporal server is named."`
-	Client        clientCommand        `cmd:"" help:"Create or list the clients (tenants) of the API."`
+	Client        clientCommand        `cmd:"" help:"Create, change or list the clients (tenants) of the API."`
 	Notifications notificationsCommand `cmd:"" help:"List or retry deliveries of notifications that were given up."`
 	Catalog       catalogCommand       `cmd:"" help:"Import banks and their access methods."`
 	Keys          keysCommand          `cmd:"" help:"Create or rotate the keyset that seals secrets in the database."`

@@ -1378,7 +1378,7 @@ type UserChange struct {
 	SendNewsletter interface{} `json:"send_newsletter,omitempty,omitzero"`
 }
 
-// UserDeletion One of the two is required. Where both are sent, both must be right.
+// UserDeletion One of the two is required, but for clients of the family. Where both are sent, both must be right.
 type UserDeletion struct {
 	// ClientSecret Of the user's client.
 	ClientSecret string `json:"client_secret,omitempty,omitzero"`

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/kontoflow/kontoflow/api"
+	"github.com/kontoflow/kontoflow/models"
 )
 
 // withoutScope lists the operations that ask for no scope, and why. An operation belongs here only if a stolen token can
@@ -196,4 +197,31 @@ func TestPasswordOrClientIsEnough(t *testing.T) {
 		u.do("DELETE", "/rest/user", map[string]any{"client_secret": c.secret}).expect(http.StatusNoContent)
 		login(u, u.email).fails(http.StatusUnauthorized, 1003)
 	})
+}
+
+// A client of the family deletes its users with a token that may do so, and without a body. Nothing else needs less.
+func TestTokenIsEnoughForTheFamily(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.tenant()
+	change := func(family bool) {
+		_, err := w.store.ChangeClient(t.Context(), c.id, models.ClientChange{Family: &family})
+		require.NoError(t, err)
+	}
+	change(true)
+	u, other := c.user(), c.user()
+	u.do("PUT", "/rest/user", map[string]any{"email": "new-" + u.email}).fails(http.StatusBadRequest, 1000, "password")
+	u.do("PUT", "/rest/user", map[string]any{"new_password": "another one"}).fails(http.StatusBadRequest, 1000, "password")
+	u.do("DELETE", "/rest/user", map[string]any{"password": "wrong one"}).fails(http.StatusBadRequest, 1000, "password")
+	u.do("DELETE", "/rest/user", map[string]any{"client_secret": "wrong one"}).fails(http.StatusBadRequest, 1000, "client_secret")
+	narrow := u.narrowed("accounts=ro", "balance=ro", "transactions=ro", "accesses=rw", "offline")
+	u.call("DELETE", "/rest/user", narrow, nil).fails(http.StatusForbidden, 1007)
+	u.do("GET", "/rest/user", nil).expect(http.StatusOK)
+	u.call("DELETE", "/rest/user", u.narrowed("user=rw"), nil).expect(http.StatusNoContent)
+	u.do("GET", "/rest/user", nil).fails(http.StatusUnauthorized, 1003)
+
+	w.tenant().user().do("DELETE", "/rest/user", nil).fails(http.StatusBadRequest, 1000, "password")
+	change(false)
+	other.do("DELETE", "/rest/user", nil).fails(http.StatusBadRequest, 1000, "password")
+	other.do("GET", "/rest/user", nil).expect(http.StatusOK)
 }
