@@ -19,8 +19,6 @@ import (
 
 	"github.com/kontoflow/kontoflow/api"
 	"github.com/kontoflow/kontoflow/banks"
-	"github.com/kontoflow/kontoflow/banks/fints"
-	"github.com/kontoflow/kontoflow/banks/xs2a"
 	"github.com/kontoflow/kontoflow/catalog"
 	"github.com/kontoflow/kontoflow/internal/civil"
 	"github.com/kontoflow/kontoflow/internal/temporalclient"
@@ -402,9 +400,7 @@ func (c *catalogCheckCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	report, err := catalog.Check(ctx, store, catalog.CheckOptions{Adapters: map[string]banks.Adapter{
-		"XS2A": xs2a.New(xs2a.Options{}), "FINTS": fints.New(fints.Options{}),
-	}})
+	report, err := catalog.Check(ctx, store, catalog.CheckOptions{Adapters: banks.Adapters(banks.Options{})})
 	if err != nil {
 		return err
 	}

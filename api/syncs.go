@@ -131,7 +131,7 @@ func settleChoice(sync *models.Synchronization, method models.AccessMethod, asks
 		return err
 	}
 	connection := banks.Connection{Protocol: method.Protocol}
-	sync.RenewConsent = sync.RenewConsent || connection.Consents()
+	sync.RenewConsent = sync.RenewConsent || connection.Capabilities().GrantsConsents
 	return nil
 }
 
@@ -268,7 +268,7 @@ func checkSyncCredentials(tx *gorm.DB, sync *models.Synchronization, method mode
 		have[credential.Key] = true
 	}
 	secrets := true
-	if method.Protocol == "XS2A" && !sync.RenewConsent {
+	if method.GrantsConsents && !sync.RenewConsent {
 		consent, err := models.ValidConsent(tx, sync.AccessID)
 		if err != nil && !errors.Is(err, models.ErrNotFound) {
 			return err

@@ -8,7 +8,7 @@ import (
 // Connection says where a bank is and how it speaks. It comes from the catalog (docs/catalog.md describes the
 // same fields for operators); the parts marked secret are sealed at rest.
 type Connection struct {
-	Protocol string            `json:"protocol"`          // XS2A | FINTS
+	Protocol string            `json:"protocol"`          // as its adapter is registered
 	URL      string            `json:"url"`               // https, or http on loopback; for XS2A the part before /v1
 	Dialect  string            `json:"dialect,omitempty"` // row of the adapter's dialect table; empty: standard
 	Headers  map[string]string `json:"headers,omitempty"` // sent with every call, such as an API key. Secret
@@ -31,11 +31,16 @@ type Connection struct {
 	HistoryDays       int    `json:"history_days,omitempty"`        // how far back the first read asks; 0: all the bank gives
 }
 
-// AccountsAtOnce is how many accounts of one access may be read side by side. In FinTS it is one: all of them are read in
-// one dialog, whose messages are numbered.
+// Capabilities are those of the connection's protocol; none where nobody knows the protocol.
+func (c *Connection) Capabilities() Capabilities {
+	r, _ := Registered(c.Protocol)
+	return r.Capabilities
+}
+
+// AccountsAtOnce is how many accounts of one access may be read side by side.
 func (c *Connection) AccountsAtOnce() int {
 	switch {
-	case c.Protocol == "FINTS":
+	case c.Capabilities().OneDialog:
 		return 1
 	case c.Parallel > 0:
 		return c.Parallel
@@ -57,10 +62,6 @@ func SafeAddress(u *url.URL) bool {
 	}
 	return false
 }
-
-// Consents reports whether the bank grants consents, which stay with it until they are revoked or end. Over FinTS there
-// are none.
-func (c *Connection) Consents() bool { return c.Protocol == "XS2A" }
 
 // OAuth is our registration as a client of the bank's authorization server.
 type OAuth struct {

@@ -69,8 +69,8 @@ func (s *stack) world(ctx context.Context, accesses int) (w *world, err error) {
 		INSERT INTO users (id, client_id, email, password_hash) SELECT 'U' || lpad(n::text, 32, '0'), c.id, n || '@example.org', ''
 			FROM generate_series(0, 9999) n, clients c;
 		INSERT INTO banks (id, kind, name, country, supported) SELECT gen_random_uuid(), 'BANK', 'Bank ' || n, 'DE', true FROM generate_series(1, 10) n;
-		INSERT INTO access_methods (id, bank_id, position, type, in_psd2_scope, configurable_consent, requires_account_identifiers, credentials, protocol, url, connection)
-			SELECT gen_random_uuid(), id, 0, 'API', true, true, false, '[]', 'XS2A', 'https://bank.example', '' FROM banks;
+		INSERT INTO access_methods (id, bank_id, position, type, in_psd2_scope, configurable_consent, requires_account_identifiers, credentials, protocol, grants_consents, url, connection)
+			SELECT gen_random_uuid(), id, 0, 'API', true, true, false, '[]', 'XS2A', true, 'https://bank.example', '' FROM banks;
 		INSERT INTO accesses (id, user_id, bank_id, access_method_id, status, next_sync_at)
 			SELECT gen_random_uuid(), 'U' || lpad((n %% 10000)::text, 32, '0'), m.bank_id, m.id, 'ACTIVE', now() + random() * interval '1 day' + interval '1 hour'
 			FROM generate_series(1, %[1]d) n JOIN (SELECT *, row_number() OVER (ORDER BY id) AS nth FROM access_methods) m ON m.nth = n %% 10 + 1;

@@ -136,7 +136,7 @@ func (l *collection) add(c banks.Connection, bank string) {
 	key := c.Protocol + " " + at + " " + c.CAPEM
 	if u, err := url.Parse(c.URL); err == nil {
 		at = hostname(u)
-		if c.Protocol == "FINTS" {
+		if c.Capabilities().OneAddressEach {
 			key += " " + cmp.Or(u.EscapedPath(), "/")
 		}
 	}

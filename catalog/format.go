@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -148,8 +149,8 @@ func checkMethod(problems openapi.Problems, at string, method AccessMethod) {
 	}
 	c := method.Connection
 	at += ".connection"
-	if want := map[string]string{"API": "XS2A", "FINTS": "FINTS"}[method.Type]; want != "" && c.Protocol != want {
-		problems.Add(at+".protocol", "must be "+want+" for the type "+method.Type)
+	if able := protocolsFor(method.Type); !slices.Contains(able, c.Protocol) {
+		problems.Add(at+".protocol", "must be "+strings.Join(able, " or ")+" for the type "+method.Type)
 	}
 	checkAddress(problems, at+".url", c.URL)
 	if o := c.OAuth; o != nil {
@@ -167,6 +168,17 @@ func checkMethod(problems openapi.Problems, at string, method AccessMethod) {
 			problems.Add(at+"."+field, "must hold certificates in PEM")
 		}
 	}
+}
+
+// protocolsFor lists the protocols of a type of access methods. What a method of the type SCRAPING would speak matters to
+// nobody, since none is used.
+func protocolsFor(methodType string) (names []string) {
+	for _, r := range banks.Protocols() {
+		if r.MethodType == methodType || methodType == "SCRAPING" {
+			names = append(names, r.Protocol)
+		}
+	}
+	return names
 }
 
 // checkOAuth checks what each flow needs. keys are those of the credential fields.

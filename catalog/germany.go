@@ -16,6 +16,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/kontoflow/kontoflow/banks"
+	"github.com/kontoflow/kontoflow/banks/fints"
+	"github.com/kontoflow/kontoflow/banks/xs2a"
 	"github.com/kontoflow/kontoflow/models"
 )
 
@@ -179,7 +181,7 @@ func (g Germany) api(b *Bank, r rule) AccessMethod {
 		ID: uuid.NewSHA1(b.ID, []byte("API")), Type: "API", InPSD2Scope: true, ConfigurableConsent: true,
 		SupportedAccountTypes:       []string{string(banks.Giro), string(banks.CreditCard)},
 		CustomerAuthenticationFlows: r.Flows, Credentials: onlineBanking(slices.Contains(r.Flows, "EMBEDDED_2FA")),
-		Connection: banks.Connection{Protocol: "XS2A", URL: strings.ReplaceAll(r.URL, "{bank_code}", b.BankCode),
+		Connection: banks.Connection{Protocol: xs2a.Protocol, URL: strings.ReplaceAll(r.URL, "{bank_code}", b.BankCode),
 			Dialect: r.Dialect, PSUIDType: r.PSUIDType, TLS: g.Client, OAuth: r.OAuth},
 	}
 }
@@ -190,7 +192,7 @@ func (g Germany) fints(b *Bank, address string) AccessMethod {
 		SupportedAccountTypes: []string{string(banks.Giro), string(banks.Savings), string(banks.DailySavings),
 			string(banks.CreditCard), string(banks.Loan), string(banks.Depot)},
 		CustomerAuthenticationFlows: []string{"EMBEDDED_2FA", "DECOUPLED"}, Credentials: onlineBanking(true),
-		Connection: banks.Connection{Protocol: "FINTS", URL: address, BankCode: b.BankCode, ProductID: g.ProductID},
+		Connection: banks.Connection{Protocol: fints.Protocol, URL: address, BankCode: b.BankCode, ProductID: g.ProductID},
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/kontoflow/kontoflow/banks/xs2a"
+	"github.com/kontoflow/kontoflow/banks"
 	"github.com/kontoflow/kontoflow/sandbox"
 )
 
@@ -18,7 +18,7 @@ import (
 func TestBadDays(t *testing.T) {
 	t.Parallel()
 	sent := &taken{}
-	s := newStack(t, withBankClock(), withAdapter(xs2a.Options{AnswerTimeout: 5 * time.Second, WholeTimeout: 5 * time.Second}),
+	s := newStack(t, withBankClock(), withAdapter(banks.Options{AnswerTimeout: 5 * time.Second, WholeTimeout: 5 * time.Second}),
 		func(s *stack) { s.wrapBank = sent.of })
 	for _, p := range []struct {
 		login   string
@@ -142,7 +142,7 @@ func TestOneBadAccount(t *testing.T) {
 // TestPassingTrouble: what goes wrong for a moment costs a moment. Nothing is sent twice that counts twice.
 func TestPassingTrouble(t *testing.T) {
 	t.Parallel()
-	s := newStack(t, withBankClock(), withAdapter(xs2a.Options{AnswerTimeout: 5 * time.Second, WholeTimeout: 5 * time.Second}))
+	s := newStack(t, withBankClock(), withAdapter(banks.Options{AnswerTimeout: 5 * time.Second, WholeTimeout: 5 * time.Second}))
 	for _, f := range []sandbox.Fault{
 		{Endpoint: "consents.create", Action: sandbox.ActLose},
 		{Endpoint: "consents.create", Action: sandbox.ActStatus, Status: 502},

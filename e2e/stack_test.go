@@ -24,7 +24,6 @@ import (
 
 	"github.com/kontoflow/kontoflow/api"
 	"github.com/kontoflow/kontoflow/banks"
-	"github.com/kontoflow/kontoflow/banks/xs2a"
 	"github.com/kontoflow/kontoflow/catalog"
 	"github.com/kontoflow/kontoflow/internal/temporalclient"
 	"github.com/kontoflow/kontoflow/internal/testground"
@@ -66,7 +65,7 @@ type stack struct {
 
 	clock         func() time.Time // nil: the machine's
 	bankOptions   sandbox.Options
-	adapter       xs2a.Options
+	adapter       banks.Options
 	workerOptions worker.Options
 	// What a test puts between the parts; nil: nothing.
 	wrapBank     func(http.Handler) http.Handler
@@ -87,7 +86,7 @@ func withChallengeTimeout(d time.Duration) option {
 }
 
 // withAdapter sets how patient the adapter is with a bank.
-func withAdapter(o xs2a.Options) option { return func(s *stack) { s.adapter = o } }
+func withAdapter(o banks.Options) option { return func(s *stack) { s.adapter = o } }
 
 // withBankClock lets Kontoflow live in the bank's days: sandbox.Bank.Advance moves both. They begin at the last
 // Wednesday's noon, so that no test meets a weekend or midnight by chance.
@@ -172,7 +171,7 @@ func newStack(t *testing.T, options ...option) *stack {
 	o.Client, o.Store, o.TaskQueue, o.PublicURL, o.Logger = s.temporal, s.store, s.queue, s.api.URL, logger
 	s.adapter.Logger, s.adapter.Now = logger, s.store.Now
 	o.Interceptors = append(o.Interceptors, s.runs)
-	o.Adapters = worker.Adapters(s.adapter)
+	o.Adapters = banks.Adapters(s.adapter)
 	if s.wrapAdapter != nil {
 		for protocol, adapter := range o.Adapters {
 			o.Adapters[protocol] = s.wrapAdapter(adapter)

@@ -10,9 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kontoflow/kontoflow/banks"
 	"github.com/stretchr/testify/require"
-
-	"github.com/kontoflow/kontoflow/banks/xs2a"
 )
 
 // TestWalkthrough runs the commands of docs/walkthrough.md in a shell, section by section: what they print has to begin
@@ -31,7 +30,7 @@ func TestWalkthrough(t *testing.T) {
 	require.Equal(t, "Before", title)
 
 	// Password and TAN are those of the documentation, which leave no trace either: they are too common to be looked for.
-	s := newStack(t, withAdapter(xs2a.Options{AnswerTimeout: 10 * time.Second, WholeTimeout: 10 * time.Second}), withDocumentedBank())
+	s := newStack(t, withAdapter(banks.Options{AnswerTimeout: 10 * time.Second, WholeTimeout: 10 * time.Second}), withDocumentedBank())
 	for _, section := range sections[1:] {
 		title, script := commands(section)
 		t.Run(title, func(t *testing.T) {

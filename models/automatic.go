@@ -48,7 +48,7 @@ func AutoSyncs(tx *gorm.DB, accesses ...uuid.UUID) (map[uuid.UUID]AutoSync, erro
 	}
 	err = tx.Raw(`
 		SELECT a.id, a.bank_id, a.upgrade_announced, p.access_method_id AS upgrade_to, a.status, a.stopped_by, a.needs_user_each_time,
-		       a.next_sync_at, m.protocol = 'XS2A' AS grants_consents, coalesce(a.consent ->> 'recurring' = 'false', false) AS one_time,
+		       a.next_sync_at, m.grants_consents, coalesce(a.consent ->> 'recurring' = 'false', false) AS one_time,
 		       c.id IS NOT NULL AS has_consent, c.valid_until, coalesce(c.frequency_per_day, 0) AS frequency_per_day,
 		       EXISTS (SELECT FROM synchronizations y WHERE y.access_id = a.id AND y.ended_at IS NULL) AS running,
 		       NOT (SELECT coalesce(bool_or(k.deleted_at IS NULL AND k.supported AND k.auto_sync), true)

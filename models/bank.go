@@ -42,7 +42,8 @@ type AccessMethod struct {
 	CustomerAuthenticationFlows Strings
 	Advice                      map[string]string `gorm:"serializer:json"` // by language
 	Credentials                 []CredentialField `gorm:"serializer:json"`
-	Protocol                    string            // adapter: XS2A | FINTS
+	Protocol                    string            // as its adapter is registered (banks.Registration)
+	GrantsConsents              bool              // a capability of the protocol (banks.Capabilities)
 	URL                         string
 	Connection                  []byte // sealed; see Store.Connection
 }
@@ -59,7 +60,7 @@ type CredentialField struct {
 
 // SealConnection puts the connection into the method, with its public parts in clear beside it.
 func (s *Store) SealConnection(m *AccessMethod, c banks.Connection) (err error) {
-	m.Protocol, m.URL = c.Protocol, c.URL
+	m.Protocol, m.URL, m.GrantsConsents = c.Protocol, c.URL, c.Capabilities().GrantsConsents
 	m.Connection, err = seal(s.Vault, c, connectionPlace(m.ID))
 	return err
 }

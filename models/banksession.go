@@ -353,7 +353,7 @@ func (b *BankSession) KeepLate(ctx context.Context) error {
 			return nil
 		case onlyLeft:
 			return b.oweLeft(tx)
-		case asLoaded && (c.Granted != nil || !c.Connection.Consents()):
+		case asLoaded && (c.Granted != nil || !c.Connection.Capabilities().GrantsConsents):
 			return b.saveLasting(tx)
 		}
 		var stored json.RawMessage

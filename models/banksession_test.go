@@ -88,24 +88,24 @@ func TestWithoutConsentTheCustomerIsNeeded(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	for name, test := range map[string]struct {
-		protocol string
+		consents bool
 		before   rules.AccessStatus
 		over     bool // the consent
 		code     int
 		after    rules.AccessStatus
 	}{
-		"the consent is over, then the bank is down": {"XS2A", rules.AccessActive, true, banks.CodeMaintenance, rules.AccessNeedsAuth},
-		"… then the client cancels":                  {"XS2A", rules.AccessActive, true, banks.CodeCancelled, rules.AccessNeedsAuth},
-		"the bank is down":                           {"XS2A", rules.AccessActive, false, banks.CodeMaintenance, rules.AccessActive},
-		"the client cancels":                         {"XS2A", rules.AccessActive, false, banks.CodeCancelled, rules.AccessActive},
-		"the bank knows no consents":                 {"FINTS", rules.AccessActive, true, banks.CodeMaintenance, rules.AccessActive},
-		"nothing was ever granted":                   {"XS2A", rules.AccessNew, true, banks.CodeMaintenance, rules.AccessNew},
+		"the consent is over, then the bank is down": {true, rules.AccessActive, true, banks.CodeMaintenance, rules.AccessNeedsAuth},
+		"… then the client cancels":                  {true, rules.AccessActive, true, banks.CodeCancelled, rules.AccessNeedsAuth},
+		"the bank is down":                           {true, rules.AccessActive, false, banks.CodeMaintenance, rules.AccessActive},
+		"the client cancels":                         {true, rules.AccessActive, false, banks.CodeCancelled, rules.AccessActive},
+		"the bank knows no consents":                 {false, rules.AccessActive, true, banks.CodeMaintenance, rules.AccessActive},
+		"nothing was ever granted":                   {true, rules.AccessNew, true, banks.CodeMaintenance, rules.AccessNew},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a, step := granted(t, s, time.Time{})
 			require.NoError(t, s.DB.Model(&a).Update("status", test.before).Error)
-			require.NoError(t, s.DB.Exec(`UPDATE access_methods SET protocol = ? WHERE id = ?`, test.protocol, a.AccessMethodID).Error)
+			require.NoError(t, s.DB.Exec(`UPDATE access_methods SET grants_consents = ? WHERE id = ?`, test.consents, a.AccessMethodID).Error)
 			if test.over {
 				step.Conversation.Lasting, step.Conversation.Granted = json.RawMessage(`{}`), nil
 				require.NoError(t, step.Transact(t.Context(), step.Save))

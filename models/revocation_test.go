@@ -19,7 +19,6 @@ import (
 func granted(t *testing.T, s *models.Store, until time.Time) (a models.Access, step *models.BankSession) {
 	t.Helper()
 	a = access(t, s)
-	require.NoError(t, s.DB.Exec(`UPDATE access_methods SET protocol = 'XS2A' WHERE id = ?`, a.AccessMethodID).Error)
 	id, err := queue(s, a.ID)
 	require.NoError(t, err)
 	session, err := s.OpenSession(t.Context(), id)

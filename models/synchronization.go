@@ -241,7 +241,7 @@ func (e *ending) load(code int) (err error) {
 	for _, a := range e.accounts {
 		e.facts.Accounts = append(e.facts.Accounts, rules.AccountResult{Status: a.Status, Error: a.Error, Unread: a.Unread != nil})
 	}
-	err = e.tx.Raw(`SELECT a.status, m.protocol = 'XS2A', a.bank_state IS NULL, a.auto_failures,
+	err = e.tx.Raw(`SELECT a.status, m.grants_consents, a.bank_state IS NULL, a.auto_failures,
 			EXISTS (SELECT FROM consents c WHERE c.access_id = a.id AND c.status = 'VALID'),
 			EXISTS (SELECT FROM consents c WHERE c.access_id = a.id AND c.status = 'VALID' AND c.created_at < @began
 				AND (c.valid_until IS NULL OR c.valid_until > @now))

@@ -17,8 +17,7 @@ import (
 
 	"github.com/kontoflow/kontoflow/activities"
 	"github.com/kontoflow/kontoflow/banks"
-	"github.com/kontoflow/kontoflow/banks/fints"
-	"github.com/kontoflow/kontoflow/banks/xs2a"
+	_ "github.com/kontoflow/kontoflow/banks/protocols"
 	"github.com/kontoflow/kontoflow/internal/await"
 	"github.com/kontoflow/kontoflow/internal/temporalclient"
 	"github.com/kontoflow/kontoflow/models"
@@ -94,7 +93,7 @@ type Options struct {
 	PublicURL        string
 	ChallengeTimeout time.Duration
 	Logger           *slog.Logger             // nil: slog's default
-	Adapters         map[string]banks.Adapter // nil: Adapters
+	Adapters         map[string]banks.Adapter // nil: of all protocols that are registered
 	AutoSync         AutoSync
 	// LoopbackReceivers lets notifications go to this machine, over http, too; the API has to allow it as well.
 	LoopbackReceivers bool
@@ -110,23 +109,13 @@ type Worker struct {
 	beside sync.WaitGroup // what runs beside Temporal's worker
 }
 
-// Adapters are the bank protocols that Kontoflow speaks, by Connection.Protocol. FinTS shares clock, log and patience with
-// XS2A.
-func Adapters(o xs2a.Options) map[string]banks.Adapter {
-	return map[string]banks.Adapter{
-		"XS2A": xs2a.New(o),
-		"FINTS": fints.New(fints.Options{ConnectTimeout: o.ConnectTimeout, AnswerTimeout: o.AnswerTimeout, WholeTimeout: o.WholeTimeout,
-			MaxBanks: o.MaxBanks, Now: o.Now, Logger: o.Logger}),
-	}
-}
-
 // Start begins to work.
 func Start(ctx context.Context, o Options) (*Worker, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
 	if o.Adapters == nil {
-		o.Adapters = Adapters(xs2a.Options{Logger: o.Logger, Now: o.Store.Now})
+		o.Adapters = banks.Adapters(banks.Options{Logger: o.Logger, Now: o.Store.Now})
 	}
 	if o.SweepAfter == 0 {
 		o.SweepAfter = 10 * time.Second

@@ -123,7 +123,7 @@ func (w *worker) anew() (begun, moves int) {
 func (w *worker) wishing(choose, renew string) *worker {
 	next := w.attended()
 	next.conv.ChooseMethod = choose
-	if next.conv.Connection.Consents() {
+	if next.conv.Connection.Capabilities().GrantsConsents {
 		next.conv.Renew = renew
 	}
 	return next

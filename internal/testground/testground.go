@@ -19,6 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	_ "github.com/kontoflow/kontoflow/banks/protocols" // access methods have the capabilities of their protocols
 	"github.com/kontoflow/kontoflow/internal/temporalclient"
 	"github.com/kontoflow/kontoflow/models"
 	"github.com/kontoflow/kontoflow/vault"
