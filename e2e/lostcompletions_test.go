@@ -102,6 +102,8 @@ var ways = []way{
 	{"a token of our own", "client-token:demo", nil, withoutSecrets, beginning},
 	{"a visit that the bank fails", "server-error:demo", nil, withoutSecrets, nothing},
 	{"a token for the PIN", "password-token:demo", nil, completed, authorization},
+	{"a base path", "base-path:methods", nil, completed, authorization},
+	{"a history in steps", "short-history-30:demo", nil, completed, authorization},
 	{"a second challenge", "again", nil, completed, beginning},
 	{"exempt", "exempt", nil, completed, beginning},
 	{"several accounts", "savings", nil, completed, authorization},
@@ -139,6 +141,9 @@ var ways = []way{
 		completed(c, access)
 		c.bank.Advance(24 * time.Hour)
 	}, completed, authorization},
+	{"FinTS, the customer at each login", "fints/eachlogin:decoupled", completed, completed, authorization},
+	{"FinTS, several TANs", "fints/several-tans:demo", nil, completed, authorization},
+	{"FinTS, pages and two codes", "fints/two-codes:pending", nil, completed, authorization},
 	{"FinTS, wrong PIN", "fints:wrongpin", nil, once("FAILED", nil), authorization},
 	{"FinTS, incremental", "fints:pending", func(c *customer, access string) {
 		completed(c, access)
