@@ -429,6 +429,48 @@ func TestEachLoginBank(t *testing.T) {
 	}
 }
 
+// TestEachLoginBankThatStops: when such a bank does without the customer again, the next synchronization with them shows
+// it, and automatic ones come back. Before that nothing is tried without the customer.
+func TestEachLoginBankThatStops(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, withBankClock())
+	c := s.newCustomer()
+	access := c.access("fints/eachlogin", "demo")
+	for range 3 {
+		c.storeSecrets(access)
+		s.bank.Advance(24 * time.Hour)
+		c.renewToken()
+	}
+	enabled, reason, next, _ := c.autoSync(access)
+	require.False(t, enabled)
+	require.Equal(t, "NEEDS_USER_EACH_TIME", reason)
+	require.Zero(t, next)
+	require.Zero(t, s.sweep())
+
+	require.NoError(t, s.bank.EaseLogins("demo"))
+	s.bank.Advance(24 * time.Hour)
+	require.Zero(t, s.sweep(), "nobody knows yet")
+	c.renewToken()
+	challenges := s.bank.Counters().Challenges["demo"]
+	c.storeSecrets(access)
+	require.Equal(t, challenges, s.bank.Counters().Challenges["demo"])
+	enabled, reason, next, _ = c.autoSync(access)
+	require.True(t, enabled, reason)
+
+	for range 2 {
+		s.bank.Advance(next.Sub(s.bank.Now()) + time.Second)
+		require.Equal(t, 1, s.sweep())
+		c.renewToken()
+		y := c.newest(access)
+		require.Equal(t, "AUTO", y["trigger"])
+		require.Equal(t, "COMPLETED", y["status"], "%v", y)
+		enabled, reason, next, _ = c.autoSync(access)
+		require.True(t, enabled, reason)
+	}
+	require.Equal(t, challenges, s.bank.Counters().Challenges["demo"], "nobody was troubled")
+	c.requireSame(c.lately(c.atBank("demo", false)), c.lately(c.stored(false)))
+}
+
 // TestSyncPeriod: the first reading goes back as far as the client wants; a later one that wants more goes back further, and
 // what was read before is not doubled.
 func TestSyncPeriod(t *testing.T) {

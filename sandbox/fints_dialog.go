@@ -142,7 +142,7 @@ func (c *fintsCall) demandsLogin() bool {
 		return false
 	}
 	trust := c.trust()
-	return c.shape.eachLogin || trust == nil || c.now.Sub(trust.since) > fintsSCALife
+	return c.shape.eachLogin && !d.customer.eased || trust == nil || c.now.Sub(trust.since) > fintsSCALife
 }
 
 // demandsStatements reports whether an order for statements needs strong authentication of its own. Needs Bank.mu.

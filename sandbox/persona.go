@@ -175,6 +175,7 @@ type customer struct {
 	locked   bool // after three of them
 	visited  bool // the bank's own pages, where a first visit fails
 	reform   int  // how often the bank reformatted the history (Bank.Reformat)
+	eased    bool // a bank that wants strong authentication at every login does not of them (Bank.EaseLogins)
 }
 
 // customer finds the customer of a login; nil where the login names no persona. Needs b.mu.
